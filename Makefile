@@ -1,0 +1,55 @@
+# Everything is done with .venv, which `make setup` makes. All paths are relative: the directory may have any name.
+PYTHON ?= python3
+VENV := .venv/bin
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+export PYTHON
+
+.DEFAULT_GOAL := all
+.PHONY: all help setup test test-tools lint format types demo lock build clean
+
+all: test lint types ## what has to pass before a commit: test + lint + types
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.stamp ## make .venv with the locked packages (again only when they changed)
+
+# The stamp holds the directory it was made in: a checkout that was moved or copied is set up again.
+ifneq ($(shell test -x .venv/bin/python && cat .venv/.stamp 2>/dev/null),$(shell pwd -P))
+.PHONY: .venv/.stamp
+endif
+.venv/.stamp: requirements/dev.txt pyproject.toml tools/setup.sh
+	tools/setup.sh
+	@pwd -P > $@
+
+test: setup test-tools ## all tests, the real servers included; PYTEST_ARGS='-k name' for some
+	$(VENV)/python -m pytest $(PYTEST_ARGS)
+
+test-tools: ## as root on Debian: install what the tests against real programs need
+	@tools/test-tools.sh
+
+lint: setup ## ruff: rules and layout
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+
+format: setup ## let ruff mend and lay out the code
+	$(VENV)/ruff check --fix
+	$(VENV)/ruff format
+
+types: setup ## mypy --strict over src and tests
+	$(VENV)/mypy --strict src tests
+
+demo: setup ## the whole thing on an embedded S3, nothing else needed; Ctrl-C ends it
+	@$(VENV)/jollyae demo
+
+lock: setup ## make requirements/dev.txt again; LOCK_ARGS=--upgrade for newer versions
+	$(VENV)/uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --quiet --output-file requirements/dev.txt $(LOCK_ARGS)
+
+build: setup ## wheel and sdist, in dist/
+	$(VENV)/hatchling build
+
+clean: ## remove all that can be made again, .venv too
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
