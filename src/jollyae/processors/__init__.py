@@ -1,0 +1,1 @@
+"""What can be done with an item: one callable each, ``process(item)``, which returns receipt fields or raises."""
