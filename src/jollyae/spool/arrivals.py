@@ -1,0 +1,204 @@
+"""Which names in ``incoming/`` to look at next. The directory is the truth, an event only a hint.
+
+One scandir cursor is kept open and walked on, and restarted at its end when a hint was lost or the watch's interval is
+over. Hinted names, names that were not ready at the last look, and the cursor take turns, so none starves. Nothing is
+sorted or listed whole: with a million names waiting, the next one costs what it costs with ten.
+"""
+
+import errno
+import heapq
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from . import names, notes, owner
+from .watch import Hint, Kind, Watch
+
+MAX_HINTS = 100_000
+"""Hints kept in memory; what comes on top is found by the scan that its loss causes."""
+MAX_UNREADY = 10_000
+"""Names waiting to be looked at again; what comes on top is found by the next scan."""
+
+
+class Candidate(NamedTuple):
+    """A name to look at; ``renamed``: the watcher saw it renamed in (door 1)."""
+
+    name: str
+    renamed: bool
+
+
+class Arrivals:
+    """Names below ``incoming`` in fair order. ``wanted`` says of a name whether it is an item here at all."""
+
+    def __init__(self, incoming: str, watch: Watch, wanted: Callable[[str], bool]) -> None:
+        self._incoming = incoming
+        self._watch = watch
+        self._wanted = wanted
+        self._hints: deque[Candidate] = deque()
+        self._cursor: Iterator[str] | None = None
+        self._directories: deque[str] = deque()
+        self._again = True
+        self._next_scan = 0.0
+        self._unready: list[tuple[float, str]] = []
+        self._unready_names: dict[str, bool] = {}
+        self._turn = 0
+        self.problem = ""
+        """Why ``incoming/`` could not be read at the last scan; '' when it could."""
+
+    def wake(self) -> bool:
+        """Take in what the watch has to tell; whether any of it is for the operator's controls."""
+        control = False
+        for hint in self._watch.read():
+            control |= hint.kind is Kind.CONTROL
+            self._take(hint)
+        return control
+
+    def _take(self, hint: Hint) -> None:
+        if hint.kind is Kind.OVERFLOW:
+            self._again = True
+        elif hint.kind is Kind.DIRECTORY:
+            self._directories.append(hint.name)
+        elif hint.kind is not Kind.CONTROL and self._wanted(hint.name):
+            if len(self._hints) >= MAX_HINTS:
+                self._again = True
+            else:
+                self._hints.append(Candidate(hint.name, hint.kind is Kind.RENAMED))
+
+    def again(self, name: str, seconds: float, *, renamed: bool = False) -> None:
+        """Look at ``name`` again in so many seconds."""
+        if name in self._unready_names:
+            self._unready_names[name] |= renamed
+        elif len(self._unready_names) < MAX_UNREADY:
+            self._unready_names[name] = renamed
+            heapq.heappush(self._unready, (time.monotonic() + seconds, name))
+        else:
+            self._next_scan = min(self._next_scan, time.monotonic() + max(seconds, 1.0))
+
+    @property
+    def unready(self) -> int:
+        """How many names wait to be looked at again."""
+        return len(self._unready_names)
+
+    def waiting(self) -> bool:
+        """Whether any name known here is still to be looked at, now or later."""
+        return bool(self._hints or self._unready_names or self._directories or self._again or self._cursor)
+
+    def next(self) -> Candidate | None:
+        """The next name to look at; None when there is nothing to do before :meth:`next_due` or the next wake."""
+        sources = (self._next_hint, self._next_unready, self._next_scanned)
+        for shift in range(len(sources)):
+            candidate = sources[(self._turn + shift) % len(sources)]()
+            if candidate is not None:
+                self._turn += 1
+                return candidate
+        return None
+
+    def next_due(self) -> float:
+        """When (monotonic) there is something to look at even without a wake."""
+        due = self._next_scan
+        return min(due, self._unready[0][0]) if self._unready else due
+
+    def _next_hint(self) -> Candidate | None:
+        return self._hints.popleft() if self._hints else None
+
+    def _next_unready(self) -> Candidate | None:
+        if not self._unready or self._unready[0][0] > time.monotonic():
+            return None
+        _, name = heapq.heappop(self._unready)
+        return Candidate(name, self._unready_names.pop(name))
+
+    def _next_scanned(self) -> Candidate | None:
+        while True:
+            if self._cursor is None and not self._start_scan():
+                return None
+            assert self._cursor is not None
+            for name in self._cursor:
+                if name not in self._unready_names:
+                    return Candidate(name, False)
+            self._cursor = None
+
+    def _start_scan(self) -> bool:
+        if self._directories:
+            self._cursor = self._walk(self._directories.popleft())
+            return True
+        now = time.monotonic()
+        if not self._again and now < self._next_scan:
+            return False
+        self._again = False
+        self._next_scan = now + self._watch.interval
+        self.problem = ""
+        self._cursor = self._walk("")
+        return True
+
+    def _walk(self, directory: str) -> Iterator[str]:
+        """The wanted names below ``directory``. Each directory is watched before it is read: what comes between is
+        then seen twice rather than never."""
+        self._watch.add(directory)
+        try:
+            entries = os.scandir(os.path.join(self._incoming, directory) if directory else self._incoming)
+        except OSError as error:
+            if not directory or error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                self.problem = f"{error.strerror}: {error.filename}"
+            return
+        with entries:
+            for entry in entries:
+                name = f"{directory}/{entry.name}" if directory else entry.name
+                if names.is_ignored(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(name)
+                elif self._wanted(name):
+                    yield name
+
+
+class Deferred:
+    """Which items in ``deferred/`` are due, found by walking it with stat; how many there are does not matter."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._cursor: Iterator[tuple[str, float]] | None = None
+        self._next_walk = 0.0
+        self._earliest = float("inf")
+        self._began = 0.0
+
+    def wake(self) -> None:
+        """Somebody may have made items due."""
+        self._next_walk = 0.0
+
+    def note(self, due: float) -> None:
+        """An item was deferred until ``due`` (seconds since 1970)."""
+        self._next_walk = min(self._next_walk, time.monotonic() + max(due - time.time(), 0.0))
+
+    def next_due(self) -> float:
+        """When (monotonic) to look again."""
+        return self._next_walk
+
+    def next(self, until: float | None = None) -> str | None:
+        """The next due item's name, or None when none is due before :meth:`next_due`. ``until``: only those that were
+        due at that time (seconds since 1970)."""
+        if self._cursor is None:
+            if time.monotonic() < self._next_walk:
+                return None
+            self._began, self._earliest = time.monotonic(), float("inf")
+            self._next_walk = float("inf")
+            self._cursor = self._walk()
+        now = time.time() if until is None else until
+        for name, due in self._cursor:
+            if due <= now:
+                return name
+            self._earliest = min(self._earliest, due)
+        self._cursor = None
+        self._plan()
+        return None
+
+    def _plan(self) -> None:
+        """The next walk is when the earliest is due, and so rarely that walking stays under a twentieth of the time."""
+        now = time.monotonic()
+        pause = max(self._earliest - time.time(), 20 * (now - self._began), 0.05)
+        self._next_walk = min(self._next_walk, now + min(pause, 30.0))
+
+    def _walk(self) -> Iterator[tuple[str, float]]:
+        for name in owner.items_below(self._directory):
+            yield name, notes.due_at(os.path.join(self._directory, name))

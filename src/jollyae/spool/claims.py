@@ -1,0 +1,405 @@
+"""What one worker has in work: taking items, handing them on, and what a dead worker left.
+
+Every change of state is one rename through :mod:`.fs`; docs/INTERNALS.md lists them with what a crash just before and
+just after each one costs. Only one name at a time is in work: ``incoming/NAME`` waits while NAME is in this worker's
+hands or in ``deferred/``, so one worker delivers the items of one name in the order of their arrival.
+"""
+
+import errno
+import heapq
+import itertools
+import os
+import secrets
+import stat
+import time
+from collections.abc import Container, Iterator
+from contextlib import suppress
+
+from . import fs, names, notes, owner
+from .item import Item
+from .places import MOVES, Place, Places
+from .readiness import Lease, Readiness
+
+MAX_BLOCKED = 10_000
+"""Names remembered as waiting for their namesake; the others are found again by the next scan."""
+DEATHS = 3
+"""An item with which so many workers died is not tried again."""
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Claims:
+    """The items this worker has in its hands. ``copy`` allows moves between file systems."""
+
+    def __init__(self, places: Places, readiness: Readiness, *, copy: bool = False) -> None:
+        self._places = places
+        self._readiness = readiness
+        self._copy = copy
+        self._own = owner.publish(str(places.working))
+        self._held: dict[owner.Owner, int] = {self._own: 0}
+        self._in_work: dict[str, Item] = {}
+        self._blocked: set[str] = set()
+        self._unblocked: list[str] = []
+        self._parked: list[tuple[float, int, Item]] = []
+        self._count = itertools.count()
+
+    @property
+    def worker(self) -> str:
+        """This worker's name: HOST-PID-X."""
+        return self._own.name
+
+    @property
+    def directory(self) -> str:
+        """This worker's directory."""
+        return self._own.path
+
+    def __len__(self) -> int:
+        return len(self._in_work)
+
+    def items(self) -> list[Item]:
+        """All items in this worker's hands."""
+        return [*self._in_work.values(), *(item for _, _, item in self._parked if not self._is_current(item))]
+
+    # --- taking
+
+    def take(
+        self, name: str, *, renamed: bool, below: int | None = None, otherwise: float = 1.0
+    ) -> Item | float | None:
+        """Claim ``incoming/NAME``. The item; or in how many seconds to look again, since it is not ready; or None: it
+        is gone, another worker was faster, or its namesake is in work (then :meth:`unblocked` tells when). ``below``:
+        only if it is smaller than so many bytes, else to be looked at again in ``otherwise`` seconds."""
+        if self._is_blocked(name):
+            return None
+        source = self._path(Place.INCOMING, name)
+        try:
+            descriptor, found = _open(source)
+        except FileNotFoundError:
+            self._readiness.forget(name)
+            return None
+        wait = self._readiness.wait(name, descriptor, found, renamed=renamed)
+        if wait <= 0 and below is not None and found.st_size >= below:
+            wait = otherwise
+        if wait > 0 or stat.S_ISDIR(found.st_mode):
+            _close(descriptor)
+            return wait or None
+        return self._claim(name, Place.INCOMING, descriptor, found)
+
+    def take_deferred(self, name: str) -> Item | None:
+        """Claim ``deferred/NAME``; None where it is gone or its namesake is in work."""
+        if name in self._in_work:
+            return None
+        source = self._path(Place.DEFERRED, name)
+        try:
+            descriptor, found = _open(source)
+        except FileNotFoundError:
+            return None
+        note = notes.read(source, found)
+        target = os.path.join(self._own.path, name)
+        if note is not None:
+            note.started = True
+            notes.write(target, note)
+        item = self._claim(name, Place.DEFERRED, descriptor, found)
+        if item is None:
+            notes.forget(target)
+            return None
+        notes.forget(source)
+        _give_note(item, note)
+        return item
+
+    def _claim(self, name: str, place: Place, descriptor: int, found: os.stat_result) -> Item | None:
+        source, target = self._path(place, name), os.path.join(self._own.path, name)
+        try:
+            self._move(place, Place.WORKING, source, target, lock=descriptor)
+        except (FileNotFoundError, BlockingIOError):
+            _close(descriptor)  # another worker was faster
+            self._readiness.forget(name)
+            return None
+        except BaseException:
+            _close(descriptor)
+            raise
+        self._readiness.forget(name)
+        item = self._hold(name, self._own, descriptor, found)
+        if place is Place.INCOMING and self._readiness.ask(item.fd) is Lease.HELD:
+            self._give_back(item, source)
+            return None
+        return item
+
+    def _hold(self, name: str, holder: owner.Owner, descriptor: int, found: os.stat_result) -> Item:
+        """Make the item of a file that is now in ``holder``'s directory. Between our open and our rename the name may
+        have become another file's: what counts is what was renamed."""
+        path = os.path.join(holder.path, name)
+        arrived = found.st_ctime
+        there = os.lstat(path)
+        if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino) or descriptor < 0:
+            _close(descriptor)
+            descriptor, found = _open(path)
+        item = Item(name, path, holder, descriptor, found)
+        item.arrived = arrived
+        self._in_work[name] = item
+        self._held[holder] += 1
+        return item
+
+    def _give_back(self, item: Item, source: str) -> None:
+        """A writer opened it between the two lease tests: back to where it can finish. Where the name was taken
+        meanwhile, the item waits here."""
+        try:
+            self._move(Place.WORKING, Place.INCOMING, item.where, source)
+        except FileExistsError:
+            self.park(item, 1.0)
+        else:
+            self._unblocked.append(item.name)
+            self._release(item)
+
+    def _is_blocked(self, name: str) -> bool:
+        if name not in self._in_work and not os.path.lexists(self._path(Place.DEFERRED, name)):
+            return False
+        if len(self._blocked) < MAX_BLOCKED:
+            self._blocked.add(name)
+        return True
+
+    def unblocked(self) -> Iterator[str]:
+        """Names in ``incoming/`` whose namesake is out of work since the last call."""
+        while self._unblocked:
+            yield self._unblocked.pop()
+
+    # --- adoption
+
+    def adopt(self) -> list[Item]:
+        """Take over what dead workers left: their items, worked on where they lie. Each is noted as having lost a
+        worker, unless that one had stopped in order or had not begun with it."""
+        adopted = []
+        for holder in owner.adopt(str(self._places.working)):
+            self._held[holder] = 0
+            for name in sorted(holder.items()):
+                item = self._adopt(name, holder)
+                if item is not None:
+                    adopted.append(item)
+            if not self._held[holder]:
+                self._drop(holder)
+        return adopted
+
+    def _adopt(self, name: str, holder: owner.Owner) -> Item | None:
+        namesake = self._in_work.get(name)
+        try:
+            descriptor, found = _open(os.path.join(holder.path, name))
+        except FileNotFoundError:
+            return None
+        item = self._hold(name, holder, descriptor, found)
+        item.note = notes.read(item.where, item.stat)
+        if item.note is None:
+            item.noted().adoptions = 1
+        elif item.note.started:
+            item.note.adoptions += 1
+        item.arrived = item.noted().arrived or item.arrived
+        self._note(item, started=False)
+        if namesake is not None:
+            self._in_work[name] = namesake
+            self.park(item, 1.0)
+            return None
+        return item
+
+    # --- in work
+
+    def begin(self, item: Item) -> None:
+        """The item is about to be processed. Only one that has a note is marked: from its second worker on, a death
+        while it is worked on must be counted; the first leaves its trace by there being no note."""
+        if item.note is not None and not item.note.started:
+            self._note(item, started=True)
+
+    def keep(self, item: Item, error: str, hint: str) -> None:
+        """It was tried, for nothing, through no fault of its own: it stays in hand, and its note says why."""
+        _blame(item, error, hint)
+        self._note(item, started=False)
+
+    def park(self, item: Item, seconds: float) -> None:
+        """Let the item wait in ``working/`` for so long."""
+        heapq.heappush(self._parked, (time.monotonic() + seconds, next(self._count), item))
+
+    def next_parked(self) -> Item | None:
+        """The next parked item whose time has come and which nobody writes to."""
+        while self._parked and self._parked[0][0] <= time.monotonic():
+            _, _, item = heapq.heappop(self._parked)
+            current = self._in_work.setdefault(item.name, item)
+            if current is item and self._readiness.ask(item.fd) is not Lease.HELD:
+                return item
+            self.park(item, 1.0)
+        return None
+
+    def next_due(self) -> float:
+        """When (monotonic) the first parked item's time has come; infinite if there is none."""
+        return self._parked[0][0] if self._parked else float("inf")
+
+    def _note(self, item: Item, *, started: bool) -> None:
+        note = item.noted()
+        note.started = started
+        try:
+            notes.write(item.where, note)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise  # a full disk costs the note, not the item
+
+    # --- handing on
+
+    def finish(self, item: Item) -> str:
+        """Retire a delivered item to ``finished/``; the path it got there."""
+        target = self._retire(item, Place.FINISHED)
+        self._release(item)
+        return target
+
+    def delete(self, item: Item) -> None:
+        """Retire an item by deleting it."""
+        assert (Place.WORKING, None) in MOVES
+        fs.unlink(item.where)
+        notes.forget(item.where)
+        self._release(item)
+
+    def fail(self, item: Item, error: str, hint: str) -> str:
+        """Retire an item to ``failed/``, its reason beside it; the path it got there."""
+        _blame(item, error, hint)
+        item.noted().started = False
+        target = self._retire(item, Place.FAILED)
+        self._release(item)
+        return target
+
+    def defer(self, item: Item, delay: float, error: str, hint: str) -> float:
+        """Put the item into ``deferred/`` for ``delay`` seconds, or let it wait here where its name is taken there;
+        when it is due (seconds since 1970)."""
+        _blame(item, error, hint)
+        note = item.noted()
+        note.started = False
+        due = time.time() + delay
+        target = self._path(Place.DEFERRED, item.name)
+        try:
+            if not os.path.lexists(target):
+                notes.write(target, note, due=due)
+                self._move(Place.WORKING, Place.DEFERRED, item.where, target)
+                notes.forget(item.where)
+                self._release(item, unblock=False)
+                return due
+        except (FileExistsError, NotADirectoryError):
+            pass
+        notes.write(item.where, note, due=due)
+        self.park(item, delay)
+        return due
+
+    def _retire(self, item: Item, place: Place) -> str:
+        """Move it to its name in ``place``, or, that being taken, to one with a suffix. Two tries, never a search."""
+        for target in (self._path(place, item.name), *(self._suffixed(place, item.name) for _ in range(2))):
+            try:
+                if place is Place.FAILED:
+                    if os.path.lexists(target) and not fs.same_file(item.where, target):
+                        continue  # the note there is another item's
+                    notes.write(target, item.noted())
+                self._move(Place.WORKING, place, item.where, target)
+            except (FileExistsError, NotADirectoryError):
+                continue
+            notes.forget(item.where)
+            return target
+        raise FileExistsError(errno.EEXIST, "even names with a suffix are taken", item.where)
+
+    def _suffixed(self, place: Place, name: str) -> str:
+        """A name beside ``name`` in ``place``: the first component that is in the way gets the suffix."""
+        mark = time.strftime("~%Y%m%dT%H%M%S-", time.gmtime()) + secrets.token_hex(2)[:3]
+        base = self._path(place, "")
+        parts = name.split("/")
+        for index in range(len(parts) - 1):
+            path = os.path.join(base, *parts[: index + 1])
+            if os.path.lexists(path) and not os.path.isdir(path):
+                parts[index] = names.shorten(parts[index], "", mark)
+                return os.path.join(base, *parts)
+        stem, extension = os.path.splitext(parts[-1])
+        parts[-1] = names.shorten(stem, extension, mark)
+        return os.path.join(base, *parts)
+
+    # --- the end
+
+    def tidy(self) -> None:
+        """Remove directories that items with subdirectories in their names left in ours, when nothing is in work."""
+        if not self._in_work:
+            self._own.prune()
+
+    def stop(self, busy: Container[Item] = ()) -> int:
+        """Give up everything that is still in hand: it stays where it lies, unlocked, and does not count as having
+        lost a worker. How many items that is. The files of ``busy`` items stay open: a thread that still reads one
+        must not find another file under its descriptor."""
+        left = self.items()
+        for item in left:
+            with suppress(OSError):
+                self._note(item, started=False)
+            if item not in busy:
+                item.close()
+        for holder in list(self._held):
+            holder.remove()
+        self._held.clear()
+        self._in_work.clear()
+        return len(left)
+
+    def _release(self, item: Item, *, unblock: bool = True) -> None:
+        item.close()
+        if self._is_current(item):
+            del self._in_work[item.name]
+        if unblock and item.name in self._blocked:
+            self._blocked.discard(item.name)
+            self._unblocked.append(item.name)
+        holder = item.owner
+        self._held[holder] -= 1
+        if holder is not self._own and not self._held[holder]:
+            self._drop(holder)
+
+    def _drop(self, holder: owner.Owner) -> None:
+        del self._held[holder]
+        holder.remove()
+
+    def _is_current(self, item: Item) -> bool:
+        return self._in_work.get(item.name) is item
+
+    def _path(self, place: Place, name: str) -> str:
+        return f"{self._places.of(place)}/{name}"
+
+    def _move(self, origin: Place, to: Place, source: str, target: str, *, lock: int = -1) -> None:
+        assert (origin, to) in MOVES, (origin, to)
+        try:
+            fs.move(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV or not self._copy:
+                raise
+            # Between file systems two workers could both copy; the lock on the file lets one of them.
+            if lock >= 0 and not fs.try_lock(lock):
+                raise BlockingIOError(errno.EAGAIN, "another worker copies it", source) from None
+            fs.copy_move(source, target)
+
+
+def _open(path: str) -> tuple[int, os.stat_result]:
+    """Open for reading and stat; descriptor -1 for what must not or cannot be opened (no regular file, no right to)."""
+    found = os.lstat(path)
+    if not stat.S_ISREG(found.st_mode):
+        return -1, found
+    try:
+        descriptor = os.open(path, _OPEN)
+    except PermissionError:
+        return -1, found
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            return -1, os.lstat(path)  # became something else this instant
+        raise
+    return descriptor, os.fstat(descriptor)
+
+
+def _close(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)
+
+
+def _give_note(item: Item, note: notes.Note | None) -> None:
+    if note is None:
+        return
+    note.inode = item.inode  # the copy mode makes a new file of the same content
+    item.note = note
+    item.arrived = note.arrived or item.arrived
+
+
+def _blame(item: Item, error: str, hint: str) -> None:
+    note = item.noted()
+    note.attempts += 1
+    note.error, note.hint, note.at = error, hint, time.time()

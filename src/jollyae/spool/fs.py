@@ -1,0 +1,293 @@
+"""The one gate to the file system: every rename, link, unlink, lock and fsync of an item passes here.
+
+Promises: no function overwrites a file that it did not itself write (:func:`rename` refuses, :func:`replace` and
+:func:`write_beside` are for our own files only); a failed fsync is raised and never tried again, because the kernel
+forgets the error with the first report and the second says OK over lost bytes (seen on ext4 and xfs).
+
+``observer`` is for tests: it is called with the operation's name and path before each change of state, so a test can
+stop the program at the n-th, or make it fail.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+observer: Callable[[str, str], None] | None = None
+
+_AT_FDCWD = -100  # Linux, fcntl.h
+_RENAME_NOREPLACE = 1  # Linux, linux/fs.h
+_RENAME_EXCL = 4  # macOS, stdio.h
+_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+_COPY_CHUNK = 1 << 20
+
+
+def _about_to(operation: str, path: str) -> None:
+    if observer is not None:
+        observer(operation, path)
+
+
+def _native_rename() -> Callable[[bytes, bytes], int] | None:
+    """The kernel's rename that refuses to replace, as a function that returns 0 or -1, or None where there is none."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "darwin" and hasattr(library, "renamex_np"):
+        renamex = library.renamex_np
+        renamex.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint)
+        return lambda source, target: int(renamex(source, target, _RENAME_EXCL))
+    if hasattr(library, "renameat2"):
+        renameat2 = library.renameat2
+        renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+        return lambda source, target: int(renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE))
+    return None
+
+
+_rename = _native_rename()
+
+
+def rename(source: str, target: str) -> None:
+    """Rename, atomically and never over an existing name.
+
+    Raises :class:`FileExistsError` (the target is taken), :class:`FileNotFoundError` (the source is gone or the
+    target's parent is not there), and any other :class:`OSError` of rename(2).
+    """
+    _about_to("rename", source)
+    if _rename is not None:
+        if _rename(os.fsencode(source), os.fsencode(target)) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in _UNSUPPORTED:
+            raise OSError(code, os.strerror(code), source, None, target)
+    # The file system does not know the flag (NFS, old kernels). link(2) refuses a taken name as well; a crash between
+    # the two leaves one file under two names, which move() recognises by its inode and heals.
+    os.link(source, target, follow_symlinks=False)
+    _about_to("unlink", source)
+    os.unlink(source)
+
+
+def move(source: str, target: str) -> None:
+    """:func:`rename`, and what a spool needs besides: the target's parents are made when they are missing, and a move
+    that a power cut left half done (both names, one inode: seen on btrfs) is finished by removing the source.
+
+    Raises :class:`FileNotFoundError` when the source is gone (the race is lost), :class:`FileExistsError` when another
+    file has the target name, :class:`NotADirectoryError` when a file stands where a directory must be.
+    """
+    try:
+        rename(source, target)
+    except FileNotFoundError:
+        make_parent(target)
+        rename(source, target)
+    except FileExistsError:
+        if not same_file(source, target):
+            raise
+        _about_to("unlink", source)
+        os.unlink(source)
+
+
+def make_parent(path: str) -> None:
+    """Make the directory that ``path`` needs, with its parents; :class:`NotADirectoryError` where a file is in the way."""
+    parent = os.path.dirname(path)
+    _about_to("mkdir", parent)
+    try:
+        os.makedirs(parent, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), parent) from error
+
+
+def same_file(first: str, second: str) -> bool:
+    """Whether both names are one file (device and inode); False when either is missing."""
+    try:
+        one, two = os.lstat(first), os.lstat(second)
+    except FileNotFoundError:
+        return False
+    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+
+
+def unlink(path: str) -> None:
+    """Remove a name that must be there."""
+    _about_to("unlink", path)
+    os.unlink(path)
+
+
+def discard(path: str) -> None:
+    """Remove a name of our own if it is there."""
+    with suppress(FileNotFoundError):
+        unlink(path)
+
+
+def replace(source: str, target: str) -> None:
+    """Put our own ``source`` in the place of ``target``, whatever is there: for notes, states, and where the user
+    asked for overwriting."""
+    _about_to("replace", target)
+    os.replace(source, target)
+
+
+def fsync(descriptor: int) -> None:
+    """Return when the file's bytes are on the disk (on macOS past the drive's cache too). Errors are final: the caller
+    must not believe a second call."""
+    _about_to("fsync", str(descriptor))
+    if sys.platform == "darwin":
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+    os.fsync(descriptor)
+
+
+def fsync_directory(path: str) -> None:
+    """Return when the names in the directory ``path`` are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_name(directory: str) -> str:
+    """A new name in ``directory`` that is never an item (a dotfile)."""
+    return os.path.join(directory, f".jollyae-{secrets.token_hex(8)}.tmp")
+
+
+def create(path: str, mode: int = 0o666) -> int:
+    """Make a new file and return its descriptor, open for reading and writing. A taken name is an error."""
+    _about_to("create", path)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of ``data``; a short write goes on, an error is raised."""
+    view = memoryview(data)
+    while view:
+        _about_to("write", str(descriptor))
+        view = view[os.write(descriptor, view) :]
+
+
+def write_beside(path: str, data: bytes, *, mtime: float | None = None, durable: bool = False) -> None:
+    """Write ``data`` to ``path`` by way of a temporary name in the same directory: a reader sees the old or the new
+    content and never half of it. ``mtime``: seconds since 1970 the file shall bear. ``durable``: on the disk on return.
+    For our own files: an existing one is replaced."""
+    directory = os.path.dirname(path)
+    temporary = temporary_name(directory)
+    descriptor = create(temporary)
+    try:
+        try:
+            write_all(descriptor, data)
+            if mtime is not None:
+                os.utime(descriptor, (mtime, mtime))
+            if durable:
+                fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            discard(temporary)
+        raise
+    if durable:
+        fsync_directory(directory)
+
+
+def copy(source: int, target: int) -> int:
+    """Copy everything from descriptor ``source`` (from its beginning, its offset unmoved) to ``target``; the bytes
+    copied. A file that grows meanwhile is followed to its end."""
+    offset = 0
+    while data := os.pread(source, _COPY_CHUNK, offset):
+        write_all(target, data)
+        offset += len(data)
+    return offset
+
+
+def copy_move(source: str, target: str) -> None:
+    """:func:`move` between file systems: copy, fsync, compare, publish, fsync, unlink. The explicit copy mode.
+
+    A crash before the last step leaves the item in both places; it is then delivered twice, the second time to the
+    same object. Modification time and mode are kept. Raises as :func:`move`, and :class:`OSError` when the copy
+    differs.
+    """
+    origin = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    temporary = ""
+    try:
+        before = os.fstat(origin)
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.EINVAL, "only regular files can be copied between file systems", source)
+        make_parent(target)
+        temporary = temporary_name(os.path.dirname(target))
+        descriptor = create(temporary, stat.S_IMODE(before.st_mode))
+        try:
+            copied = copy(origin, descriptor)
+            os.utime(descriptor, ns=(before.st_mtime_ns, before.st_mtime_ns))
+            fsync(descriptor)
+            after = os.fstat(origin)
+            if copied != before.st_size or not unchanged(before, after) or not _equal(origin, descriptor):
+                raise OSError(errno.EIO, "the copy differs from the file", source)
+        finally:
+            os.close(descriptor)
+        rename(temporary, target)
+        fsync_directory(os.path.dirname(target))
+        unlink(source)
+    except BaseException:
+        if temporary:
+            with suppress(OSError):
+                discard(temporary)
+        raise
+    finally:
+        os.close(origin)
+
+
+def _equal(first: int, second: int) -> bool:
+    offset = 0
+    while True:
+        one = os.pread(first, _COPY_CHUNK, offset)
+        if one != os.pread(second, _COPY_CHUNK, offset):
+            return False
+        if not one:
+            return True
+        offset += len(one)
+
+
+def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether two stats of one file say that nobody wrote to it in between."""
+    return (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the kernel's lock on an open file, without waiting. It ends with the last copy of the descriptor, so with
+    the process, whatever kills it. On file systems without locks it is refused (False is never 'maybe')."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_at(descriptor: int, path: str) -> bool:
+    """Whether the file open at ``descriptor`` still is the one at ``path``: after waiting for a lock, or getting it at
+    once, somebody else may have renamed or removed what was opened."""
+    mine = os.fstat(descriptor)
+    if mine.st_nlink == 0:
+        return False
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def remove_directory(path: str) -> bool:
+    """Remove the directory if it is empty; whether it is gone."""
+    _about_to("rmdir", path)
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            return False
+        raise
+    return True

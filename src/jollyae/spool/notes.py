@@ -1,0 +1,112 @@
+"""Notes: what is known about an item beyond its file, in a small JSON file beside it.
+
+A note lies beside its item wherever that is, as ``.NAME.note``; it is written before the item's move into that place
+and removed after its move out of it, so an item that has one is never without. Most items never get one. Losing a note
+costs an early retry, never an item, a key or a byte. A note that does not fit the file beside it (inode, size,
+modification time) is nobody's and is ignored.
+
+The note's own modification time is when a deferred item is due: looking for due items needs stat, not JSON, and
+``ls -l`` shows it.
+"""
+
+import hashlib
+import os
+from typing import Any
+
+import msgspec
+
+from . import fs, names
+
+SUFFIX = ".note"
+
+
+class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What is remembered of one item. Times are seconds since 1970."""
+
+    name: str
+    """The item's first name, as :func:`names.encode` writes it (in ``failed/`` it may bear a suffix)."""
+    inode: int
+    size: int
+    mtime_ns: int
+    arrived: float = 0.0
+    """When its file got its place in ``incoming/`` (ctime at the first claim)."""
+    attempts: int = 0
+    """How often it was tried."""
+    adoptions: int = 0
+    """How often a worker died while it worked on this."""
+    started: bool = False
+    """Being worked on since this note was written: if the worker is dead now, it died with it."""
+    at: float = 0.0
+    """When ``error`` happened."""
+    error: str = ""
+    hint: str = ""
+    memory: dict[str, Any] = {}
+    """The processor's own (S3: the state of a multipart upload)."""
+
+    def fits(self, found: os.stat_result) -> bool:
+        """Whether this note is about the file of which ``found`` is the stat."""
+        return (self.inode, self.size, self.mtime_ns) == (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+_decoder = msgspec.json.Decoder(Note)
+
+
+def path_of(item: str) -> str:
+    """The path of the note beside the item at path ``item``.
+
+    >>> path_of("/spool/failed/a/b.jpg")
+    '/spool/failed/a/.b.jpg.note'
+    """
+    directory, _, name = item.rpartition("/")
+    note = f".{name}{SUFFIX}"
+    if len(os.fsencode(note)) > names.MAX_COMPONENT:
+        note = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{SUFFIX}"
+    return f"{directory}/{note}"
+
+
+def about(name: str, found: os.stat_result) -> Note:
+    """A new note about the item ``name`` with stat ``found``."""
+    return Note(name=names.encode(name), inode=found.st_ino, size=found.st_size, mtime_ns=found.st_mtime_ns)
+
+
+def write(item: str, note: Note, *, due: float | None = None, durable: bool = False) -> None:
+    """Write the note of the item at path ``item`` (which need not be there yet). ``due``: seconds since 1970."""
+    path = path_of(item)
+    data = msgspec.json.format(msgspec.json.encode(note), indent=1) + b"\n"
+    try:
+        fs.write_beside(path, data, mtime=due, durable=durable)
+    except FileNotFoundError:
+        fs.make_parent(path)
+        fs.write_beside(path, data, mtime=due, durable=durable)
+
+
+def read(item: str, found: os.stat_result | None = None) -> Note | None:
+    """The note of the item at path ``item``; None where there is none, or where it is about another file than
+    ``found`` (by default: the file that is there)."""
+    try:
+        with open(path_of(item), "rb") as file:
+            note = _decoder.decode(file.read())
+        return note if note.fits(found or os.lstat(item)) else None
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def forget(item: str) -> None:
+    """Remove the note of the item at path ``item``, if there is one."""
+    fs.discard(path_of(item))
+
+
+def due_at(item: str) -> float:
+    """When the deferred item at path ``item`` is due, in seconds since 1970; 0 (now) where its note is lost."""
+    try:
+        return os.stat(path_of(item)).st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def make_due(item: str) -> None:
+    """Make the deferred item at path ``item`` due now."""
+    try:
+        os.utime(path_of(item))
+    except FileNotFoundError:
+        return  # without a note it is due anyway

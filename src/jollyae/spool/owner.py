@@ -1,0 +1,144 @@
+"""A worker's own directory in ``working/``, and the kernel lock that proves its owner alive.
+
+A worker makes ``working/.new-X/``, locks ``.lock`` in it, and only then renames it to ``working/HOST-PID-X/``: a
+published directory is locked or its owner is dead. Whoever gets that lock later *is* the owner: adoption moves nothing.
+No pid is believed, no age is a limit.
+"""
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+
+from . import fs
+
+LOCK = ".lock"
+_NEW = ".new-"
+_PUBLISHED = re.compile(r".+-\d+-[0-9a-f]{8}\Z")
+
+
+def hostname() -> str:
+    """This host's name, in a form that can be part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname()).lstrip(".")[:60] or "host"
+
+
+class Owner:
+    """One directory in ``working/`` whose lock this process holds."""
+
+    def __init__(self, path: str, lock: int) -> None:
+        self.path = path
+        self.lock = lock
+
+    def __repr__(self) -> str:
+        return f"<Owner {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """HOST-PID-X: the worker's name in receipts and logs."""
+        return os.path.basename(self.path)
+
+    def items(self) -> Iterator[str]:
+        """The names of the items that lie here."""
+        yield from items_below(self.path)
+
+    def prune(self) -> None:
+        """Remove directories below that hold nothing (left by items with subdirectories in their names)."""
+        for directory, _, _ in os.walk(self.path, topdown=False):
+            if directory != self.path and "/." not in directory[len(self.path) :]:
+                fs.remove_directory(directory)
+
+    def remove(self) -> bool:
+        """Give the directory up if no item is in it: notes without items and states go, the lock last. Whether it is
+        gone. The descriptor is closed in either case."""
+        try:
+            if next(self.items(), None) is not None:
+                return False
+            for directory, _, files in os.walk(self.path, topdown=False):
+                for file in files:
+                    if file != LOCK:
+                        fs.discard(os.path.join(directory, file))
+                if directory != self.path:
+                    fs.remove_directory(directory)
+            fs.discard(os.path.join(self.path, LOCK))
+            return fs.remove_directory(self.path)
+        finally:
+            os.close(self.lock)
+
+
+def items_below(directory: str, prefix: str = "") -> Iterator[str]:
+    """The names of all files below ``directory`` but dotfiles, with their subdirectories; nothing is sorted."""
+    try:
+        entries = os.scandir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # gone since it was listed
+    with entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from items_below(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name
+
+
+def publish(working: str) -> Owner:
+    """Make this worker's own directory in ``working`` and lock it."""
+    while True:
+        token = secrets.token_hex(4)
+        private = os.path.join(working, _NEW + token)
+        os.mkdir(private, 0o700)
+        try:
+            lock = fs.create(os.path.join(private, LOCK), 0o600)
+        except FileNotFoundError:
+            continue  # a worker that adopts took the nameless directory for a dead one's; make another
+        path = os.path.join(working, f"{hostname()}-{os.getpid()}-{token}")
+        try:
+            if fs.try_lock(lock):
+                fs.rename(private, path)
+                return Owner(path, lock)
+        except FileNotFoundError:
+            pass
+        os.close(lock)
+
+
+def adopt(working: str) -> Iterator[Owner]:
+    """Every directory in ``working`` whose owner is dead, now locked by us. Files lying directly in ``working``, and
+    directories that no worker of ours made, belong to somebody else's script and are left alone."""
+    with os.scandir(working) as entries:
+        found = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for path in sorted(found):
+        name = os.path.basename(path)
+        if name.startswith(_NEW) or _PUBLISHED.match(name):
+            owner = _take(path)
+            if owner is not None:
+                yield owner
+
+
+def is_alive(path: str) -> bool:
+    """Whether the worker that made the directory ``path`` still holds its lock (for those who only look)."""
+    try:
+        lock = os.open(os.path.join(path, LOCK), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        # Closing the descriptor gives the lock back; for that instant a worker that wants to adopt waits for its next
+        # look, 10 s later.
+        return not fs.try_lock(lock)
+    finally:
+        os.close(lock)
+
+
+def _take(path: str) -> Owner | None:
+    try:
+        lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        # Its owner died between the last two steps of removing it, or the first two of making it; else it is not ours.
+        fs.remove_directory(path)
+        return None
+    except NotADirectoryError:
+        return None
+    if not fs.try_lock(lock) or not fs.is_at(lock, os.path.join(path, LOCK)):
+        os.close(lock)
+        return None
+    return Owner(path, lock)

@@ -1,0 +1,264 @@
+"""A spool as producers and operators use it: make it, submit to it, pause it, retry what failed."""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from . import fs, names, notes, owner
+from .places import Place, Places
+
+PAUSE_FILE = ".paused"
+
+
+class SpoolError(Exception):
+    """The spool cannot be used as it is. ``hint`` says what to do."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Spool:
+    """A queue directory.
+
+    ``Spool(path)`` uses the usual places below ``path`` and makes those that are missing (mode 0700 as far as the
+    umask lets it); ``places`` gives each by itself instead. ``copy`` allows places on several file systems, at the
+    price of copying. Raises :class:`SpoolError` when a place cannot be made.
+
+    >>> import tempfile, pathlib
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "report.csv").write_text("a,b")
+    >>> spool = Spool(root / "spool")
+    >>> spool.submit(root / "report.csv")
+    'report.csv'
+    >>> (spool.places.incoming / "report.csv").read_text()
+    'a,b'
+    """
+
+    def __init__(
+        self, path: str | Path | None = None, *, places: Places | None = None, make: bool = True, copy: bool = False
+    ) -> None:
+        if (path is None) == (places is None):
+            raise TypeError("give either a path or places")
+        self.places = places if places is not None else Places.under(str(path))
+        self.copy = copy
+        if make:
+            self.make()
+
+    def __repr__(self) -> str:
+        return f"<Spool {self.places.control}>"
+
+    def make(self, mode: int = 0o700) -> None:
+        """Make the places that are missing. ``mode`` is for ``tmp`` and ``incoming``, where other users' producers may
+        have to write; the other places are 0700."""
+        producers = (self.places.tmp, self.places.incoming)
+        for directory in self.places.all():
+            try:
+                directory.mkdir(parents=True)
+            except FileExistsError:
+                if not directory.is_dir():
+                    raise SpoolError(f"{directory} is in the way: it is not a directory") from None
+            except OSError as error:
+                raise SpoolError(f"cannot make {directory}: {error.strerror}") from error
+            else:
+                directory.chmod(mode if directory in producers or directory == self.places.control else 0o700)
+
+    def missing(self) -> list[Path]:
+        """The places that are not there."""
+        return [directory for directory in self.places.all() if not directory.is_dir()]
+
+    def prove(self) -> None:
+        """Make sure, by doing it, that a file can be renamed through all places, and raise :class:`SpoolError` where
+        it cannot. Device numbers prove nothing: bind mounts and subvolumes have one and refuse the rename."""
+        name = f".jollyae-{secrets.token_hex(8)}.tmp"
+        here = self.places.tmp
+        try:
+            os.close(fs.create(str(here / name)))
+        except OSError as error:
+            raise SpoolError(_refused(here, error), hint=_rights_hint(here)) from error
+        try:
+            for place in self.places.for_items():
+                if place != here:
+                    self._prove_move(here, place, name)
+                    here = place
+        finally:
+            with suppress(OSError):
+                fs.discard(str(here / name))
+
+    def _prove_move(self, here: Path, there: Path, name: str) -> None:
+        try:
+            fs.rename(str(here / name), str(there / name))
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise SpoolError(_refused(there, error), hint=_rights_hint(there)) from error
+            if not self.copy:
+                raise SpoolError(
+                    f"{here} and {there} are on different file systems: items cannot be renamed between them",
+                    hint=f"Put all places on one file system, e.g. --{there.name} DIR beside {here}, "
+                    "or allow copying with --copy (slower; see docs/verbs/run.md).",
+                ) from error
+            fs.copy_move(str(here / name), str(there / name))
+
+    # --- producers
+
+    def submit(self, file: str | Path | BinaryIO, name: str | None = None) -> str:
+        """Copy ``file`` (a path, or something open for reading bytes) into the spool as item ``name`` (default: the
+        file's own name); the name. When this returns the item is queued and on the disk; modification time and mode
+        are kept. Subdirectories in ``name`` are made.
+
+        Raises :class:`FileExistsError` when ``incoming/`` has that name already, :class:`ValueError` for a name that
+        cannot be an item's or would be ignored, :class:`OSError` when the file cannot be read or written whole.
+        """
+        if name is None:
+            if not isinstance(file, str | os.PathLike):
+                raise ValueError("what has no name of its own needs one: give name=")
+            name = os.path.basename(os.fspath(file))
+        check_submittable(name)
+        if isinstance(file, str | os.PathLike):
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb", buffering=0) as source:
+                return self._submit(source, name, os.fstat(descriptor))
+        return self._submit(file, name, None)
+
+    def _submit(self, source: BinaryIO | object, name: str, found: os.stat_result | None) -> str:
+        if found is not None and not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", name)
+        target = str(self.places.incoming / name)
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "incoming/ has an item of this name", name)
+        temporary = fs.temporary_name(str(self.places.tmp))
+        descriptor = fs.create(temporary)
+        try:
+            try:
+                self._fill(descriptor, source, found)
+                fs.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            made = self._make_parents(target)
+            self._queue(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                fs.discard(temporary)
+            raise
+        for directory in made:
+            fs.fsync_directory(directory)
+        return name
+
+    def _fill(self, descriptor: int, source: object, found: os.stat_result | None) -> None:
+        while data := source.read(1 << 20):  # type: ignore[attr-defined]
+            fs.write_all(descriptor, data)
+        if found is None:
+            return
+        if not fs.unchanged(found, os.fstat(source.fileno())):  # type: ignore[attr-defined]
+            raise OSError(errno.EBUSY, "it changed while it was copied")
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
+        os.utime(descriptor, ns=(found.st_mtime_ns, found.st_mtime_ns))
+
+    def _make_parents(self, target: str) -> list[str]:
+        """Make the directories above ``target``; those whose names must be brought to the disk, the deepest first."""
+        parent, root = os.path.dirname(target), str(self.places.incoming)
+        touched = [parent]
+        while parent != root and not os.path.isdir(parent):
+            parent = os.path.dirname(parent)
+            touched.append(parent)
+        if len(touched) > 1:
+            fs.make_parent(target)
+        return touched
+
+    def _queue(self, temporary: str, target: str) -> None:
+        try:
+            fs.rename(temporary, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV or not self.copy:
+                raise
+            fs.copy_move(temporary, target)
+
+    # --- operators
+
+    def pause(self, reason: str = "") -> None:
+        """Stop all workers of this spool from taking items, until :meth:`resume` or until the file is removed. What is
+        being sent is finished."""
+        text = (reason or "paused by hand").strip() + "\n"
+        fs.write_beside(str(self.places.control / PAUSE_FILE), text.encode(errors="surrogateescape"))
+
+    def resume(self) -> bool:
+        """End a pause; whether there was one."""
+        was = self.paused() is not None
+        fs.discard(str(self.places.control / PAUSE_FILE))
+        return was
+
+    def paused(self) -> str | None:
+        """The reason of the pause by hand; None if there is none."""
+        try:
+            return (self.places.control / PAUSE_FILE).read_text(errors="replace").strip() or "paused by hand"
+        except FileNotFoundError:
+            return None
+
+    def retry(self, wanted: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
+        """Put failed items back into ``incoming/`` under their first names, and make deferred ones due now: the named
+        ones, or all (None). Yields each name and what became of it: 'retried', or why not."""
+        for name in self._retriable() if wanted is None else wanted:
+            yield name, self._retry(name)
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the workers look at the spool again."""
+        with suppress(OSError):
+            os.utime(self.places.control)
+
+    def _retriable(self) -> list[str]:
+        found = (owner.items_below(str(place)) for place in (self.places.failed, self.places.deferred))
+        return sorted(dict.fromkeys(name for one in found for name in one))
+
+    def _retry(self, name: str) -> str:
+        if names.why_impossible(name):
+            return f"not a name: {names.why_impossible(name)}"
+        deferred = str(self.places.deferred / name)
+        if os.path.lexists(deferred):
+            notes.make_due(deferred)
+            return "retried"
+        failed = str(self.places.failed / name)
+        try:
+            found = os.lstat(failed)
+        except (FileNotFoundError, NotADirectoryError):
+            return "no such item in failed/ or deferred/"
+        note = notes.read(failed, found)
+        first = names.decode(note.name) if note else name
+        try:
+            fs.move(failed, str(self.places.of(Place.INCOMING) / first))
+        except FileExistsError:
+            return f"incoming/ has an item named {names.show(first)} now: it stays in failed/"
+        except OSError as error:
+            return f"it stays in failed/: {error.strerror}"
+        notes.forget(failed)
+        return "retried"
+
+
+def check_submittable(name: str) -> None:
+    """Raise :class:`ValueError` for a name that cannot be an item's, or that every worker would ignore."""
+    if reason := names.why_impossible(name):
+        raise ValueError(f"{names.show(name)!r} cannot be an item's name: {reason}")
+    if names.is_ignored(name):
+        raise ValueError(
+            f"{names.show(name)!r} would be ignored: dotfiles and unfinished files (.part, .tmp, …) are no items"
+        )
+
+
+def _refused(place: Path, error: OSError) -> str:
+    return f"cannot move files into {place}: {error.strerror}"
+
+
+def _rights_hint(place: Path) -> str:
+    try:
+        found = place.stat()
+    except OSError:
+        return f"Make it: mkdir -p {place}"
+    if found.st_uid == os.geteuid():
+        return ""
+    return f"It is owned by {found.st_uid}:{found.st_gid}, we are {os.geteuid()}:{os.getegid()}."

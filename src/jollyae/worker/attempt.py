@@ -1,0 +1,54 @@
+"""One attempt at one item: call the processor, and see that what it sent is what there is."""
+
+import asyncio
+import inspect
+import stat
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from ..spool.item import Item
+from ..spool.outcomes import Permanent, Temporary
+
+Fields = dict[str, Any]
+Process = Callable[[Item], Awaitable[Fields | None]] | Callable[[Item], Fields | None]
+"""A processor: a coroutine function, or a plain one, which is run in a thread. It returns what the receipt shall say of
+the delivery (or None), or raises :class:`Temporary` or :class:`Permanent`."""
+
+AsyncProcess = Callable[[Item], Awaitable[Fields | None]]
+
+ROUNDS = 3
+"""How often in one attempt a file that changes while it is sent is sent again."""
+
+
+def as_coroutine(process: Process, executor: Executor) -> AsyncProcess:
+    """The processor as a coroutine function; a plain one is called in ``executor``'s threads."""
+    called = process if inspect.isroutine(process) else type(process).__call__
+    if inspect.iscoroutinefunction(called):
+        return process  # type: ignore[return-value]
+
+    async def in_thread(item: Item) -> Fields | None:
+        return await asyncio.get_running_loop().run_in_executor(executor, process, item)  # type: ignore[arg-type]
+
+    return in_thread
+
+
+async def attempt(process: AsyncProcess, item: Item) -> Fields:
+    """Process the item once, or again if its file changed meanwhile; what the receipt shall say. Raises what the
+    processor raises, :class:`Permanent` for what is no readable file, :class:`Temporary` for one that keeps changing.
+    """
+    if item.fd < 0:
+        raise Permanent(_defect(item))
+    for _ in range(ROUNDS):
+        fields = await process(item) or {}
+        if not item.changed():
+            return fields
+        item.superseded = fields
+    raise Temporary("it changes while it is sent", hint="Write to tmp/ and rename into incoming/ when complete.")
+
+
+def _defect(item: Item) -> str:
+    if stat.S_ISREG(item.mode):
+        return f"it cannot be read: it belongs to user {item.stat.st_uid} and its mode is {stat.filemode(item.mode)}"
+    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return f"it is not a regular file but {kinds.get(stat.S_IFMT(item.mode), 'a device')}"

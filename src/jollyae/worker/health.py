@@ -1,0 +1,120 @@
+"""One destination, one health: whether it is paused, when it is probed, and how much may be in flight.
+
+Pure but for the clock, which is given. The limit rises by one with each success until the first throttling, then by
+one for each round of successes, and halves when the destination asks for less (additive increase, multiplicative
+decrease: Chiu and Jain, 1989, as TCP does it).
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+FIRST_PROBE = 1.0
+"""Seconds from the pause to its first probe; doubled after each probe that fails."""
+LAST_PROBE = 30.0
+"""The longest time between two probes, in seconds."""
+EPIDEMIC = 3
+"""So many different items in a row with a doubtful error, and no success between, make it the destination's."""
+START_LIMIT = 16
+"""Items in flight before anything is known of the destination."""
+
+
+@dataclass(slots=True)
+class Pause:
+    """Why nothing is claimed. ``since``: seconds since 1970; ``probe_at``: monotonic."""
+
+    error: str
+    hint: str
+    reason: str
+    since: float
+    began: float
+    probe_at: float
+    probes: int = 0
+
+
+class Health:
+    """The state of one destination. ``ceiling``: the most items in flight."""
+
+    def __init__(
+        self,
+        ceiling: int,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._ceiling = ceiling
+        self._now = now
+        self._chance = chance
+        self._limit = float(min(START_LIMIT, ceiling))
+        self._seen_throttling = False
+        self._last_cut = float("-inf")
+        self._doubted: list[str] = []
+        self._probing = False
+        self.paused: Pause | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many items may be in flight: one, the probe, while it is paused."""
+        return max(1, int(self._limit))
+
+    def may_start(self, in_flight: int) -> bool:
+        """Whether another item may be sent now."""
+        if self.paused is None:
+            return in_flight < self.limit
+        return not self._probing and self._now() >= self.paused.probe_at
+
+    def started(self) -> None:
+        """An item is being sent; in a pause that is the probe."""
+        self._probing = self.paused is not None
+
+    def over(self) -> None:
+        """An attempt ended in a way that says nothing of the destination."""
+        self._probing = False
+
+    def next_probe(self) -> float:
+        """When (monotonic) the next probe may go; infinite when not paused or one is under way."""
+        return self.paused.probe_at if self.paused and not self._probing else float("inf")
+
+    def paused_for(self) -> float:
+        """For how many seconds it has been paused."""
+        return self._now() - self.paused.began if self.paused else 0.0
+
+    def succeeded(self, in_flight: int) -> bool:
+        """An item was acknowledged; whether that ended a pause."""
+        self._doubted.clear()
+        if in_flight >= self.limit - 1:
+            self._limit = min(self._ceiling, self._limit + (1 / self._limit if self._seen_throttling else 1))
+        resumed = self.paused is not None
+        self.paused = None
+        self._probing = False
+        return resumed
+
+    def doubt(self, name: str) -> bool:
+        """Item ``name`` met an error that may be its own or the destination's; whether it is an epidemic by now."""
+        if name not in self._doubted:
+            self._doubted.append(name)
+        del self._doubted[:-EPIDEMIC]
+        return len(self._doubted) >= EPIDEMIC
+
+    def failed(self, error: str, hint: str, *, reason: str, throttled: bool, after: float | None = None) -> bool:
+        """The destination is unwell; whether that is news (a new pause, or a pause for another reason)."""
+        now = self._now()
+        if throttled and now - self._last_cut > 1.0:
+            self._seen_throttling, self._last_cut = True, now
+            self._limit = max(1.0, self._limit / 2)
+        pause = self.paused
+        if pause is None:
+            wait = self._spread(after or FIRST_PROBE)
+            self.paused = Pause(error, hint, reason or error, time.time(), now, now + wait)
+            return True
+        if self._probing:
+            self._probing = False
+            pause.probes += 1
+            pause.probe_at = now + max(self._spread(min(FIRST_PROBE * 2**pause.probes, LAST_PROBE)), after or 0)
+        news = pause.reason != (reason or error)
+        pause.error, pause.hint, pause.reason = error, hint, reason or error
+        return news
+
+    def _spread(self, seconds: float) -> float:
+        return seconds * (0.8 + 0.4 * self._chance())

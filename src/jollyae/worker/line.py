@@ -1,0 +1,136 @@
+"""The line: which item is worked on next.
+
+In this order: items with which a worker died twice (alone), items in hand that wait for their destination, what dead
+workers left, what is parked; then what is due in ``deferred/`` and what is in ``incoming/``, in turn.
+"""
+
+import time
+from collections import deque
+
+from ..spool.arrivals import Arrivals, Candidate, Deferred
+from ..spool.claims import Claims
+from ..spool.item import Item
+
+LARGE = 8 << 20
+"""Bytes from which an item goes by the lane for large files, so that small ones always have room."""
+_LARGE_WAITING = 4
+_LARGE_AGAIN = 5.0
+_LOOKS = 200  # names looked at in one go before the event loop has its turn
+
+
+class Line:
+    """Who is next. ``once``: one round per item, and files that are not ready are waited for once."""
+
+    def __init__(self, claims: Claims, arrivals: Arrivals, deferred: Deferred, *, once: bool) -> None:
+        self._claims = claims
+        self._arrivals = arrivals
+        self._deferred = deferred
+        self._once = once
+        self._began = time.time()
+        self._alone: deque[Item] = deque()
+        self._held: deque[Item] = deque()
+        self._adopted: deque[Item] = deque()
+        self._large: deque[Item] = deque()
+        self._last: Item | None = None
+        self._waited_for: set[str] = set()
+        self._turn = False
+        self.given_up = 0
+        """With ``once``: names that were still not ready after they had been waited for."""
+        self.out_of_breath = False
+        """Whether :meth:`next` stopped early to let the event loop have its turn."""
+
+    def hold(self, item: Item) -> None:
+        """The item waits in hand for its destination."""
+        self._held.append(item)
+
+    def adopt(self, item: Item) -> None:
+        """The item comes from a dead worker: alone if it was not the first."""
+        (self._alone if item.noted().adoptions > 1 else self._adopted).append(item)
+
+    @property
+    def held(self) -> int:
+        """How many items wait in hand."""
+        return len(self._held) + len(self._adopted) + len(self._alone) + len(self._large)
+
+    @property
+    def next_is_alone(self) -> bool:
+        """Whether the next item must have the worker for itself."""
+        return bool(self._alone)
+
+    def is_over(self) -> bool:
+        """Whether nothing is left that could be started now or after a short wait (for ``once``)."""
+        return not self.held and not self._arrivals.waiting() and self._deferred.next_due() > time.monotonic()
+
+    def next(self, *, room_for_large: bool) -> Item | None:
+        """The next item, claimed; None when there is none to be had now. Raises :class:`OSError` of the spool."""
+        self.out_of_breath = False
+        item = self._in_hand(room_for_large) or self._claims.next_parked() or self._new(room_for_large)
+        if item is None and self._held:
+            item = self._held.popleft()
+        self._last = item
+        return item
+
+    def _in_hand(self, room_for_large: bool) -> Item | None:
+        if self._alone:
+            return self._alone.popleft()
+        if self._held and self._held[0] is not self._last:
+            return self._held.popleft()  # the one that was just tried lets another go first
+        if self._adopted:
+            return self._adopted.popleft()
+        if self._large and room_for_large:
+            return self._large.popleft()
+        return None
+
+    def _new(self, room_for_large: bool) -> Item | None:
+        for name in self._claims.unblocked():
+            self._arrivals.again(name, 0.0)
+        self._turn = not self._turn
+        if self._turn:
+            return self._due() or self._arrived(room_for_large)
+        return self._arrived(room_for_large) or self._due()
+
+    def _due(self) -> Item | None:
+        for _ in range(_LOOKS):
+            name = self._deferred.next(self._began if self._once else None)
+            if name is None:
+                return None
+            item = self._claims.take_deferred(name)
+            if item is not None:
+                return item
+        self.out_of_breath = True
+        return None
+
+    def _arrived(self, room_for_large: bool) -> Item | None:
+        for _ in range(_LOOKS):
+            candidate = self._arrivals.next()
+            if candidate is None:
+                return None
+            item = self._take(candidate, room_for_large)
+            if item is not None:
+                return item
+        self.out_of_breath = True
+        return None
+
+    def _take(self, candidate: Candidate, room_for_large: bool) -> Item | None:
+        below = LARGE if len(self._large) >= _LARGE_WAITING else None
+        taken = self._claims.take(candidate.name, renamed=candidate.renamed, below=below, otherwise=_LARGE_AGAIN)
+        if isinstance(taken, Item):
+            if taken.size < LARGE or room_for_large:
+                return taken
+            self._large.append(taken)
+        elif taken is not None:
+            self._not_ready(candidate, taken)
+        return None
+
+    def _not_ready(self, candidate: Candidate, seconds: float) -> None:
+        if self._once and candidate.name in self._waited_for and seconds != _LARGE_AGAIN:
+            self.given_up += 1
+            return
+        if self._once:
+            self._waited_for.add(candidate.name)
+        self._arrivals.again(candidate.name, seconds, renamed=candidate.renamed)
+
+    def next_due(self) -> float:
+        """When (monotonic) there may be an item even without a wake."""
+        deferred = float("inf") if self._once else self._deferred.next_due()
+        return min(self._arrivals.next_due(), deferred, self._claims.next_due())

@@ -1,0 +1,144 @@
+"""Receipts: one JSON line for each delivered item, written after the acknowledgement and before the item is retired.
+
+Each worker writes files of its own (``WORKER-START.jsonl``), all that finished in one turn of the loop with one write.
+A crash between receipt and retirement repeats the receipt, with the same delivery id; it never omits one.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..spool import fs, names
+from ..spool.item import Item
+
+MAX_BYTES = 32 << 20
+"""A receipt file is closed at this size and another begun."""
+MAX_FILES = 1000
+"""The oldest receipt files are removed beyond this many…"""
+MAX_TOTAL = 1 << 30
+"""…or this many bytes in all."""
+
+_ID_LENGTH = 20  # hex digits: 80 bits, no accidental twin in 10^9 receipts
+
+
+def delivery_id(url: str, digest: str, inode: int, mtime_ns: int) -> str:
+    """The same for the same file delivered to the same place, whoever delivers it and however often.
+
+    >>> delivery_id("s3://b/k", "ab12", 7, 1) == delivery_id("s3://b/k", "ab12", 7, 1)
+    True
+    """
+    text = "\0".join((url, digest, str(inode), str(mtime_ns)))
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_ID_LENGTH]
+
+
+def moment(seconds: float) -> str:
+    """A time in seconds since 1970 as people and programs read it: UTC, ISO 8601, microseconds.
+
+    >>> moment(0.25)
+    '1970-01-01T00:00:00.250000Z'
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def receipt(item: Item, fields: dict[str, Any], worker: str, finished: float) -> dict[str, Any]:
+    """The receipt of a delivered item. ``fields``: what the processor returned."""
+    digest = str(fields.get("sha256", ""))
+    return {
+        "id": delivery_id(str(fields.get("url", "")), digest, item.inode, item.mtime_ns),
+        "name": names.encode(item.name),
+        "size": item.size,
+        **fields,
+        "arrived": moment(item.arrived),
+        "claimed": moment(item.claimed),
+        "finished": moment(finished),
+        "attempts": item.attempt,
+        "worker": worker,
+    }
+
+
+class Receipts:
+    """The receipts that one worker writes, in ``directory``."""
+
+    def __init__(self, directory: str, worker: str, *, max_bytes: int = MAX_BYTES) -> None:
+        self._directory = directory
+        self._stem = f"{worker}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        self._max_bytes = max_bytes
+        self._files = 0
+        self._descriptor = -1
+        self._size = 0
+
+    def write(self, receipts: Sequence[dict[str, Any]]) -> None:
+        """Append them with one write. Raises :class:`OSError`; none of them counts then, and all may be written again."""
+        if self._descriptor < 0 or self._size >= self._max_bytes:
+            self._open()
+        data = b"".join(msgspec.json.encode(one) + b"\n" for one in receipts)
+        try:
+            fs.write_all(self._descriptor, data)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)  # half a line helps nobody
+                os.lseek(self._descriptor, self._size, os.SEEK_SET)
+            raise
+        self._size += len(data)
+
+    def _open(self) -> None:
+        self.close()
+        number = f".{self._files}" if self._files else ""
+        path = os.path.join(self._directory, f"{self._stem}{number}.jsonl")
+        self._descriptor = fs.create(path)
+        self._files += 1
+        self._size = 0
+        _prune(self._directory)
+
+    def close(self) -> None:
+        """Close the file at hand."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _prune(directory: str) -> None:
+    files = _files(directory)
+    total = sum(file.stat().st_size for file in files)
+    while len(files) > MAX_FILES or (total > MAX_TOTAL and len(files) > 1):
+        oldest = files.pop(0)
+        total -= oldest.stat().st_size
+        with suppress(OSError):
+            fs.discard(str(oldest))
+
+
+def _files(directory: str) -> list[Path]:
+    """The receipt files, oldest first."""
+    with suppress(FileNotFoundError):
+        return sorted(Path(directory).glob("*.jsonl"), key=lambda file: (file.stat().st_mtime_ns, file.name))
+    return []
+
+
+def read(directory: str | Path, since: float | None = None) -> Iterator[dict[str, Any]]:
+    """All receipts in ``directory`` finished at ``since`` (seconds since 1970) or later, in the order of their files.
+    Lines that are no receipts (a disk was full) are passed over."""
+    start = moment(since) if since is not None else ""
+    for file in _files(str(directory)):
+        if since is None or file.stat().st_mtime >= since:
+            yield from (one for one in _lines(file) if one.get("finished", "") >= start)
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open("rb") as lines:
+        for line in lines:
+            with suppress(msgspec.DecodeError):
+                found = msgspec.json.decode(line)
+                if isinstance(found, dict):
+                    yield found
+
+
+def newest(receipts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The receipts by the time they were finished."""
+    return sorted(receipts, key=lambda one: str(one.get("finished", "")))

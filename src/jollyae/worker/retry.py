@@ -1,0 +1,63 @@
+"""What an error means: a pure function from the error and the item's history to an outcome.
+
+The world's faults are not the item's: only :class:`Permanent` sends an item to ``failed/``. Everything else waits, for
+ever, and is shown.
+"""
+
+import errno
+
+from ..spool.outcomes import Defer, Fail, Hold, Outcome, Permanent, Scope, Temporary
+
+FIRST_DELAY = 5.0
+"""Seconds until the second attempt of a deferred item; doubled at each further one."""
+LAST_DELAY = 3600.0
+"""The longest time between two attempts, in seconds."""
+JITTER = 0.2
+"""The share of a delay by which it is spread, so that what was deferred together does not return together."""
+
+_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+)
+
+
+def delay(attempts: int, chance: float, first: float = FIRST_DELAY) -> float:
+    """Seconds until an item is tried again that was tried ``attempts`` times; ``chance`` is a random number in [0, 1).
+
+    >>> [delay(attempts, 0.5) for attempts in (1, 2, 3, 30)]
+    [5.0, 10.0, 20.0, 3600.0]
+    """
+    whole = min(first * 2.0 ** min(attempts - 1, 30), LAST_DELAY)
+    return whole * (1 + JITTER * (2 * chance - 1))
+
+
+def decide(error: BaseException, attempts: int, *, epidemic: bool, chance: float) -> Outcome:
+    """The outcome of an attempt that ended with ``error``. ``attempts``: how many there were, this one included.
+    ``epidemic``: the items before this one met an error of the same doubtful kind. ``chance``: random, in [0, 1).
+
+    >>> decide(Permanent("not an image"), 1, epidemic=False, chance=0.5)
+    Fail(error='not an image', hint='')
+    >>> decide(Temporary("busy"), 2, epidemic=False, chance=0.5)
+    Defer(delay=10.0, error='busy', hint='')
+    """
+    if isinstance(error, Permanent):
+        return Fail(error.message, error.hint)
+    if isinstance(error, Temporary):
+        if error.scope is Scope.DESTINATION or (error.scope is Scope.UNSURE and epidemic):
+            return Hold(error.message, error.hint, throttled=error.throttled, after=error.after, reason=error.reason)
+        return Defer(delay(attempts, chance, error.after or FIRST_DELAY), error.message, error.hint)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
+        return Hold(f"this machine: {describe(error)}", "Free some room, memory or open files.", reason="machine")
+    return Defer(delay(attempts, chance), describe(error), "A fault in the processor; please report it.")
+
+
+def describe(error: BaseException) -> str:
+    """The error in one line, without a traceback.
+
+    >>> import os
+    >>> describe(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/spool/receipts"))
+    'No space left on device: /spool/receipts'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

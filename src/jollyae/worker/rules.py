@@ -1,0 +1,74 @@
+"""How a worker shall work: values, checked once, read by all of it."""
+
+import fnmatch
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..spool.names import is_ignored
+
+
+class OnDone(StrEnum):
+    """What becomes of a delivered item."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+class OnFail(StrEnum):
+    """What becomes of an item that failed for ever. DELETE and DEFER are for the 2016 command line."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+    DEFER = "defer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The options of a worker.
+
+    - ``once``: drain what is there and end
+    - ``concurrency``: the most items in flight; the worker finds out how many are good below that
+    - ``settle``: seconds a file must be unchanged (None: 1 with the lease test, 3 without)
+    - ``grace``: seconds for what is in flight when the worker is told to stop
+    - ``include``, ``exclude``: shell patterns on the item's whole name (``*`` matches ``/`` too); exclude wins
+    - ``prune_empty``: remove directories in ``incoming/`` that have been empty for so many seconds (None: never)
+    """
+
+    once: bool = False
+    concurrency: int = 32
+    settle: float | None = None
+    grace: float = 30.0
+    on_done: OnDone = OnDone.KEEP
+    on_fail: OnFail = OnFail.KEEP
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    prune_empty: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ValueError("concurrency must be at least 1")
+
+    def wanted(self) -> Callable[[str], bool]:
+        """A function that says of a name whether it is an item for this worker.
+
+        >>> wanted = Rules(include=("*.jpg",), exclude=("tmp/*",)).wanted()
+        >>> [wanted(name) for name in ("a/b.jpg", "tmp/b.jpg", "b.png", ".b.jpg")]
+        [True, False, False, False]
+        """
+        included, excluded = _matcher(self.include), _matcher(self.exclude)
+
+        def wanted(name: str) -> bool:
+            if is_ignored(name) or (excluded is not None and excluded(name)):
+                return False
+            return included is None or included(name)
+
+        return wanted
+
+
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool] | None:
+    if not patterns:
+        return None
+    match = re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match
+    return lambda name: match(name) is not None

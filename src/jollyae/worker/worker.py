@@ -1,0 +1,550 @@
+"""The loop: adopt; arm the watch; while not stopped: for each ready item, claim, process, retire; wait for a wake or
+the next due time.
+
+Only this module catches what a processor or the spool raises. Nothing here decides what an error means (:mod:`.retry`),
+whether the destination is well (:mod:`.health`) or who is next (:mod:`.line`).
+"""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..spool import fs, names, watch
+from ..spool.arrivals import Arrivals, Deferred
+from ..spool.claims import DEATHS, Claims
+from ..spool.item import Item
+from ..spool.outcomes import Defer, Fail, Hold, Scope, Temporary
+from ..spool.owner import items_below
+from ..spool.readiness import Readiness, ignore_lease_signal
+from ..spool.spool import Spool
+from .attempt import Fields, Process, as_coroutine, attempt
+from .health import Health
+from .line import LARGE, Line
+from .receipts import Receipts, receipt
+from .retry import decide, describe
+from .rules import OnDone, OnFail, Rules
+from .state import Flight, Paused, Snapshot, StateFile
+
+log = logging.getLogger("jollyae")
+
+NOTICE = 25
+"""The level of what an operator sees without asking: changes of state. Each delivered item is told at INFO."""
+
+ADOPT_EVERY = 10.0
+"""Seconds between two looks for what dead workers left."""
+ONCE_PATIENCE = 30.0
+"""With ``once``: seconds of pause after which the worker gives up."""
+SUMMARY_EVERY = 60.0
+"""Seconds between two summaries in the log, while there is something to tell."""
+_STARTS = 64  # items started before the event loop has its turn
+_LARGE_LANE = 4
+
+Listener = Callable[[Snapshot], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a worker did. ``left``: items still in flight at its end; ``waiting``: items that wait for another try."""
+
+    delivered: int
+    failed: int
+    deferred: int
+    left: int
+    waiting: int
+    once: bool
+    signal: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """As sysexits(3) and the shell have it: 0, 1 some failed, 75 some wait, 128 + signal when cut short."""
+        if self.signal and (self.left or self.once):
+            return 128 + self.signal
+        if not self.once:
+            return 0
+        if self.failed:
+            return 1
+        return os.EX_TEMPFAIL if self.waiting else 0
+
+
+class Worker:
+    """Takes items from ``spool`` and has ``process`` deal with each.
+
+    ``process(item)`` (see :class:`Item`) is a coroutine function or a plain one, which is run in a thread. It returns
+    (a dict for the receipt, or None): done; raises :class:`Temporary`: again later; raises :class:`Permanent`: never.
+    It may be called more than once for an item (a crash), so repeating it must be harmless. ``listeners`` are told
+    about the worker's state up to four times a second while it changes. ``destination``: its name for people.
+
+    >>> import tempfile
+    >>> spool = Spool(tempfile.mkdtemp() + "/spool")
+    >>> _ = (spool.places.incoming / "greeting").write_text("hello")
+    >>> def process(item):
+    ...     print(item.name, os.pread(item.fd, 100, 0))
+    >>> Worker(spool, process, Rules(once=True, settle=0)).run().exit_code
+    greeting b'hello'
+    0
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        process: Process,
+        rules: Rules | None = None,
+        *,
+        destination: str = "",
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        self._spool = spool
+        self._process = process
+        self._rules = rules or Rules()
+        self._destination = destination
+        self._listeners = list(listeners)
+        self._health = Health(self._rules.concurrency)
+        self._room = Health(1)  # the spool's own health: disk full, no rights, I/O errors
+        self._by_hand: str | None = None
+        self._flying: dict[Item, asyncio.Task[None]] = {}
+        self._large_flying = 0
+        self._alone: Item | None = None
+        self._acknowledged: list[tuple[Item, Fields, float]] = []
+        self._unretired: list[Item] = []
+        self._stop_signal = 0
+        self._stopping = False
+        self._given_up = False
+        self._count = {"delivered": 0, "bytes": 0, "failed": 0, "deferred": 0}
+        self._started = time.time()
+
+    # --- the life of a worker
+
+    def run(self) -> Summary:
+        """Work until told to stop (:meth:`stop`, SIGTERM, SIGINT), or with ``once`` until all is drained. A second
+        signal ends the process at once. Raises :class:`SpoolError` when the spool cannot be used."""
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(self.serve())
+
+    def stop(self, signum: int = 0) -> None:
+        """Stop taking items, finish what is in flight within the grace time, and end."""
+        if signum and self._stopping:
+            os._exit(128 + signum)
+        self._stopping, self._stop_signal = True, signum
+        self._wake.set()
+
+    async def serve(self) -> Summary:
+        """:meth:`run`, on a running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._open()
+        try:
+            self._adopt()
+            self._look_for_pause()
+            await self._drain()
+            left = await self._land()
+        finally:
+            waiting = self._close()
+        count = self._count
+        return Summary(
+            count["delivered"], count["failed"], count["deferred"], left, waiting, self._rules.once, self._stop_signal
+        )
+
+    def _open(self) -> None:
+        spool, rules = self._spool, self._rules
+        lease = ignore_lease_signal()
+        incoming = str(spool.places.incoming)
+        self._watch = watch.watch(incoming, str(spool.places.control))
+        remote = isinstance(self._watch, watch.Poll)
+        readiness = Readiness(rules.settle, lease=lease and not remote, trust_ctime=not remote)
+        self._claims = Claims(spool.places, readiness, copy=spool.copy)
+        self._arrivals = Arrivals(incoming, self._watch, rules.wanted())
+        self._deferred = Deferred(str(spool.places.deferred))
+        self._line = Line(self._claims, self._arrivals, self._deferred, once=rules.once)
+        self._receipts = Receipts(str(spool.places.receipts), self._claims.worker)
+        self._listeners.append(StateFile(self._claims.directory).show)
+        self._executor = ThreadPoolExecutor(rules.concurrency, thread_name_prefix="jollyae")
+        self._call = as_coroutine(self._process, self._executor)
+        descriptor = self._watch.fileno()
+        if descriptor is not None:
+            self._loop.add_reader(descriptor, self._hinted)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(ValueError, RuntimeError):  # not the main thread: the caller stops us
+                self._loop.add_signal_handler(number, self.stop, int(number))
+        self._chores = [
+            self._loop.create_task(self._every(ADOPT_EVERY, self._adopt)),
+            self._loop.create_task(self._every(0.25, self._tell)),
+            self._loop.create_task(self._every(SUMMARY_EVERY, self._summarize)),
+        ]
+        extra = {"worker": self._claims.worker}
+        log.log(NOTICE, "working on %s (%s)", spool.places.incoming, self._watch.why, extra=extra)
+
+    def _close(self) -> int:
+        """Give everything up; how many items wait for another try."""
+        deferred = next(items_below(str(self._spool.places.deferred)), None)
+        waiting = len(self._claims.items()) + self._line.given_up + (deferred is not None)
+        for task in self._chores:
+            task.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(ValueError, RuntimeError):
+                self._loop.remove_signal_handler(number)
+        descriptor = self._watch.fileno()
+        if descriptor is not None:
+            self._loop.remove_reader(descriptor)
+        self._watch.close()
+        self._receipts.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._claims.stop(busy=set(self._flying))
+        return waiting
+
+    # --- the loop
+
+    async def _drain(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            why_not = self._start_ready()
+            if self._rules.once and self._is_over(why_not):
+                return
+            if why_not:
+                await self._rest(why_not)
+            else:
+                await asyncio.sleep(0)
+
+    def _start_ready(self) -> str:
+        """Start what is ready and has room; why no more was started ('' if it was only for breath)."""
+        for _ in range(_STARTS):
+            if why_not := self._obstacle():
+                return why_not
+            try:
+                item = self._line.next(room_for_large=self._has_large_room())
+            except OSError as error:
+                self._trouble(error)
+                return "spool"
+            if item is None:
+                return "" if self._line.out_of_breath else "empty"
+            self._start(item)
+        return ""
+
+    def _obstacle(self) -> str:
+        """What forbids to start anything now."""
+        if self._by_hand is not None:
+            return "by hand"
+        if not self._mend():
+            return "spool"
+        if self._alone is not None or (self._line.next_is_alone and self._flying):
+            return "alone"
+        if not self._health.may_start(len(self._flying)):
+            return "paused" if self._health.paused else "limit"
+        return ""
+
+    def _has_large_room(self) -> bool:
+        return self._large_flying < min(_LARGE_LANE, max(1, self._health.limit // 4))
+
+    async def _rest(self, why_not: str) -> None:
+        """Wait for a wake, or until there is something to do without one."""
+        match why_not:
+            case "empty":
+                until = self._line.next_due()
+            case "paused":
+                until = self._health.next_probe()
+            case "spool":
+                until = self._room.next_probe()
+            case _:
+                until = float("inf")
+        if self._rules.once and self._health.paused:
+            until = min(until, self._loop.time() + 1.0)
+        timer = None
+        if until < float("inf"):
+            timer = self._loop.call_later(max(until - time.monotonic(), 0.0), self._wake.set)
+        await self._wake.wait()
+        if timer is not None:
+            timer.cancel()
+
+    def _is_over(self, why_not: str) -> bool:
+        """With ``once``: whether all is done that can be done."""
+        if why_not == "by hand" or max(self._health.paused_for(), self._room.paused_for()) > ONCE_PATIENCE:
+            self._given_up = True
+            return True
+        busy = self._flying or self._acknowledged or self._unretired
+        return why_not == "empty" and not busy and self._line.is_over()
+
+    async def _land(self) -> int:
+        """Let what is in flight finish within the grace time; how many items did not."""
+        if self._flying:
+            await asyncio.wait(self._flying.values(), timeout=self._rules.grace)
+        left = list(self._flying.values())
+        for task in left:
+            task.cancel()
+        if left:
+            log.warning("%d items were still in flight: the next worker takes them over", len(left))
+            await asyncio.wait(left, timeout=1.0)
+        self._retire_acknowledged()
+        return len(left)
+
+    # --- one item
+
+    def _start(self, item: Item) -> None:
+        note = item.note
+        if note is not None and note.adoptions >= DEATHS:
+            self._fail(item, Fail("the worker died three times with this", "Look at it; then: jollyae retry."))
+            return
+        try:
+            self._claims.begin(item)
+        except OSError as error:
+            self._line.hold(item)
+            self._trouble(error)
+            return
+        if note is not None and note.adoptions > 1:
+            self._alone = item
+        self._large_flying += item.size >= LARGE
+        self._health.started()
+        self._flying[item] = self._loop.create_task(self._work(item))
+
+    async def _work(self, item: Item) -> None:
+        large = item.size >= LARGE
+        try:
+            fields = await attempt(self._call, item)
+        except Exception as error:
+            self._land_one(item, large)
+            self._unsuccessful(item, error)
+        else:
+            self._land_one(item, large)
+            self._successful(item, fields)
+
+    def _land_one(self, item: Item, large: bool) -> None:
+        item.tidy()
+        del self._flying[item]
+        self._large_flying -= large
+        if self._alone is item:
+            self._alone = None
+        self._wake.set()
+
+    def _successful(self, item: Item, fields: Fields) -> None:
+        if self._health.succeeded(len(self._flying)):
+            log.log(NOTICE, "resumed: %s", self._destination, extra={"destination": self._destination})
+        self._acknowledged.append((item, fields, time.time()))
+        if len(self._acknowledged) == 1:
+            self._loop.call_soon(self._retire_acknowledged)
+
+    def _retire_acknowledged(self) -> None:
+        """Write the receipts of all that was acknowledged in this turn, then retire the items."""
+        batch, self._acknowledged = self._acknowledged, []
+        if not batch:
+            return
+        receipts = [receipt(item, fields, self._claims.worker, when) for item, fields, when in batch]
+        try:
+            self._receipts.write(receipts)
+        except OSError as error:
+            self._acknowledged = batch + self._acknowledged
+            self._trouble(error)
+            return
+        for (item, _, _), one in zip(batch, receipts, strict=True):
+            self._count["delivered"] += 1
+            self._count["bytes"] += item.size
+            log.info("delivered", extra={"item": names.show(item.name), **_brief(one)})
+            self._retire(item)
+        self._wake.set()
+
+    def _retire(self, item: Item) -> None:
+        try:
+            if self._rules.on_done is OnDone.DELETE:
+                self._claims.delete(item)
+            else:
+                self._claims.finish(item)
+        except OSError as error:
+            self._unretired.append(item)
+            self._trouble(error)
+
+    def _unsuccessful(self, item: Item, error: Exception) -> None:
+        epidemic = isinstance(error, Temporary) and error.scope is Scope.UNSURE and self._health.doubt(item.name)
+        outcome = decide(error, item.attempt, epidemic=epidemic, chance=random.random())
+        match outcome:
+            case Hold():
+                self._hold(item, outcome)
+            case Fail() if self._rules.on_fail is OnFail.DEFER:
+                self._health.over()
+                again = decide(Temporary(outcome.error), item.attempt, epidemic=False, chance=random.random())
+                assert isinstance(again, Defer)
+                self._defer(item, again)
+            case Fail():
+                self._health.over()
+                self._fail(item, outcome)
+            case Defer():
+                self._health.over()
+                self._defer(item, outcome)
+
+    def _hold(self, item: Item, outcome: Hold) -> None:
+        news = self._health.failed(
+            outcome.error, outcome.hint, reason=outcome.reason, throttled=outcome.throttled, after=outcome.after
+        )
+        if news:
+            _warn(f"paused: {outcome.error}", outcome.hint, item, destination=self._destination)
+        self._line.hold(item)
+        try:
+            self._claims.keep(item, outcome.error, outcome.hint)
+        except OSError as error:
+            self._trouble(error)
+
+    def _defer(self, item: Item, outcome: Defer) -> None:
+        try:
+            due = self._claims.defer(item, outcome.delay, outcome.error, outcome.hint)
+        except OSError as error:
+            self._line.hold(item)
+            self._trouble(error)
+            return
+        self._count["deferred"] += 1
+        self._deferred.note(due)
+        _warn(f"deferred for {outcome.delay:.0f} s: {outcome.error}", outcome.hint, item)
+
+    def _fail(self, item: Item, outcome: Fail) -> None:
+        try:
+            if self._rules.on_fail is OnFail.DELETE:
+                self._claims.delete(item)
+            else:
+                self._claims.fail(item, outcome.error, outcome.hint)
+        except OSError as error:
+            self._line.hold(item)
+            self._trouble(error)
+            return
+        self._count["failed"] += 1
+        _warn(f"failed: {outcome.error}", outcome.hint, item, level=logging.ERROR)
+
+    # --- the spool's own troubles
+
+    def _trouble(self, error: OSError) -> None:
+        """The spool itself cannot be worked on (disk full, no rights): nothing is taken until it can."""
+        text = describe(error)
+        if self._room.failed(text, "", reason=str(error.errno), throttled=False):
+            _warn(f"paused: the spool: {text}", "Free some room, or mend what it says.", None)
+
+    def _mend(self) -> bool:
+        """Whether the spool can be worked on. After a trouble that is tried: what could not be written is written."""
+        if self._room.paused is None:
+            return True
+        if not self._room.may_start(0):
+            return False
+        self._room.started()
+        try:
+            fs.write_beside(os.path.join(self._claims.directory, ".probe"), bytes(4096))
+            self._receipts_and_retirements()
+        except OSError as error:
+            self._trouble(error)
+            return False
+        if self._acknowledged or self._unretired:
+            return False
+        self._room.succeeded(0)
+        log.log(NOTICE, "resumed: the spool")
+        return True
+
+    def _receipts_and_retirements(self) -> None:
+        self._retire_acknowledged()
+        unretired, self._unretired = self._unretired, []
+        for item in unretired:
+            self._retire(item)
+
+    # --- chores
+
+    async def _every(self, seconds: float, chore: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                chore()
+            except OSError as error:
+                self._trouble(error)
+
+    def _hinted(self) -> None:
+        if self._arrivals.wake():
+            self._look_for_pause()
+            if not self._rules.once:
+                self._deferred.wake()
+        self._wake.set()
+
+    def _look_for_pause(self) -> None:
+        before, self._by_hand = self._by_hand, self._spool.paused()
+        if before is None and self._by_hand is not None:
+            _warn(f"paused by hand: {self._by_hand}", "To go on: jollyae resume.", None)
+        elif before is not None and self._by_hand is None:
+            log.log(NOTICE, "resumed by hand")
+            self._wake.set()
+
+    def _adopt(self) -> None:
+        adopted = self._claims.adopt()
+        for item in adopted:
+            self._line.adopt(item)
+        if adopted:
+            log.log(NOTICE, "took over %d items that a worker left", len(adopted))
+            self._wake.set()
+        if not self._flying:
+            self._claims.tidy()
+        if self._rules.prune_empty is not None:
+            _prune_empty(str(self._spool.places.incoming), self._rules.prune_empty)
+        if self._arrivals.problem:
+            log.warning("incoming/ cannot be read: %s", self._arrivals.problem)
+
+    def _tell(self) -> None:
+        if self._by_hand is not None or self._watch.fileno() is None:
+            self._look_for_pause()
+        snapshot = self._snapshot()
+        for listener in self._listeners:
+            listener(snapshot)
+
+    def _summarize(self) -> None:
+        told = (self._count["delivered"], self._count["failed"], self._count["deferred"], len(self._flying))
+        if told != getattr(self, "_told", (0, 0, 0, 0)):
+            log.log(NOTICE, "delivered %d, failed %d, deferred %d, in flight %d", *told)
+        self._told = told
+
+    def _snapshot(self) -> Snapshot:
+        count = self._count
+        return Snapshot(
+            worker=self._claims.worker,
+            pid=os.getpid(),
+            started=self._started,
+            destination=self._destination,
+            watch=self._watch.why,
+            delivered=count["delivered"],
+            delivered_bytes=count["bytes"],
+            failed=count["failed"],
+            deferred=count["deferred"],
+            unready=self._arrivals.unready,
+            limit=self._health.limit,
+            in_flight=[Flight(names.encode(item.name), item.size, item.sent) for item in self._flying],
+            held=self._line.held,
+            paused=self._paused(),
+        )
+
+    def _paused(self) -> Paused | None:
+        if self._by_hand is not None:
+            return Paused("hand", self._by_hand)
+        for by, health in (("spool", self._room), ("destination", self._health)):
+            if health.paused is not None:
+                return Paused(by, health.paused.error, health.paused.hint, health.paused.since)
+        return None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _warn(text: str, hint: str, item: Item | None, *, level: int = logging.WARNING, **more: str) -> None:
+    about = {"item": names.show(item.name)} if item is not None else {}
+    log.log(level, text, extra={**about, **more, "hint": hint})
+
+
+def _brief(one: Fields) -> Fields:
+    return {key: one[key] for key in ("id", "url", "size", "attempts") if key in one}
+
+
+def _prune_empty(directory: str, age: float) -> None:
+    """Remove directories below ``directory`` that are empty and were not changed for ``age`` seconds."""
+    limit = time.time() - age
+    for path, _, _ in os.walk(directory, topdown=False):
+        with suppress(OSError):
+            if path != directory and os.stat(path).st_mtime < limit:
+                fs.remove_directory(path)
