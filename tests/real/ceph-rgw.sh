@@ -27,11 +27,12 @@ die() { echo "ceph-rgw.sh: $*" >&2; exit 1; }
 # A process is ours only if its command line names our configuration: a pid file may be older than the pid.
 pid_of() {
     local pid
-    pid=$(cat "$dir/$1.pid" 2>/dev/null) && tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF "$conf" && echo "$pid"
+    pid=$(cat "$dir/$1.pid" 2>/dev/null) && grep -qszxF "$conf" "/proc/$pid/cmdline" && echo "$pid"
 }
 
 launch() {  # launch NAME COMMAND…
-    setsid nohup "${@:2}" </dev/null >>"$dir/$1.out" 2>&1 &
+    # In the directory: the words of "rgw frontends" hold no space, so the certificate needs a short name.
+    (cd "$dir" && exec setsid nohup "${@:2}") </dev/null >>"$dir/$1.out" 2>&1 &
     echo $! >"$dir/$1.pid"
     disown
 }
@@ -70,7 +71,7 @@ configure() {
     if [ "$tls_port" != 0 ]; then
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
             -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>/dev/null
-        frontend+=" ssl_endpoint=127.0.0.1:$tls_port ssl_certificate=$dir/tls.crt ssl_private_key=$dir/tls.key"
+        frontend+=" ssl_endpoint=127.0.0.1:$tls_port ssl_certificate=tls.crt ssl_private_key=tls.key"
     fi
     # No admin sockets: a path over 107 bytes would not start.
     # One osd without copies: size 1, and chooseleaf 0 lets it stand alone in its host.
