@@ -1,5 +1,5 @@
 #!/bin/sh
-# tools/apt-install.sh PACKAGE…   installs the Debian packages that are missing; without a terminal, and no service starts.
+# tools/apt-install.sh PACKAGE…   installs the Debian packages that are missing; without a terminal; no service starts, now or at boot.
 # Exit 0: all are there. 3: some are missing and cannot be installed here; one line on stderr says which and why.
 # TEST_INSTALL=no in the environment: never install.
 set -eu
@@ -13,7 +13,7 @@ done
 
 refuse() { echo "missing:$missing ($1)" >&2; exit 3; }
 command -v apt-get >/dev/null || refuse "not a Debian system"
-[ "$(id -u)" = 0 ] || refuse "installing them needs root: apt-get install$missing"
+[ "$(id -u)" = 0 ] || refuse "installing them needs root"
 [ "${TEST_INSTALL:-yes}" != no ] || refuse "TEST_INSTALL=no"
 
 # One of us at a time, because of the policy file; other users of apt are waited for by apt itself.
@@ -41,8 +41,15 @@ refresh() {  # the lock on the package lists is the one that apt does not wait f
     done
 }
 
+# What is started at boot. sshd on a developer's machine because of a test is not what anyone asked for.
+enabled() { find /etc/systemd/system -path '*.wants/*' -type l 2>/dev/null | sort; }
+
 echo "installing:$missing" >&2
+before=$(enabled)
 # shellcheck disable=SC2086  # one word per package
 apt install -y --no-install-recommends $missing 2>/dev/null ||
     { refresh && apt install -y --no-install-recommends $missing; } ||
     { echo "missing:$missing (apt-get could not install them)" >&2; exit 3; }
+enabled | while IFS= read -r link; do
+    printf '%s\n' "$before" | grep -qxF -e "$link" || rm -f "$link"
+done
