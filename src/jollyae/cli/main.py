@@ -1,0 +1,125 @@
+"""The entry: finds the verb, turns what goes wrong into one sentence and an exit code."""
+
+import argparse
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .. import __version__
+from .options import UsageError
+
+VERBS = {
+    "run": "deliver what lands in a spool, as soon as it lands",
+    "submit": "put files into a spool, durably",
+    "status": "what lies where, and why it waits",
+    "retry": "put failed and deferred items back to work",
+    "pause": "stop a spool's workers from taking items",
+    "resume": "end a pause",
+    "log": "what was delivered",
+    "init": "make a spool's places",
+    "check": "can this run? tries it",
+    "demo": "the whole thing on an embedded S3",
+    "completion": "print a completion script for your shell",
+}
+ALIASES = {"validate": "check"}
+
+EPILOG = """\
+exit codes: 0 done, 1 some items failed, 2 usage, 75 some items wait for another try (--once),
+78 configuration, 130 and 143 ended by a signal with work unfinished. Treat unknown codes as failures.
+
+The 2016 command line still works: jollyae -b BUCKET -s SRC -i INTERIM -d DEST -f FAIL [-a ACL] [-r] [-R] [-n] [-v]
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors in our form."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"Try: {self.prog} --help")
+
+
+def build_parser(verbs: Sequence[str] = tuple(VERBS)) -> argparse.ArgumentParser:
+    """The parser, with the options of the given verbs."""
+    parser = Parser(
+        prog="jollyae",
+        description="From a queue directory to S3, with nothing lost.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"jollyae {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for verb, text in VERBS.items():
+        sub = subparsers.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
+        if verb in verbs:
+            importlib.import_module(f".{verb}", __package__).add(sub)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; the exit code."""
+    if not arguments:
+        build_parser(()).print_help()
+        return 2
+    verb = ALIASES.get(arguments[0], arguments[0])
+    if verb.startswith("-") and verb not in ("-h", "--help", "--version"):
+        from . import legacy
+
+        return legacy.main(arguments)
+    if not verb.startswith("-") and verb not in VERBS:
+        raise UsageError(f"there is no verb {verb!r}", hint=_nearest(verb))
+    parsed = build_parser((verb,)).parse_args([verb, *arguments[1:]])
+    code: int = importlib.import_module(f".{parsed.verb}", __package__).main(parsed)
+    return code
+
+
+def _nearest(verb: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(verb, VERBS, 1)
+    return f"Did you mean: jollyae {near[0]}" if near else "Try: jollyae --help"
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    try:
+        code = main(sys.argv[1:])
+    except UsageError as error:
+        code = _complain(str(error), error.hint, 2)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader of our output is gone; nothing more is said
+        code = 141
+    except Exception as error:
+        code = _foreseen(error)
+    _leave(code)
+
+
+def _foreseen(error: Exception) -> int:
+    """Say what an error means that reached us; what nobody foresaw is raised again, with its traceback."""
+    from ..service.compose import ConfigurationError
+    from ..spool.spool import SpoolError
+
+    if isinstance(error, ConfigurationError | SpoolError):
+        return _complain(error.message, error.hint, 78)
+    if isinstance(error, OSError) and error.strerror:
+        about = f": {os.fsdecode(error.filename)}" if error.filename else ""
+        return _complain(f"{error.strerror}{about}", "", 1)
+    raise error
+
+
+def _complain(message: str, hint: str, code: int) -> int:
+    print(f"jollyae: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
+    return code
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; a thread that still waits for a dead server is not waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)

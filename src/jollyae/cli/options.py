@@ -1,0 +1,164 @@
+"""Options as data: each is declared once, and gives its flag, its environment variable and its line in the help.
+
+Precedence: flag, then environment (``JOLLYAE_<OPTION>``), then default.
+"""
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+PREFIX = "JOLLYAE_"
+
+
+class UsageError(Exception):
+    """The command line cannot be understood; exit code 2. ``hint`` says what to try."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. ``flags``: the long one first; ``parse``: text to value (None: a switch); ``many``: may be
+    repeated; ``hidden``: other spellings that work and are not shown."""
+
+    flags: tuple[str, ...]
+    help: str
+    metavar: str = ""
+    default: Any = None
+    parse: Callable[[str], Any] | None = str
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    hidden: tuple[str, ...] = ()
+
+    @property
+    def dest(self) -> str:
+        """The attribute of the parsed arguments."""
+        return self.flags[0].lstrip("-").replace("-", "_")
+
+    @property
+    def environment(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.dest.upper()
+
+    def add_to(self, parser: argparse._ActionsContainer) -> None:
+        """Declare it, its default taken from the environment where that has it."""
+        keywords: dict[str, Any] = {"dest": self.dest, "default": self._default(), "help": self._help()}
+        if self.parse is None:
+            keywords["action"] = "store_true"
+        else:
+            keywords |= {"type": _typed(self.parse), "metavar": self.metavar or None, "choices": self.choices or None}
+            if self.many:
+                keywords["action"] = _Extend
+        parser.add_argument(*self.flags, **keywords)
+        if self.hidden:
+            parser.add_argument(*self.hidden, **(keywords | {"help": argparse.SUPPRESS}))
+
+    def _help(self) -> str:
+        shown = f"default: {self.default}; " if self.default not in (None, False, (), "") else ""
+        return f"{self.help} [{shown}env: {self.environment}]".replace("%", "%%")
+
+    def _default(self) -> Any:
+        text = os.environ.get(self.environment)
+        if text is None:
+            return self.default
+        try:
+            return self._from_environment(text)
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            raise UsageError(f"{self.environment}={text}: {error}") from error
+
+    def _from_environment(self, text: str) -> Any:
+        if self.parse is None:
+            return _switch(text)
+        if self.many:
+            return tuple(self.parse(word) for word in re.split(r"[\n,]", text) if word.strip())
+        if self.choices and text not in self.choices:
+            raise ValueError(f"choose one of {', '.join(self.choices)}")
+        return self.parse(text)
+
+
+class _Extend(argparse.Action):
+    """Collects a repeated option; the first on the command line replaces what the environment said."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        seen: set[str] = namespace.__dict__.setdefault("_seen", set())
+        before = getattr(namespace, self.dest) if self.dest in seen else ()
+        seen.add(self.dest)
+        setattr(namespace, self.dest, (*before, values))
+
+
+def add_all(parser: argparse.ArgumentParser, title: str, options: Iterable[Option]) -> None:
+    """Declare the options as one group of the help."""
+    group = parser.add_argument_group(title)
+    for option in options:
+        option.add_to(group)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """``KEY=VALUE``. Raises :class:`ValueError`."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"{text!r} must be KEY=VALUE")
+    return key, value
+
+
+def positive(text: str) -> int:
+    """A whole number from 1. Raises :class:`ValueError`."""
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{text!r} must be a whole number, 1 or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A duration. Raises :class:`ValueError`."""
+    from ..service.units import duration
+
+    return duration(text)
+
+
+def rate(text: str) -> str:
+    """A rate or timetable, checked and kept as text. Raises :class:`ValueError`."""
+    from ..service.units import timetable
+
+    timetable(text)
+    return text
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("say 1 or 0")
+
+
+def _typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """``parse`` with its own message in argparse's error."""
+
+    def typed(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return typed
+
+
+SPOOL = argparse.ArgumentParser(add_help=False)
+SPOOL.add_argument("spool", metavar="SPOOL", nargs="?", help="the spool's directory")
+
+PLACES = tuple(
+    Option((f"--{place}",), f"this directory is the place '{place}'", "DIR")
+    for place in ("incoming", "working", "deferred", "finished", "failed")
+)
+
+OUTPUT = (
+    Option(("--log-format",), "form of the log on stderr", "FORMAT", "text", choices=("text", "json")),
+    Option(("--color",), "colours in the log", "WHEN", "auto", choices=("auto", "always", "never")),
+)

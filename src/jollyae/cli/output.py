@@ -1,0 +1,179 @@
+"""What people and programs see: the log on stderr, the live line on a terminal, data on stdout."""
+
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from ..worker.state import Snapshot
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_LEVELS = {
+    logging.DEBUG: "debug",
+    logging.INFO: "info",
+    25: "notice",
+    logging.WARNING: "warning",
+    logging.ERROR: "error",
+}
+_COLOURS = {"notice": "\x1b[36m", "warning": "\x1b[33m", "error": "\x1b[31m", "info": "\x1b[32m", "debug": "\x1b[2m"}
+
+
+def wants_colour(when: str, stream: TextIO) -> bool:
+    """``--color``: 'auto' means on a terminal, unless NO_COLOR is set or the terminal is dumb."""
+    if when != "auto":
+        return when == "always"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def level(verbose: int, quiet: int) -> int:
+    """The log level: changes of state by default; ``-v`` also each item, ``-vv`` all; ``-q`` only trouble."""
+    if quiet:
+        return logging.WARNING
+    return (25, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+
+
+def extras(record: logging.LogRecord) -> dict[str, Any]:
+    """The fields that were logged beside the message, the empty ones left out."""
+    found = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    return {key: value for key, value in found.items() if value not in ("", None)}
+
+
+class TextFormatter(logging.Formatter):
+    """``TIME LEVEL message key=value…``, the hint on a line of its own."""
+
+    def __init__(self, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = extras(record)
+        hint = fields.pop("hint", "")
+        name = _LEVELS.get(record.levelno, record.levelname.lower())
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        shown = f"{_COLOURS[name]}{name}\x1b[0m" if self._colour and name in _COLOURS else name
+        line = " ".join(
+            [when, shown, record.getMessage(), *(f"{key}={_quoted(value)}" for key, value in fields.items())]
+        )
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return f"{line}\n    {hint}" if hint else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, message, and the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        name = _LEVELS.get(record.levelno, record.levelname.lower())
+        entry = {"time": when, "level": name, "message": record.getMessage(), **extras(record)}
+        return json.dumps(entry, default=str)
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or any(char in text for char in ' "=\n') else text
+
+
+class Live:
+    """The live line at the bottom of a terminal. ``waiting``: counts what lies in incoming/, up to a bound."""
+
+    def __init__(self, stream: TextIO, waiting: Callable[[], str]) -> None:
+        self._stream = stream
+        self._waiting = waiting
+        self._line = ""
+        self._last: tuple[float, int] = (time.monotonic(), 0)
+        self._rate = 0.0
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draw the line anew."""
+        self._measure(snapshot)
+        columns = shutil.get_terminal_size().columns
+        line = render(snapshot, self._waiting(), self._rate)[: max(columns - 1, 10)]
+        if line != self._line:
+            self._line = line
+            self._stream.write(f"\r\x1b[2K{line}")
+            self._stream.flush()
+
+    def _measure(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        before, count = self._last
+        if now - before >= 1.0:
+            self._rate = (snapshot.delivered - count) / (now - before)
+            self._last = (now, snapshot.delivered)
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be written."""
+        if self._line:
+            self._stream.write("\r\x1b[2K")
+            self._line = ""
+
+
+class StreamHandler(logging.StreamHandler[TextIO]):
+    """Writes log lines above the live line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.live: Live | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.live is not None:
+            self.live.clear()
+        super().emit(record)
+
+
+def render(snapshot: Snapshot, waiting: str, rate: float) -> str:
+    """The live line's text."""
+    parts = [f"waiting {waiting}", f"in flight {len(snapshot.in_flight)}", f"delivered {snapshot.delivered:,}"]
+    parts[2] += f" ({human(snapshot.delivered_bytes)})"
+    if rate:
+        parts.append(f"{rate:,.0f}/s")
+    for word, count in (("held", snapshot.held), ("deferred", snapshot.deferred), ("failed", snapshot.failed)):
+        if count:
+            parts.append(f"{word} {count:,}")
+    large = max(snapshot.in_flight, key=lambda flight: flight.size, default=None)
+    if large is not None and large.sent and large.size >= 8 << 20:
+        parts.append(f"{large.name} {100 * large.sent // large.size} %")
+    if snapshot.paused is not None:
+        seconds = f" {time.time() - snapshot.paused.since:.0f} s" if snapshot.paused.since else ""
+        parts.append(f"PAUSED{seconds}: {snapshot.paused.error}")
+    return " · ".join(parts)
+
+
+def set_up_logging(*, form: str, colour: str, verbose: int, quiet: int) -> StreamHandler:
+    """Send the log to stderr; boto's own loggers stay quiet whatever is asked (they would tell secrets)."""
+    handler = StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(wants_colour(colour, sys.stderr)))
+    logger = logging.getLogger("jollyae")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level(verbose, quiet))
+    logger.propagate = False
+    return handler
+
+
+def human(size: float) -> str:
+    """Bytes for people.
+
+    >>> human(1536), human(12)
+    ('1.5 KiB', '12 B')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def ago(seconds: float) -> str:
+    """A duration for people.
+
+    >>> ago(75), ago(7300)
+    ('1 min', '2 h')
+    """
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit and not (unit == "s" and seconds >= 60):
+            return f"{seconds / size:.0f} {unit}" if unit == "s" else f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // 86400)} d"

@@ -1,0 +1,87 @@
+"""``jollyae run SPOOL --to URL``: deliver what lands, as soon as it lands."""
+
+import argparse
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from . import where
+from .options import OUTPUT, UsageError, add_all
+from .run_options import DESTINATION, OBJECT, SHOW, STORE, WORK
+
+if TYPE_CHECKING:
+    from ..service.compose import Settings
+    from ..spool.places import Places
+    from ..worker.worker import Listener
+    from .output import StreamHandler
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    where.add(parser)
+    add_all(parser, "destination", DESTINATION)
+    add_all(parser, "work", WORK)
+    add_all(parser, "objects", OBJECT)
+    add_all(parser, "the store (credentials come from the AWS chain, never from options)", STORE)
+    add_all(parser, "what is shown", (*OUTPUT, *SHOW))
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="-v each delivered item, -vv all")
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="only trouble")
+
+
+def settings(arguments: argparse.Namespace) -> "Settings":
+    """The arguments as settings."""
+    from ..service.compose import Settings
+
+    return Settings(**{field.name: getattr(arguments, field.name) for field in fields(Settings)})
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run; the exit code."""
+    from ..service import compose
+
+    if (arguments.to is None) == (arguments.exec is None):
+        raise UsageError("say where to deliver: --to URL, or --exec COMMAND", hint="Try: --to s3://BUCKET/PREFIX")
+    places = where.places(arguments)
+    if arguments.dry_run:
+        return _dry_run(places, settings(arguments))
+    handler = logging_for(arguments)
+    return compose.run(places, settings(arguments), live(places, arguments, handler)).exit_code
+
+
+def logging_for(arguments: argparse.Namespace) -> "StreamHandler":
+    """Set the log up as the arguments say."""
+    from .output import set_up_logging
+
+    return set_up_logging(
+        form=arguments.log_format, colour=arguments.color, verbose=arguments.verbose, quiet=arguments.quiet
+    )
+
+
+def live(places: "Places", arguments: argparse.Namespace, handler: "StreamHandler") -> "tuple[Listener, ...]":
+    """The live line, where there is a terminal for it."""
+    from ..spool.survey import backlog
+    from .output import Live
+
+    plain = arguments.no_progress or arguments.quiet or arguments.log_format == "json"
+    if plain or not sys.stderr.isatty():
+        return ()
+    most = 10_000
+
+    def waiting() -> str:
+        found = backlog(places, most)
+        return f"{found:,}" if found < most else f"{most:,}+"
+
+    handler.live = Live(sys.stderr, waiting)
+    return (handler.live.show,)
+
+
+def _dry_run(places: "Places", settings: "Settings") -> int:
+    from ..service.compose import plan
+    from ..spool.names import show
+
+    total = 0
+    for name, target in plan(places, settings):
+        total += 1
+        print(f"{show(name)} -> {target}")
+    print(f"dry run: {total} items would be delivered; nothing was changed", file=sys.stderr)
+    return 0

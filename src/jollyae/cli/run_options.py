@@ -1,0 +1,79 @@
+"""The options of ``run``: aws-cli's words where it has one."""
+
+from .options import Option, pair, positive, rate, seconds
+
+DESTINATION = (
+    Option(("--to",), "deliver to s3://BUCKET[/PREFIX] or file:///DIR", "URL"),
+    Option(("--exec",), "run COMMAND per item; {} is its path; exit 0 done, 75 again later, else failed", "COMMAND"),
+)
+
+WORK = (
+    Option(("--once",), "deliver what is there and exit: 0 all, 1 some failed, 75 some wait", parse=None),
+    Option(("--dry-run", "-n"), "say what would be delivered where; change nothing", parse=None, hidden=("--dryrun",)),
+    Option(("--concurrency",), "most items in flight; fewer are used where fewer do", "N", 32, positive),
+    Option(
+        ("--settle",), "seconds a file must rest before it is taken; 1 with the lease test, else 3", "S", None, seconds
+    ),
+    Option(("--grace",), "seconds for what is in flight at SIGTERM or SIGINT", "S", 30.0, seconds),
+    Option(("--on-done",), "what becomes of a delivered file; delete = mv", "WHAT", "keep", choices=("keep", "delete")),
+    Option(("--include",), "only names that match GLOB (* matches / too); repeatable", "GLOB", (), many=True),
+    Option(("--exclude",), "no names that match GLOB; wins over --include; repeatable", "GLOB", (), many=True),
+    Option(
+        ("--prune-empty",),
+        "remove directories in incoming/ that were empty for AGE (90, 10m, 7d)",
+        "AGE",
+        None,
+        seconds,
+    ),
+    Option(("--copy",), "allow places on different file systems, by copying", parse=None),
+    Option(
+        ("--bandwidth",),
+        "most bytes sent a second: 10M, or rclone's timetable '08:00,512k 23:00,off'",
+        "RATE",
+        None,
+        rate,
+        hidden=("--bwlimit",),
+    ),
+)
+
+OBJECT = (
+    Option(
+        ("--key",), "the object's key: {name} {path} {stem} {ext} {host} {date:%Y/%m/%d} {sha256}", "TEMPLATE", "{path}"
+    ),
+    Option(
+        ("--if-exists",),
+        "what to do where other content has the key",
+        "WHAT",
+        "refuse",
+        choices=("refuse", "overwrite", "keep-both"),
+    ),
+    Option(("--head-first",), "ask before each upload, for stores that ignore If-None-Match (not atomic)", parse=None),
+    Option(("--storage-class",), "storage class", "CLASS"),
+    Option(("--acl",), "canned ACL; none is sent otherwise", "ACL"),
+    Option(("--sse",), "server-side encryption: AES256 or aws:kms", "KIND"),
+    Option(("--sse-kms-key-id",), "the KMS key", "ID"),
+    Option(("--metadata",), "object metadata; repeatable", "K=V", (), pair, many=True),
+    Option(("--tag",), "object tag; repeatable", "K=V", (), pair, many=True),
+    Option(("--content-type",), "content type of all objects; guessed from the name otherwise", "TYPE"),
+    Option(("--no-guess-mime-type",), "do not guess the content type", parse=None),
+    Option(("--content-encoding",), "content encoding of all objects", "CODING"),
+    Option(("--cache-control",), "cache control of all objects", "TEXT"),
+    Option(
+        ("--checksum-algorithm",),
+        "checksum sent with each object",
+        "NAME",
+        "sha256",
+        choices=("sha256", "crc32", "crc32c", "crc64nvme", "md5", "none"),
+    ),
+)
+
+STORE = (
+    Option(("--endpoint-url",), "the store's URL; else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, ~/.aws/config", "URL"),
+    Option(("--region",), "region", "NAME"),
+    Option(("--profile",), "profile in ~/.aws", "NAME"),
+    Option(("--no-sign-request",), "send no credentials", parse=None),
+    Option(("--ca-bundle",), "certificates to trust", "FILE"),
+    Option(("--no-verify-ssl",), "do not verify certificates", parse=None),
+)
+
+SHOW = (Option(("--no-progress",), "no live line on a terminal", parse=None),)

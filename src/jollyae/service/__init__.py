@@ -1,0 +1,1 @@
+"""Running it for real: from options to spool, destination, processor and worker, in one place."""

@@ -1,0 +1,245 @@
+"""From settings to spool, destination, processor and worker: the one place where the rooms are put together."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from ..processors.command import Command, CommandError
+from ..processors.files import FileDelivery
+from ..processors.keys import DEFAULT, KeyTemplate, TemplateError
+from ..spool import owner
+from ..spool.outcomes import Permanent, Temporary
+from ..spool.places import Places
+from ..spool.spool import Spool
+from ..worker.attempt import Process
+from ..worker.rules import OnDone, Rules
+from ..worker.worker import NOTICE, Listener, Summary, Worker, loop_factory
+from .bandwidth import Limiter
+from .units import timetable
+
+log = logging.getLogger("jollyae")
+
+
+class ConfigurationError(Exception):
+    """The settings cannot work; exit code 78. ``hint`` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options of ``run``, by their names. '' and None: not given."""
+
+    to: str | None = None
+    exec: str | None = None
+    once: bool = False
+    concurrency: int = 32
+    settle: float | None = None
+    grace: float = 30.0
+    on_done: str = "keep"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    prune_empty: float | None = None
+    copy: bool = False
+    bandwidth: str | None = None
+    key: str = DEFAULT
+    if_exists: str = "refuse"
+    head_first: bool = False
+    storage_class: str | None = None
+    acl: str | None = None
+    sse: str | None = None
+    sse_kms_key_id: str | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    tag: tuple[tuple[str, str], ...] = ()
+    content_type: str | None = None
+    no_guess_mime_type: bool = False
+    content_encoding: str | None = None
+    cache_control: str | None = None
+    checksum_algorithm: str = "sha256"
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    no_sign_request: bool = False
+    ca_bundle: str | None = None
+    no_verify_ssl: bool = False
+
+    def rules(self) -> Rules:
+        """What of it the worker must know."""
+        return Rules(
+            once=self.once,
+            concurrency=self.concurrency,
+            settle=self.settle,
+            grace=self.grace,
+            on_done=OnDone(self.on_done),
+            include=self.include,
+            exclude=self.exclude,
+            prune_empty=self.prune_empty,
+        )
+
+
+async def _nothing_to_say() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where items go. ``key_of(name, mtime)``: where one would go; ``describe``: one sentence for the log."""
+
+    name: str
+    process: Process
+    key_of: Callable[[str, float], str]
+    describe: Callable[[], Awaitable[str]] = field(default=_nothing_to_say)
+    close: Callable[[], None] = field(default=lambda: None)
+
+
+def destination(settings: Settings) -> Destination:
+    """The destination that the settings name. Raises :class:`ConfigurationError`."""
+    if (settings.to is None) == (settings.exec is None):
+        raise ConfigurationError("say where to deliver: --to URL, or --exec COMMAND", "Try: --to s3://BUCKET/PREFIX")
+    try:
+        if settings.exec is not None:
+            command = Command(settings.exec)
+            return Destination(f"exec {command.name}", command, lambda name, mtime: command.name)
+        assert settings.to is not None
+        scheme = settings.to.partition("://")[0]
+        if scheme == "s3":
+            return _s3(settings, settings.to)
+        if scheme == "file":
+            return _files(settings, settings.to)
+    except (TemplateError, CommandError) as error:
+        raise ConfigurationError(str(error)) from error
+    raise ConfigurationError(
+        f"cannot deliver to {settings.to}", "Destinations are s3://BUCKET[/PREFIX] and file:///DIR."
+    )
+
+
+def _files(settings: Settings, url: str) -> Destination:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise ConfigurationError(f"cannot deliver to {url}", "A directory is written file:///absolute/path.")
+    if settings.bandwidth is not None:
+        raise ConfigurationError("--bandwidth limits what is sent to S3, not copies into a directory")
+    directory = Path(unquote(parts.path))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {directory}: {error.strerror}") from error
+    template = KeyTemplate(settings.key)
+    delivery = FileDelivery(str(directory), template, if_exists=settings.if_exists)
+    return Destination(
+        delivery.name, delivery, lambda name, mtime: f"{delivery.name}/{template.key(name, mtime, '<sha256>')}"
+    )
+
+
+def _s3(settings: Settings, url: str) -> Destination:
+    from ..processors.s3 import BotoDelivery, OptionError, split_url
+
+    limiter = Limiter(timetable(settings.bandwidth)) if settings.bandwidth else None
+    try:
+        bucket, prefix = split_url(url)
+        delivery = BotoDelivery(
+            url, s3_options(settings), key=settings.key, concurrency=settings.concurrency, limiter=limiter
+        )
+    except OptionError as error:
+        raise ConfigurationError(str(error)) from error
+    template = KeyTemplate(settings.key, prefix)
+    return Destination(
+        url,
+        delivery,
+        lambda name, mtime: f"s3://{bucket}/{template.key(name, mtime, '<sha256>')}",
+        delivery.describe,
+        delivery.close,
+    )
+
+
+def s3_options(settings: Settings) -> Any:
+    """What of the settings S3 must know. Raises :class:`~jollyae.processors.s3.OptionError`."""
+    from ..processors.s3 import S3Options
+
+    return S3Options(
+        endpoint_url=settings.endpoint_url or "",
+        region=settings.region or "",
+        profile=settings.profile or "",
+        ca_bundle=settings.ca_bundle or "",
+        storage_class=settings.storage_class or "",
+        acl=settings.acl or "",
+        sse=settings.sse or "",
+        sse_kms_key_id=settings.sse_kms_key_id or "",
+        content_type=settings.content_type or "",
+        content_encoding=settings.content_encoding or "",
+        cache_control=settings.cache_control or "",
+        no_sign_request=settings.no_sign_request,
+        verify_ssl=not settings.no_verify_ssl,
+        metadata=dict(settings.metadata),
+        tags=dict(settings.tag),
+        guess_mime_type=not settings.no_guess_mime_type,
+        checksum_algorithm=settings.checksum_algorithm,
+        if_exists=cast(Any, settings.if_exists),  # S3Options checks it
+        head_first=settings.head_first,
+        verify=settings.on_done == "delete",
+    )
+
+
+def spool(places: Places, *, copy: bool = False) -> Spool:
+    """The spool at these places, made where it is missing and proved. Raises :class:`SpoolError`."""
+    made = Spool(places=places, copy=copy)
+    made.prove()
+    return made
+
+
+def run(places: Places, settings: Settings, listeners: tuple[Listener, ...] = ()) -> Summary:
+    """Work until told to stop, or with ``once`` until all is done. Raises :class:`ConfigurationError` and
+    :class:`SpoolError`."""
+    where = destination(settings)
+    return work(spool(places, copy=settings.copy), where, settings.rules(), listeners)
+
+
+def work(place: Spool, where: Destination, rules: Rules, listeners: tuple[Listener, ...] = ()) -> Summary:
+    """Run a worker between a spool and a destination."""
+    worker = Worker(place, where.process, rules, destination=where.name, listeners=listeners)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return runner.run(_serve(worker, where))
+    finally:
+        where.close()
+
+
+async def _serve(worker: Worker, where: Destination) -> Summary:
+    told = asyncio.create_task(_announce(where))
+    try:
+        return await worker.serve()
+    finally:
+        told.cancel()
+
+
+async def _announce(where: Destination) -> None:
+    """Say in the log what we deliver to, and which settings won. Where that cannot be told yet, the first item will."""
+    try:
+        said = await where.describe()
+    except (Temporary, Permanent) as error:
+        log.warning("%s", error.message, extra={"hint": error.hint})
+        return
+    log.log(NOTICE, "delivering to %s%s", where.name, f": {said}" if said else "")
+
+
+def plan(places: Places, settings: Settings) -> Iterator[tuple[str, str]]:
+    """What would be delivered, and where (or why not): each name in ``incoming/``. Changes nothing."""
+    where = destination(settings)
+    wanted = settings.rules().wanted()
+    for name in owner.items_below(str(places.incoming)):
+        if not wanted(name):
+            continue
+        try:
+            mtime = (places.incoming / name).lstat().st_mtime
+            yield name, where.key_of(name, mtime)
+        except Permanent as error:
+            yield name, f"would fail: {error.message}"
+        except FileNotFoundError:
+            continue  # a worker took it

@@ -1,0 +1,48 @@
+"""The state of a spool as values, for ``status`` and whoever reads its JSON."""
+
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from ..spool import survey
+from ..spool.spool import Spool
+from ..worker import state
+
+
+def look(spool: Spool) -> dict[str, Any]:
+    """Counts, bytes and ages per place, the live workers, the latest troubles, and ``why``: one sentence on what goes
+    on. Ages in seconds, times in seconds since 1970."""
+    counts = survey.count(spool.places)
+    live = [directory for directory, alive in survey.workers(spool.places) if alive]
+    snapshots = [snapshot for directory in live if (snapshot := state.read(directory)) is not None]
+    by_hand = spool.paused()
+    return {
+        "spool": str(spool.places.control),
+        "why": why(counts, snapshots, len(live), by_hand),
+        "paused_by_hand": by_hand,
+        "places": {
+            name: {"items": count.items, "bytes": count.bytes, "oldest_s": count.oldest}
+            for name, count in counts.items()
+        },
+        "ignored": counts["incoming"].ignored,
+        "unready": sum(snapshot.unready for snapshot in snapshots),
+        "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
+        "troubles": [asdict(one) for one in survey.troubles(spool.places)],
+    }
+
+
+def why(counts: dict[str, survey.Count], snapshots: list[state.Snapshot], live: int, by_hand: str | None) -> str:
+    """One sentence: is it moving, and if not, why and what to do."""
+    backlog = counts["incoming"].items + counts["working"].items
+    if by_hand is not None:
+        return f"paused by hand: {by_hand}. To go on: jollyae resume"
+    for snapshot in snapshots:
+        if snapshot.paused is not None:
+            hint = f" {snapshot.paused.hint}" if snapshot.paused.hint else ""
+            return f"paused: {snapshot.paused.error}.{hint}"
+    if not live:
+        return "no worker is running" + (f", {backlog:,} items wait: start jollyae run" if backlog else "")
+    if backlog:
+        return f"{live} worker{'s' if live > 1 else ''} running, {backlog:,} items to deliver"
+    return f"{live} worker{'s' if live > 1 else ''} running, nothing waits"

@@ -1,0 +1,115 @@
+"""What lies where, for those who only look: counts, bytes and ages by reading the places, without any worker."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import names, notes, owner
+from .places import Place, Places
+
+
+@dataclass(slots=True)
+class Count:
+    """What is in one place. ``oldest``: seconds since the oldest item came there; None where there is none."""
+
+    items: int = 0
+    bytes: int = 0
+    oldest: float | None = None
+    ignored: int = 0
+
+    def add(self, found: os.stat_result, now: float) -> None:
+        """Count one more item. Its change time is when it was renamed into the place."""
+        self.items += 1
+        self.bytes += found.st_size
+        self.oldest = max(self.oldest or 0.0, now - found.st_ctime)
+
+
+def count(places: Places) -> dict[str, Count]:
+    """Each place's count, by its name. Reads the directories: a second or so for a million items."""
+    now = time.time()
+    return {place.value: _count(str(places.of(place)), place, now) for place in Place}
+
+
+def _count(directory: str, place: Place, now: float) -> Count:
+    total = Count()
+    for entry in _files(directory):
+        ignored = entry.name.startswith(".") if place is not Place.INCOMING else names.is_ignored(entry.name)
+        if ignored:
+            total.ignored += place is Place.INCOMING
+            continue
+        try:
+            total.add(entry.stat(follow_symlinks=False), now)
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _files(directory: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        entries = os.scandir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                yield entry
+            elif not entry.name.startswith("."):
+                yield from _files(entry.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An item that failed or waits, and why. ``since`` and ``due``: seconds since 1970."""
+
+    name: str
+    place: str
+    error: str
+    hint: str
+    since: float
+    attempts: int
+    due: float
+
+
+def troubles(places: Places, most: int = 10) -> list[Trouble]:
+    """The newest items with a reason, in failed/, deferred/ and working/, the newest first; at most ``most``."""
+    found: list[Trouble] = []
+    for place in (Place.FAILED, Place.DEFERRED, Place.WORKING):
+        directory = str(places.of(place))
+        paths = [entry.path for entry in _files(directory) if not entry.name.startswith(".")]
+        found += [one for path in paths if (one := _trouble(path, directory, place)) is not None]
+        found = sorted(found, key=lambda one: -one.since)[:most]
+    return found
+
+
+def _trouble(path: str, directory: str, place: Place) -> Trouble | None:
+    try:
+        note = notes.read(path, os.lstat(path))
+    except FileNotFoundError:
+        return None
+    if note is None or not note.error:
+        return None
+    name = names.encode(os.path.relpath(path, directory)) if place is not Place.WORKING else note.name
+    due = notes.due_at(path) if place is Place.DEFERRED else 0.0
+    return Trouble(name, place.value, note.error, note.hint, note.at, note.attempts, due)
+
+
+def workers(places: Places) -> Iterator[tuple[str, bool]]:
+    """The directories of the workers in ``working/``, and whether each is alive."""
+    try:
+        entries = sorted(os.scandir(places.working), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) and os.path.exists(os.path.join(entry.path, owner.LOCK)):
+            yield entry.path, owner.is_alive(entry.path)
+
+
+def backlog(places: Places, most: int = 10_000) -> int:
+    """How many items lie in ``incoming/``, counted up to ``most``."""
+    total = 0
+    for entry in _files(str(places.incoming)):
+        total += not names.is_ignored(entry.name)
+        if total >= most:
+            break
+    return total
