@@ -1,0 +1,145 @@
+"""What a store's error means: for whom, for how long, and what the operator can do. Pure; tested with a table.
+
+Network, store, credentials, clock and bucket are the world's faults: the destination is paused and nothing goes to
+``failed/``. What we do not know is UNSURE: three different items in a row make it the destination's. Only what will
+fail for this item for ever is permanent.
+"""
+
+from dataclasses import dataclass
+
+from jollyae.spool.outcomes import Permanent, Scope, Temporary
+
+from .transport import NoAnswer, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One row of the table. ``scope`` None: permanent. ``after``: seconds."""
+
+    what: str
+    hint: str = ""
+    scope: Scope | None = Scope.DESTINATION
+    throttled: bool = False
+    after: float | None = None
+
+
+_KEYS = (
+    "Looked for in this order: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (not with --profile), the profile "
+    "(--profile, AWS_PROFILE) in ~/.aws/credentials and ~/.aws/config (also assume-role, SSO, process), "
+    "the container's and the machine's role. Try: aws configure, or --no-sign-request."
+)
+_EXPIRED = Meaning(
+    "the credentials have expired", "Renew them (Try: aws sso login); waiting items go on by themselves."
+)
+_CLOCK = Meaning("the clock is wrong", "Set this machine's clock. Try: timedatectl set-ntp true")
+_REGION = Meaning("the bucket is in another region", "Give the bucket's own region with --region.")
+_CONDITION = Meaning(
+    "the store does not do conditional writes",
+    "Try: --head-first (asks before each write; not atomic), or --if-exists overwrite.",
+)
+_SLOW = Meaning("the store asks for fewer requests", "Nothing to do: fewer are sent.", throttled=True)
+_DAMAGED = Meaning("the bytes were damaged on their way", scope=Scope.ITEM, after=1.0)
+_TOO_LARGE = Meaning("too large for this store", "Split the file.", scope=None)
+_AGAIN = Meaning("another write to this key was under way", scope=Scope.ITEM, after=0.2)
+_DENIED = Meaning(
+    "access denied", "The credentials need s3:PutObject here, and s3:PutObjectAcl with --acl.", Scope.UNSURE
+)
+
+_BY_CODE = {
+    NoAnswer.REFUSED: Meaning("connection refused", "Is the store running, and is the endpoint URL right?"),
+    NoAnswer.NAME: Meaning("the endpoint's name cannot be found", "Check the endpoint URL, the region and the DNS."),
+    NoAnswer.TIMEOUT: Meaning("no answer in time", "Check the network and the store."),
+    NoAnswer.TLS: Meaning("no secure connection", "Try: --ca-bundle FILE with the store's certificate authority."),
+    NoAnswer.CLOSED: Meaning("the connection was closed", "Nothing to do if this is rare."),
+    NoAnswer.PROXY: Meaning("the proxy cannot be reached", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."),
+    NoAnswer.CREDENTIALS: Meaning("no credentials", _KEYS),
+    NoAnswer.PROFILE: Meaning("there is no such profile", "Try: aws configure list-profiles, then --profile NAME."),
+    NoAnswer.CLIENT: Meaning("the request could not be made", "Check the S3 options. Try: jollyae check"),
+    "NoSuchBucket": Meaning(
+        "there is no such bucket", "Check the name in --to, or make it. Try: aws s3 mb s3://BUCKET"
+    ),
+    "InvalidBucketName": Meaning("no bucket can have this name", "Check the name in --to."),
+    "InvalidAccessKeyId": Meaning("the store does not know this access key", "Check the credentials and the endpoint."),
+    "SignatureDoesNotMatch": Meaning("the secret key is wrong", "Check AWS_SECRET_ACCESS_KEY or the profile."),
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "RequestExpired": _EXPIRED,
+    "InvalidToken": Meaning("the session token is not valid", "Renew the credentials."),
+    "RequestTimeTooSkewed": _CLOCK,
+    "PermanentRedirect": _REGION,
+    "TemporaryRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "AccountProblem": Meaning("the store has closed this account", "Ask the store's support."),
+    "AllAccessDisabled": Meaning("the store has closed this bucket", "Ask the store's support."),
+    "QuotaExceeded": Meaning("the quota is used up", "Make room in the bucket, or raise the quota."),
+    "InvalidStorageClass": Meaning("the store has no such storage class", "Check --storage-class."),
+    "AccessControlListNotSupported": Meaning("the bucket takes no ACLs", "Leave --acl out."),
+    "NotImplemented": _CONDITION,
+    "SlowDown": _SLOW,
+    "SlowDownWrite": _SLOW,
+    "Throttling": _SLOW,
+    "ThrottlingException": _SLOW,
+    "TooManyRequests": _SLOW,
+    "RequestLimitExceeded": _SLOW,
+    "AccessDenied": _DENIED,
+    "BadDigest": _DAMAGED,
+    "XAmzContentSHA256Mismatch": _DAMAGED,
+    "IncompleteBody": _DAMAGED,
+    "RequestTimeout": Meaning("the request took too long", "Check the network.", Scope.DESTINATION, after=1.0),
+    "ConditionalRequestConflict": _AGAIN,
+    "OperationAborted": _AGAIN,
+    "NoSuchUpload": Meaning("the store has forgotten the upload", "It begins again.", Scope.ITEM, after=1.0),
+    "EntityTooLarge": _TOO_LARGE,
+    "KeyTooLongError": Meaning("the key is too long for this store", "Shorten the name, or change --key.", None),
+    "MetadataTooLarge": Meaning("the metadata is too large for this store", "Shorten the name or --metadata.", None),
+}
+_BY_STATUS = {
+    301: _REGION,
+    307: _REGION,
+    403: _DENIED,
+    407: _BY_CODE[NoAnswer.PROXY],
+    409: _AGAIN,
+    413: _TOO_LARGE,
+    429: _SLOW,
+    501: _CONDITION,
+    503: Meaning("the store is unavailable", "Nothing to do but look at the store.", throttled=True),
+    507: _BY_CODE["QuotaExceeded"],
+}
+
+
+def meaning(error: StoreError) -> Meaning:
+    """The row for an error: by its code, else by its status, else by the hundreds of it."""
+    if row := _BY_CODE.get(error.code):
+        return row
+    if error.status is None:
+        return _BY_CODE[NoAnswer.CLIENT]
+    if row := _BY_STATUS.get(error.status):
+        return row
+    if error.status >= 500:
+        return Meaning("the store is unwell", "Nothing to do but look at the store: it is tried again.")
+    return Meaning("the store refused", "Try: jollyae check", Scope.UNSURE)
+
+
+def explain(error: StoreError, where: str) -> Temporary | Permanent:
+    """The error to raise for what the store said about ``where`` (a URL).
+
+    >>> explain(StoreError(503, "SlowDown"), "s3://photos/a.jpg")
+    Temporary('the store asks for fewer requests: s3://photos/a.jpg: 503 SlowDown')
+    """
+    row = meaning(error)
+    message = f"{row.what}: {where}: {_why(error)}"
+    if row.scope is None:
+        return Permanent(message, hint=row.hint)
+    return Temporary(message, hint=row.hint, scope=row.scope, throttled=row.throttled, after=row.after)
+
+
+def _why(error: StoreError) -> str:
+    said = error.code if error.status is None else f"{error.status} {error.code}".strip()
+    if meaning(error) is _CLOCK and error.skew is not None:
+        before = "behind" if error.skew > 0 else "ahead of"
+        said += f": this clock is {abs(error.skew):.0f} s {before} the store's"
+    elif error.message and error.message != error.code:
+        said += f": {error.message}"
+    return f"{said} (request {error.request_id})" if error.request_id else said

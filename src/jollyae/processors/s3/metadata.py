@@ -1,0 +1,117 @@
+"""What an object has beside its bytes: content type, metadata that lets a file be brought back, and what was asked for.
+
+``mtime`` is written as rclone does (seconds with up to nine decimals) and ``mode`` in octal, so rclone restores both.
+``jollyae-sha256`` tells a repeat from a collision; ``jollyae-upload`` does so for a multipart upload, whose digest
+is not known when it begins. ``jollyae-name`` is there only where the key does not tell the name. Metadata is
+printable ASCII.
+"""
+
+import mimetypes
+import os
+from urllib.parse import quote
+
+from jollyae.spool import names
+
+from .options import MAX_METADATA, S3Options
+from .transport import Attributes
+
+SHA256 = "jollyae-sha256"
+UPLOAD = "jollyae-upload"
+NAME = "jollyae-name"
+MAX_NAME = 512
+"""Bytes of ``jollyae-name``; a longer one is left out."""
+
+_PACKED = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "compress": "application/x-compress",
+    "br": "application/x-brotli",
+}
+_MORE = {
+    ".7z": "application/x-7z-compressed",
+    ".avif": "image/avif",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".flac": "audio/flac",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".jsonl": "application/x-ndjson",
+    ".log": "text/plain",
+    ".m4a": "audio/mp4",
+    ".md": "text/markdown",
+    ".mkv": "video/x-matroska",
+    ".ndjson": "application/x-ndjson",
+    ".ogg": "audio/ogg",
+    ".parquet": "application/vnd.apache.parquet",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".webp": "image/webp",
+    ".woff2": "font/woff2",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".zst": "application/zstd",
+}
+# Python's own table and ours, not the machine's /etc/mime.types: every worker sends the same.
+_types = mimetypes.MimeTypes()
+for _extension, _type in _MORE.items():
+    _types.add_type(_type, _extension)
+
+
+def content_type(name: str) -> str:
+    """The media type by the name's extension, '' if unknown (the store then says binary/octet-stream).
+
+    >>> content_type("a/photo.JPG"), content_type("backup.tar.gz"), content_type("data")
+    ('image/jpeg', 'application/gzip', '')
+    """
+    last = name.rpartition("/")[2]
+    found, packed = _types.guess_type("x" + last[-255:].replace(":", "_"))
+    return _PACKED.get(packed, "application/octet-stream") if packed else found or ""
+
+
+def mtime(nanoseconds: int) -> str:
+    """A time since 1970 as rclone writes it.
+
+    >>> mtime(1354040105123456700), mtime(1354040105000000000), mtime(-500000000)
+    ('1354040105.1234567', '1354040105', '-0.5')
+    """
+    sign = "-" if nanoseconds < 0 else ""
+    seconds, rest = divmod(abs(nanoseconds), 1_000_000_000)
+    return f"{sign}{seconds}.{rest:09d}".rstrip("0").rstrip(".") if rest else f"{sign}{seconds}"
+
+
+def name_if_needed(name: str, key: str) -> str:
+    """The item's name for the metadata, percent-encoded; '' where the key ends with it or it is too long.
+
+    >>> name_if_needed("a/b.jpg", "2026/a/b.jpg"), name_if_needed("a/bä.jpg", "2026/bä.jpg")
+    ('', 'a/b%C3%A4.jpg')
+    """
+    written = names.encode(name)
+    if key == written or key.endswith("/" + written):
+        return ""
+    encoded = quote(os.fsencode(name))
+    return encoded if len(encoded) < MAX_NAME else ""
+
+
+def attributes(
+    options: S3Options, name: str, key: str, *, mtime_ns: int, mode: int, sha256: str = "", upload: str = ""
+) -> Attributes:
+    """Everything that goes with the object of the item ``name`` at ``key``: a single PUT has ``sha256`` (hex), a
+    multipart upload ``upload`` (our id of it)."""
+    metadata = {"mtime": mtime(mtime_ns), "mode": f"{mode:o}", **options.metadata}
+    metadata |= {SHA256: sha256} if sha256 else {}
+    metadata |= {UPLOAD: upload} if upload else {}
+    told = name_if_needed(name, key)
+    if told and sum(map(len, [*metadata, *metadata.values()])) + len(NAME) + len(told) <= MAX_METADATA:
+        metadata[NAME] = told
+    guessed = content_type(name) if options.guess_mime_type else ""
+    return Attributes(
+        content_type=options.content_type or guessed,
+        content_encoding=options.content_encoding,
+        cache_control=options.cache_control,
+        storage_class=options.storage_class,
+        acl=options.acl,
+        sse=options.sse,
+        sse_kms_key_id=options.sse_kms_key_id,
+        metadata=metadata,
+        tags=options.tags,
+    )

@@ -1,0 +1,169 @@
+"""The seam between delivery and the wire: what is asked of an S3 store, and what it answers.
+
+A transport belongs to one bucket, does each request exactly once and retries nothing (the worker does), and raises
+:class:`StoreError` for everything that is not a success. Today boto3 is behind it (:mod:`.boto`). The fast signed PUT
+will be another: it needs :meth:`Transport.put` and :meth:`Transport.part` only and hands the rest to this one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A checksum that goes into a header. ``value`` is base64, as S3 wants it."""
+
+    algorithm: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What an object has beside its bytes; '' is: not sent."""
+
+    content_type: str = ""
+    content_encoding: str = ""
+    cache_control: str = ""
+    storage_class: str = ""
+    acl: str = ""
+    sse: str = ""
+    sse_kms_key_id: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """A whole object. ``sha256`` (hex) is that of ``body``: a transport that signs by itself need not hash again.
+    ``if_match`` is an ETag as the header shall have it, so with its quotes."""
+
+    key: str
+    body: bytes
+    sha256: str
+    attributes: Attributes
+    checksum: Checksum | None = None
+    if_none_match: bool = False
+    if_match: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """The beginning of a multipart upload. ``algorithm``: which checksum its parts will bear ('' for none)."""
+
+    key: str
+    attributes: Attributes
+    algorithm: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part, ``number`` from 1. ``sha256`` (hex) of ``body`` where it is known."""
+
+    key: str
+    upload: str
+    number: int
+    body: bytes
+    sha256: str = ""
+    checksum: Checksum | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPart:
+    """A part that the store has. ``etag`` without quotes."""
+
+    number: int
+    size: int
+    etag: str
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete:
+    """The end of a multipart upload. ``size`` in bytes of the whole, ``checksum`` over the whole where there is one."""
+
+    key: str
+    upload: str
+    parts: Sequence[StoredPart]
+    size: int
+    checksum: Checksum | None = None
+    if_none_match: bool = False
+    if_match: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An acknowledgement. ``etag`` without quotes; ``checksums``: what the store computed, algorithm → base64."""
+
+    etag: str
+    version: str = ""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What HEAD tells of an object. ``size`` in bytes; a checksum ending in ``-N`` is one of N parts."""
+
+    size: int
+    etag: str
+    version: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+class NoAnswer(StrEnum):
+    """Why there was no answer at all: the ``code`` of a :class:`StoreError` without a status."""
+
+    REFUSED = "refused"
+    NAME = "name"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    CLOSED = "closed"
+    PROXY = "proxy"
+    CREDENTIALS = "credentials"
+    PROFILE = "profile"
+    CLIENT = "client"
+
+
+class StoreError(Exception):
+    """The store refused, or could not be asked.
+
+    ``status`` is the HTTP status, or None without an answer; ``code`` S3's own (or a :class:`NoAnswer`); ``skew`` how
+    far the store's clock is before ours, in seconds, where it told its time.
+    """
+
+    def __init__(
+        self, status: int | None, code: str, message: str = "", *, request_id: str = "", skew: float | None = None
+    ) -> None:
+        super().__init__(f"{status or 'no answer'} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+        self.skew = skew
+
+
+class Transport(Protocol):
+    """One bucket. Each method is one request (``parts``: as many as the list has pages) and may be cancelled."""
+
+    async def put(self, request: Put) -> Stored:
+        """Send a whole object."""
+
+    async def head(self, key: str, *, checksums: bool = False) -> Found:
+        """What is there. ``checksums`` asks for stored checksums too (with SSE-KMS this needs kms:Decrypt)."""
+
+    async def create(self, request: Create) -> str:
+        """Begin a multipart upload; its id."""
+
+    async def part(self, request: Part) -> StoredPart:
+        """Send one part."""
+
+    async def parts(self, key: str, upload: str) -> list[StoredPart]:
+        """The parts that the store has of an upload."""
+
+    async def complete(self, request: Complete) -> Stored:
+        """Make the parts an object."""
+
+    async def abort(self, key: str, upload: str) -> None:
+        """Give an upload up; its parts are removed."""
