@@ -1,0 +1,78 @@
+"""Reading an item for S3: digest and body come from one read, so what is sent is what was hashed."""
+
+import os
+from collections.abc import Iterator
+
+from jollyae.spool import fs, names
+from jollyae.spool.item import Item
+from jollyae.spool.outcomes import Temporary
+
+from .checksums import Content, Digest
+from .threads import Threads
+
+_BLOCK = 1 << 20
+SMALL = 256 * 1024
+"""Bytes that are read and hashed on the event loop (0.3 ms); more goes to a thread."""
+
+
+def read(descriptor: int, start: int, size: int) -> bytes:
+    """``size`` bytes from ``start``, or fewer at the file's end. Raises :class:`OSError`."""
+    parts = []
+    while size > 0 and (data := os.pread(descriptor, min(size, 16 * _BLOCK), start)):
+        parts.append(data)
+        start += len(data)
+        size -= len(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Changed(Temporary):
+    """Somebody writes to the file while it is sent."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the file changed while it was read: {names.show(name)}", after=0.5)
+
+
+def check_unchanged(item: Item) -> None:
+    """Raise :class:`Changed` if somebody wrote to the item's file."""
+    if not fs.unchanged(item.stat, os.fstat(item.fd)):
+        raise Changed(item.name)
+
+
+async def read_whole(item: Item, threads: Threads) -> tuple[bytes, Content]:
+    """A small item's bytes and what is known of them. Raises :class:`Changed` if its size is no longer the known."""
+    if item.size <= SMALL:
+        body, content = _read_whole(item.fd, item.size)
+    else:
+        body, content = await threads.run(_read_whole, item.fd, item.size)
+    if len(body) != item.size:
+        raise Changed(item.name)
+    return body, content
+
+
+def _read_whole(descriptor: int, size: int) -> tuple[bytes, Content]:
+    body = read(descriptor, 0, size + 1)  # one more, to see that it has grown
+    return body, Content.of(body)
+
+
+async def digest_file(item: Item, threads: Threads) -> Content:
+    """A large item's digest, by reading it once. Raises :class:`Changed` if it changes meanwhile."""
+    content = await threads.run(_digest, item.fd, item.size)
+    check_unchanged(item)
+    return content
+
+
+def of_file(descriptor: int, size: int, sha256: str) -> Content:
+    """The content of a file whose digest is known; what else is asked of it is read again."""
+    return Content(size, sha256, lambda block: _blocks(descriptor, size, block))
+
+
+def _digest(descriptor: int, size: int) -> Content:
+    digest = Digest()
+    for block in _blocks(descriptor, size, _BLOCK):
+        digest.update(block)
+    return of_file(descriptor, size, digest.sha256)
+
+
+def _blocks(descriptor: int, size: int, block: int) -> Iterator[bytes]:
+    for start in range(0, size, block):
+        yield read(descriptor, start, min(block, size - start))

@@ -1,0 +1,81 @@
+"""The S3 processor: ``process(item)`` that returns the receipt's fields, or raises Temporary or Permanent."""
+
+from typing import Any
+
+from jollyae.processors.keys import KeyTemplate
+from jollyae.spool import names
+from jollyae.spool.item import Item
+
+from . import faults, multipart, single
+from .boto import BotoTransport
+from .options import S3Options, split_url
+from .target import LANES, Limiter, Target
+from .transport import StoreError, Transport
+
+
+class S3Delivery:
+    """Delivers items into one bucket: small ones in one conditional PUT, large ones in parts that survive a crash.
+
+    Call it with an :class:`~jollyae.spool.item.Item`. It returns when the store has acknowledged the object, and raises
+    :class:`~jollyae.spool.outcomes.Temporary` or :class:`~jollyae.spool.outcomes.Permanent` otherwise. It may be
+    cancelled at any time: what was sent is found again by the next attempt. One object belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        bucket: str,
+        template: KeyTemplate,
+        options: S3Options,
+        limiter: Limiter | None = None,
+    ) -> None:
+        self._target = Target(transport, bucket, template, options, limiter)
+        self._options = options
+
+    async def __call__(self, item: Item) -> dict[str, Any]:
+        """Deliver the item; the receipt's fields: url, size, sha256, etag, and version, checksum_…, parts,
+        parts_resumed, already_there, atomic where they apply."""
+        deliver = multipart.deliver if item.size >= self._options.multipart_threshold else single.deliver
+        try:
+            return await deliver(self._target, item)
+        except StoreError as error:
+            raise faults.explain(error, names.show(f"s3://{self._target.bucket}")) from error
+
+    def key_of(self, item: Item) -> str:
+        """The key an item will get where its content is not part of it (``--dry-run``). Raises
+        :class:`~jollyae.spool.outcomes.Permanent`."""
+        return self._target.template.key(item.name, item.mtime, "<sha256>")
+
+
+class BotoDelivery(S3Delivery):
+    """:class:`S3Delivery` with boto3 behind it.
+
+    ``url`` is ``s3://bucket[/prefix]``, ``key`` the template of the keys, ``concurrency`` how many items are delivered
+    at a time at most. Raises :class:`.options.OptionError` and :class:`jollyae.processors.keys.TemplateError`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        options: S3Options | None = None,
+        *,
+        key: str = "{path}",
+        concurrency: int = 16,
+        limiter: Limiter | None = None,
+    ) -> None:
+        options = options or S3Options()
+        bucket, prefix = split_url(url)
+        self.transport = BotoTransport(bucket, options, concurrency + LANES)
+        super().__init__(self.transport, bucket, KeyTemplate(key, prefix), options, limiter)
+
+    async def describe(self) -> str:
+        """One sentence for the log: endpoint, region, credentials, and which setting each came from. Raises
+        :class:`~jollyae.spool.outcomes.Temporary`."""
+        try:
+            return await self.transport.describe()
+        except StoreError as error:
+            raise faults.explain(error, names.show(f"s3://{self.transport.bucket}")) from error
+
+    def close(self) -> None:
+        """Take no more items. Nothing is waited for."""
+        self.transport.close()

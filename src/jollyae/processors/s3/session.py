@@ -1,0 +1,118 @@
+"""Making the boto3 client: which endpoint, region and credentials, and who said so.
+
+Nothing of boto3 is imported before the first client is made: ``jollyae --help`` must be quick.
+"""
+
+import logging
+import os
+import warnings
+from typing import Any, NamedTuple
+
+from .options import S3Options
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+"""Seconds; botocore's own 60 s to connect and five attempts take 311 s to give up on a dead server (measured)."""
+_EXPECT_FROM = 1 << 20
+"""Bytes from which a request asks '100-continue' first: below, the round trip costs more than a refused body."""
+
+
+class Connected(NamedTuple):
+    """A client, and the sentence that says where it goes and who decided that."""
+
+    client: Any
+    description: str
+
+
+def connect(options: S3Options, connections: int) -> Connected:
+    """A boto3 client with ``connections`` connections at most. Raises boto3's errors; never a secret in the text."""
+    for name in ("boto3", "botocore", "urllib3", "s3transfer"):  # at DEBUG they log session tokens and signatures
+        logging.getLogger(name).setLevel(logging.WARNING)
+    import boto3
+    import botocore.session
+
+    core = botocore.session.Session(profile=options.profile or None)
+    session = boto3.Session(botocore_session=core, region_name=options.region or None)
+    endpoint, source = endpoint_of(options, core.get_scoped_config(), core.full_config, dict(os.environ))
+    if not options.verify_ssl:
+        _silence_insecure_warning()
+    client = session.client(
+        "s3",
+        endpoint_url=options.endpoint_url or None,
+        verify=_verify(options),
+        config=_config(options, connections, path_style=bool(endpoint)),
+    )
+    client.meta.events.register_last("before-call.s3", _no_expect_for_small)
+    return Connected(client, _describe(options, session, client, endpoint, source))
+
+
+def endpoint_of(
+    options: S3Options, scoped: dict[str, Any], full: dict[str, Any], environment: dict[str, str]
+) -> tuple[str, str]:
+    """The endpoint URL and the setting that supplied it; ('', '') for Amazon's own. In botocore's order of precedence.
+
+    ``scoped`` is the profile's part of the configuration file, ``full`` all of it.
+
+    >>> endpoint_of(S3Options(), {}, {}, {"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_S3": "http://b"})
+    ('http://b', 'AWS_ENDPOINT_URL_S3')
+    """
+    if options.endpoint_url:
+        return options.endpoint_url, "--endpoint-url"
+    ignored = environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or scoped.get("ignore_configured_endpoint_urls")
+    if str(ignored).lower() == "true":
+        return "", ""
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if environment.get(variable):
+            return environment[variable], variable
+    services = full.get("services", {}).get(scoped.get("services"), {})
+    url = services.get("s3", {}).get("endpoint_url") or scoped.get("endpoint_url")
+    return (url, "the AWS config file") if url else ("", "")
+
+
+def _verify(options: S3Options) -> bool | str | None:
+    if not options.verify_ssl:
+        return False
+    return options.ca_bundle or None
+
+
+def _config(options: S3Options, connections: int, *, path_style: bool) -> Any:
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    s3: Any = {"payload_signing_enabled": True}
+    if path_style:
+        s3["addressing_style"] = "path"
+    return Config(
+        retries={"total_max_attempts": 1, "mode": "standard"},  # the worker retries; shared budgets collapse
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        max_pool_connections=connections,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        tcp_keepalive=True,
+        s3=s3,
+        **({"signature_version": UNSIGNED} if options.no_sign_request else {}),
+    )
+
+
+def _no_expect_for_small(params: dict[str, Any], **_: Any) -> None:
+    body = params.get("body")
+    if isinstance(body, bytes) and len(body) < _EXPECT_FROM:
+        params["headers"].pop("Expect", None)
+
+
+def _silence_insecure_warning() -> None:
+    from urllib3.exceptions import InsecureRequestWarning
+
+    warnings.filterwarnings("ignore", category=InsecureRequestWarning)
+
+
+def _describe(options: S3Options, session: Any, client: Any, endpoint: str, source: str) -> str:
+    where = f"endpoint {endpoint} (from {source})" if endpoint else f"endpoint {client.meta.endpoint_url}"
+    region = session.region_name or client.meta.region_name
+    asked = "--region" if options.region else "the AWS environment" if session.region_name else "the default"
+    if options.no_sign_request:
+        return f"{where}, region {region} (from {asked}), requests not signed"
+    found = session.get_credentials()
+    method = f"credentials from {found.method}" if found else "no credentials found"
+    return f"{where}, region {region} (from {asked}), {method}"

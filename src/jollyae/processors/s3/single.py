@@ -1,0 +1,154 @@
+"""Delivery in one piece: one conditional PUT, and what a refusal of it means."""
+
+from typing import Any
+
+from jollyae.processors import keys
+from jollyae.spool import names
+from jollyae.spool.item import Item
+from jollyae.spool.outcomes import Temporary
+
+from . import checksums, collisions, metadata
+from .checksums import Content
+from .content import read_whole
+from .target import Target, agrees
+from .transport import Put, Stored, StoreError
+
+
+class Collision(Exception):
+    """The key holds other content."""
+
+
+async def deliver(target: Target, item: Item) -> dict[str, Any]:
+    """Send the item whole; the receipt's fields. Raises :class:`Temporary`, :class:`Permanent`, :class:`StoreError`."""
+    async with target.memory.hold(item.size):
+        body, content = await read_whole(item, target.threads)
+        key = target.template.key(item.name, item.mtime, content.sha256)
+        job = _Single(target, item, body, content)
+        try:
+            receipt = await job.place(key)
+        except Collision as collision:
+            if target.options.if_exists != "keep-both":
+                raise target.refused(key) from collision
+            receipt = await _beside(target, job, key)
+        item.progress(content.size)
+        return receipt
+
+
+async def _beside(target: Target, job: "_Single", key: str) -> dict[str, Any]:
+    other = keys.beside(key, job.content.sha256)
+    try:
+        return await job.place(other)
+    except Collision as collision:
+        raise target.refused(other) from collision
+
+
+class _Single:
+    """One item with its bytes in memory."""
+
+    def __init__(self, target: Target, item: Item, body: bytes, content: Content) -> None:
+        self.target = target
+        self.item = item
+        self.body = body
+        self.content = content
+        self.checksum = checksums.of(body, target.options.checksum_algorithm)
+
+    async def place(self, key: str) -> dict[str, Any]:
+        """Put it at the key. Raises :class:`Collision`."""
+        options = self.target.options
+        if options.if_exists == "overwrite":
+            return await self._put(key)
+        ours = self._superseded_etag(key)
+        if options.head_first:
+            return await self._look_then_put(key, ours)
+        if ours:
+            return await self._replace(key, ours)
+        try:
+            return await self._put(key, if_none_match=True)
+        except StoreError as error:
+            if error.status != 412:
+                raise
+            return await self._existing(key)
+
+    async def _look_then_put(self, key: str, ours: str) -> dict[str, Any]:
+        found = await self.target.find(key)
+        if found is None or (ours and found.etag == ours):
+            return await self._put(key)
+        if not await self.target.holds(key, found, self.content):
+            raise Collision
+        return self._receipt(key, found, already_there=True)
+
+    async def _existing(self, key: str) -> dict[str, Any]:
+        """The store says that something is there: ours, or a collision."""
+        found = await self.target.find(key)
+        if found is None:
+            raise self.target.gone(key)
+        if not await self.target.holds(key, found, self.content):
+            raise Collision
+        return self._receipt(key, found, already_there=True)
+
+    async def _replace(self, key: str, ours: str) -> dict[str, Any]:
+        """The file changed after we sent it: put it over what we ourselves sent, and over nothing else."""
+        try:
+            return await self._put(key, if_match=f'"{ours}"')
+        except StoreError as error:
+            if error.status == 404 and error.code in ("", "NoSuchKey"):
+                return await self._put(key, if_none_match=True)
+            if error.status != 412:
+                raise
+        found = await self.target.find(key)
+        if found is not None and found.etag == ours:  # Ceph RGW 16 compares with the quotes: without them it is equal
+            return await self._replace_bare(key, ours)
+        return await self._existing(key)
+
+    async def _replace_bare(self, key: str, ours: str) -> dict[str, Any]:
+        try:
+            return await self._put(key, if_match=ours)
+        except StoreError as error:
+            if error.status != 412:
+                raise
+            return await self._existing(key)
+
+    def _superseded_etag(self, key: str) -> str:
+        before = self.item.superseded
+        if before is None or before.get("url") != self.target.url(key) or before.get("already_there"):
+            return ""
+        return str(before.get("etag", ""))
+
+    async def _put(self, key: str, *, if_none_match: bool = False, if_match: str = "") -> dict[str, Any]:
+        await self.target.pace(len(self.body))
+        stored = await self.target.transport.put(
+            Put(
+                key=key,
+                body=self.body,
+                sha256=self.content.sha256,
+                attributes=metadata.attributes(
+                    self.target.options,
+                    self.item.name,
+                    key,
+                    mtime_ns=self.item.mtime_ns,
+                    mode=self.item.mode,
+                    sha256=self.content.sha256,
+                ),
+                checksum=self.checksum,
+                if_none_match=if_none_match,
+                if_match=if_match,
+            )
+        )
+        await self._check(key, stored)
+        return self._receipt(key, stored)
+
+    async def _check(self, key: str, stored: Stored) -> None:
+        """An answer must not contradict us; before a delete it must prove us right."""
+        if not stored.etag:
+            raise Temporary(f"no acknowledgement: {names.show(self.target.url(key))}: a 200 without an ETag", after=5.0)
+        proved = agrees(stored.checksums, self.checksum, self.target.url(key))
+        if self.target.options.verify and not proved and not self._etag_is_ours(stored.etag):
+            await self.target.prove(key, self.content)
+
+    def _etag_is_ours(self, etag: str) -> bool:
+        return collisions.is_md5(etag) and self.content.md5 == etag
+
+    def _receipt(self, key: str, stored: Any, **more: Any) -> dict[str, Any]:
+        if self.checksum and self.checksum.algorithm != "sha256":  # that one is there anyway, in hex
+            more |= {f"checksum_{self.checksum.algorithm}": self.checksum.value}
+        return self.target.receipt(key, self.content, stored, **more)

@@ -1,0 +1,135 @@
+"""Where objects go: the bucket with all that is configured, and what delivery in one piece and in parts share."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from jollyae.processors import keys
+from jollyae.spool import names
+from jollyae.spool.outcomes import Permanent, Scope, Temporary
+
+from . import collisions, metadata
+from .budget import Budget
+from .checksums import Content
+from .options import S3Options
+from .threads import Threads
+from .transport import Checksum, Found, Stored, StoreError, Transport
+
+LANES = 4
+"""Parts of large files in flight, of all files together: a file of 100 GB cannot take every connection."""
+
+
+class Limiter(Protocol):
+    """What bounds the bandwidth."""
+
+    async def take(self, n_bytes: int, /) -> object:
+        """Return when so many bytes may be sent."""
+
+
+class Target:
+    """One bucket, one key template, one set of options; and the bounds on what is under way to it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        bucket: str,
+        template: keys.KeyTemplate,
+        options: S3Options,
+        limiter: Limiter | None = None,
+    ) -> None:
+        self.transport = transport
+        self.bucket = bucket
+        self.template = template
+        self.options = options
+        self.memory = Budget(options.memory)
+        self.lanes = asyncio.Semaphore(LANES)
+        self.threads = Threads(2 * LANES, "s3-read")
+        self._limiter = limiter
+
+    def url(self, key: str) -> str:
+        """The object's URL, as receipts and messages have it."""
+        return f"s3://{self.bucket}/{key}"
+
+    async def pace(self, size: int) -> None:
+        """Wait until ``size`` bytes may be sent."""
+        if self._limiter is not None:
+            await self._limiter.take(size)
+
+    async def find(self, key: str) -> Found | None:
+        """What is at the key; None if nothing. Raises :class:`Temporary` where we may not look."""
+        try:
+            return await self.transport.head(key)
+        except StoreError as error:
+            if error.status == 404:
+                return None
+            if error.status == 403:
+                raise self._blind(key) from error
+            raise
+
+    async def holds(self, key: str, found: Found, content: Content, mark: str = "") -> bool:
+        """Whether the object found at the key is the item: has our ``mark``, or the bytes at hand."""
+        if found.size != content.size or collisions.told(found):
+            return collisions.same(found, content, mark, self.options.part_size)
+        with suppress(StoreError):  # not allowed or not known: what we have must do
+            found = await self.transport.head(key, checksums=True)
+        return await self.threads.run(collisions.same, found, content, mark, self.options.part_size)
+
+    def refused(self, key: str) -> Permanent:
+        """The error for a key that holds something else, which stays."""
+        return Permanent(
+            f"refused: {names.show(self.url(key))}: it exists with other content",
+            hint="Rename the file and `jollyae retry` it, or choose: --if-exists overwrite, --if-exists keep-both, "
+            "or a --key with {date:%Y/%m/%d} or {sha256}.",
+        )
+
+    def gone(self, key: str) -> Temporary:
+        """The error for an object that was in the way and is no longer."""
+        return Temporary(f"an object was in the way and is gone: {names.show(self.url(key))}", after=0.5)
+
+    def receipt(self, key: str, content: Content, stored: Stored | Found, **more: Any) -> dict[str, Any]:
+        """The fields of the receipt of what is now at the key."""
+        fields: dict[str, Any] = {"url": self.url(key), "size": content.size, "sha256": content.sha256}
+        fields["etag"] = stored.etag
+        if stored.version:
+            fields["version"] = stored.version
+        if self.options.head_first and self.options.if_exists != "overwrite":
+            fields["atomic"] = False
+        return fields | more
+
+    async def prove(self, key: str, content: Content, mark: str = "") -> Found:
+        """The object at the key, proved by HEAD to be ours: its size, and our digest or mark. For before a delete."""
+        found = await self.find(key)
+        if found is None or found.size != content.size or not _is_marked(found, content, mark):
+            raise Temporary(
+                f"not proved: {names.show(self.url(key))}: the store's size or digest is not ours",
+                hint="The file is kept and sent again.",
+                scope=Scope.ITEM,
+                after=5.0,
+            )
+        return found
+
+    def _blind(self, key: str) -> Temporary:
+        return Temporary(
+            f"something may be in the way, and we may not look: {names.show(self.url(key))}: 403 to HEAD",
+            hint="The credentials need s3:GetObject (and s3:ListBucket) to tell a repeat from a collision.",
+        )
+
+
+def _is_marked(found: Found, content: Content, mark: str) -> bool:
+    if mark:
+        return found.metadata.get(metadata.UPLOAD) == mark
+    return found.metadata.get(metadata.SHA256) == content.sha256
+
+
+def agrees(stored: Mapping[str, str], checksum: Checksum | None, where: str) -> bool:
+    """Whether the store returned our checksum; False if it returned none. Raises :class:`Temporary` if another one."""
+    if checksum is None or not (value := stored.get(checksum.algorithm)):
+        return False
+    if value != checksum.value:
+        raise Temporary(
+            f"the store has other bytes: {names.show(where)}: {checksum.algorithm} {value}, ours {checksum.value}",
+            hint="Something between here and the store changes data: a proxy, a network card, memory.",
+            after=5.0,
+        )
+    return True
