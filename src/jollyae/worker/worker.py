@@ -124,7 +124,7 @@ class Worker:
     def run(self) -> Summary:
         """Work until told to stop (:meth:`stop`, SIGTERM, SIGINT), or with ``once`` until all is drained. A second
         signal ends the process at once. Raises :class:`SpoolError` when the spool cannot be used."""
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(self.serve())
 
     def stop(self, signum: int = 0) -> None:
@@ -523,7 +523,8 @@ class Worker:
         return None
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed, else None: asyncio's own loop."""
     try:
         import uvloop
     except ImportError:
