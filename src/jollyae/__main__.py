@@ -1,0 +1,5 @@
+"""``python -m jollyae``: the command line."""
+
+from .cli.main import entry
+
+entry()
