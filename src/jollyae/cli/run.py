@@ -29,10 +29,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(arguments: argparse.Namespace) -> "Settings":
-    """The arguments as settings."""
+    """The arguments as settings; what a verb has no option for keeps its default."""
     from ..service.compose import Settings
 
-    return Settings(**{field.name: getattr(arguments, field.name) for field in fields(Settings)})
+    given = vars(arguments)
+    return Settings(**{field.name: given[field.name] for field in fields(Settings) if field.name in given})
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from ..processors.command import Command, CommandError
@@ -20,6 +20,9 @@ from ..worker.rules import OnDone, Rules
 from ..worker.worker import NOTICE, Listener, Summary, Worker, loop_factory
 from .bandwidth import Limiter
 from .units import timetable
+
+if TYPE_CHECKING:
+    from ..processors.s3 import BotoDelivery
 
 log = logging.getLogger("jollyae")
 
@@ -139,24 +142,31 @@ def _files(settings: Settings, url: str) -> Destination:
 
 
 def _s3(settings: Settings, url: str) -> Destination:
-    from ..processors.s3 import BotoDelivery, OptionError, split_url
-
-    limiter = Limiter(timetable(settings.bandwidth)) if settings.bandwidth else None
-    try:
-        bucket, prefix = split_url(url)
-        delivery = BotoDelivery(
-            url, s3_options(settings), key=settings.key, concurrency=settings.concurrency, limiter=limiter
-        )
-    except OptionError as error:
-        raise ConfigurationError(str(error)) from error
-    template = KeyTemplate(settings.key, prefix)
+    delivery = s3_delivery(settings)
     return Destination(
         url,
         delivery,
-        lambda name, mtime: f"s3://{bucket}/{template.key(name, mtime, '<sha256>')}",
+        lambda name, mtime: f"s3://{delivery.bucket}/{delivery.template.key(name, mtime, '<sha256>')}",
         delivery.describe,
         delivery.close,
     )
+
+
+def s3_delivery(settings: Settings) -> "BotoDelivery":
+    """The delivery into the bucket that the settings name. Raises :class:`ConfigurationError`."""
+    from ..processors.s3 import BotoDelivery, OptionError
+
+    try:
+        limiter = Limiter(timetable(settings.bandwidth)) if settings.bandwidth else None
+        return BotoDelivery(
+            settings.to or "",
+            s3_options(settings),
+            key=settings.key,
+            concurrency=settings.concurrency,
+            limiter=limiter,
+        )
+    except (OptionError, TemplateError) as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def s3_options(settings: Settings) -> Any:

@@ -1,13 +1,16 @@
 """The S3 processor: ``process(item)`` that returns the receipt's fields, or raises Temporary or Permanent."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+from jollyae.processors.finding import Finding
 from jollyae.processors.keys import KeyTemplate
 from jollyae.spool import names
 from jollyae.spool.item import Item
 
 from . import faults, multipart, single
 from .boto import BotoTransport
+from .check import Check
 from .options import S3Options, split_url
 from .target import LANES, Limiter, Target
 from .transport import StoreError, Transport
@@ -67,6 +70,21 @@ class BotoDelivery(S3Delivery):
         bucket, prefix = split_url(url)
         self.transport = BotoTransport(bucket, options, concurrency + LANES)
         super().__init__(self.transport, bucket, KeyTemplate(key, prefix), options, limiter)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self.transport.bucket
+
+    @property
+    def template(self) -> KeyTemplate:
+        """How keys are made."""
+        return self._target.template
+
+    async def check(self) -> AsyncIterator[Finding]:
+        """Try all that delivery needs; see :mod:`.check`."""
+        async for finding in Check(self.transport, self._options, self.template.prefix).findings():
+            yield finding
 
     async def describe(self) -> str:
         """One sentence for the log: endpoint, region, credentials, and which setting each came from. Raises

@@ -132,7 +132,7 @@ def explain(error: StoreError, where: str) -> Temporary | Permanent:
     message = f"{row.what}: {where}: {_why(error)}"
     if row.scope is None:
         return Permanent(message, hint=row.hint)
-    return Temporary(message, hint=row.hint, scope=row.scope, throttled=row.throttled, after=row.after)
+    return Temporary(message, hint=row.hint, scope=row.scope, throttled=row.throttled, after=row.after, reason=row.what)
 
 
 def _why(error: StoreError) -> str:

@@ -1,0 +1,68 @@
+"""``jollyae check SPOOL --to URL``: can this run? Tries it, and says what to do."""
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from . import run, where
+from .options import Option, add_all
+from .run_options import DESTINATION, OBJECT, STORE
+
+if TYPE_CHECKING:
+    from ..processors.finding import Finding
+    from ..service.compose import Settings
+    from ..spool.places import Places
+
+_OTHERS = (
+    Option(("--copy",), "the places may be on different file systems", parse=None),
+    Option(("--on-done",), "as for run", "WHAT", "keep", choices=("keep", "delete")),
+)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    where.add(parser)
+    add_all(parser, "destination", DESTINATION)
+    add_all(parser, "work", _OTHERS)
+    add_all(parser, "objects", OBJECT)
+    add_all(parser, "the store", STORE)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colours")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Check; exit code 0 if all is well (warnings too), 1 if something failed."""
+    asked = arguments.to is not None or arguments.exec is not None
+    settings = run.settings(arguments) if asked else None
+    return asyncio.run(_check(where.places(arguments), settings, arguments))
+
+
+async def _check(places: "Places", settings: "Settings | None", arguments: argparse.Namespace) -> int:
+    from ..service import check
+
+    code = 0
+    for finding in check.spool(places, copy=arguments.copy):
+        code |= _show(finding, arguments)
+    if settings is not None:
+        async for finding in check.store(settings):
+            code |= _show(finding, arguments)
+    return code
+
+
+def _show(finding: "Finding", arguments: argparse.Namespace) -> int:
+    from .output import wants_colour
+
+    if arguments.json:
+        print(json.dumps(asdict(finding)))
+    else:
+        colours = {"ok": "\x1b[32m", "warning": "\x1b[33m", "failed": "\x1b[31m"}
+        word = f"{finding.state.value:<8}"
+        if wants_colour(arguments.color, sys.stdout):
+            word = f"{colours[finding.state.value]}{word}\x1b[0m"
+        print(f"{word} {finding.subject}: {finding.text}")
+        if finding.hint:
+            print(f"         {finding.hint}")
+    return int(finding.state.value == "failed")
