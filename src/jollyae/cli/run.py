@@ -42,9 +42,9 @@ def main(arguments: argparse.Namespace) -> int:
 
     if (arguments.to is None) == (arguments.exec is None):
         raise UsageError("say where to deliver: --to URL, or --exec COMMAND", hint="Try: --to s3://BUCKET/PREFIX")
-    places = where.places(arguments)
     if arguments.dry_run:
-        return _dry_run(places, settings(arguments))
+        return _dry_run(where.existing(arguments).places, settings(arguments))
+    places = where.places(arguments)
     handler = logging_for(arguments)
     return compose.run(places, settings(arguments), live(places, arguments, handler)).exit_code
 

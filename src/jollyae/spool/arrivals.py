@@ -21,6 +21,9 @@ MAX_HINTS = 100_000
 MAX_UNREADY = 10_000
 """Names waiting to be looked at again; what comes on top is found by the next scan."""
 
+ROOT_AGAIN = 1.0
+"""Seconds until ``incoming/`` is looked for again when it could not be read."""
+
 
 class Candidate(NamedTuple):
     """A name to look at; ``renamed``: the watcher saw it renamed in (door 1)."""
@@ -40,6 +43,7 @@ class Arrivals:
         self._cursor: Iterator[str] | None = None
         self._directories: deque[str] = deque()
         self._again = True
+        self._dropped = False  # a name was not kept, for want of room: the next scan finds it
         self._next_scan = 0.0
         self._unready: list[tuple[float, str]] = []
         self._unready_names: dict[str, bool] = {}
@@ -59,7 +63,8 @@ class Arrivals:
         if hint.kind is Kind.OVERFLOW:
             self._again = True
         elif hint.kind is Kind.DIRECTORY:
-            self._directories.append(hint.name)
+            if not names.is_hidden(hint.name):
+                self._directories.append(hint.name)
         elif hint.kind is not Kind.CONTROL and self._wanted(hint.name):
             if len(self._hints) >= MAX_HINTS:
                 self._again = True
@@ -74,6 +79,7 @@ class Arrivals:
             self._unready_names[name] = renamed
             heapq.heappush(self._unready, (time.monotonic() + seconds, name))
         else:
+            self._dropped = True
             self._next_scan = min(self._next_scan, time.monotonic() + max(seconds, 1.0))
 
     @property
@@ -83,7 +89,8 @@ class Arrivals:
 
     def waiting(self) -> bool:
         """Whether any name known here is still to be looked at, now or later."""
-        return bool(self._hints or self._unready_names or self._directories or self._again or self._cursor)
+        known = self._hints or self._unready_names or self._directories or self._cursor
+        return bool(known or self._again or self._dropped)
 
     def next(self) -> Candidate | None:
         """The next name to look at; None when there is nothing to do before :meth:`next_due` or the next wake."""
@@ -126,7 +133,7 @@ class Arrivals:
         now = time.monotonic()
         if not self._again and now < self._next_scan:
             return False
-        self._again = False
+        self._again = self._dropped = False
         self._next_scan = now + self._watch.interval
         self.problem = ""
         self._cursor = self._walk("")
@@ -134,23 +141,27 @@ class Arrivals:
 
     def _walk(self, directory: str) -> Iterator[str]:
         """The wanted names below ``directory``. Each directory is watched before it is read: what comes between is
-        then seen twice rather than never."""
-        self._watch.add(directory)
-        try:
-            entries = os.scandir(os.path.join(self._incoming, directory) if directory else self._incoming)
-        except OSError as error:
-            if not directory or error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                self.problem = f"{error.strerror}: {error.filename}"
-            return
-        with entries:
-            for entry in entries:
-                name = f"{directory}/{entry.name}" if directory else entry.name
-                if names.is_ignored(entry.name):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    yield from self._walk(name)
-                elif self._wanted(name):
-                    yield name
+        then seen twice rather than never. Not by recursion: a producer may make trees deeper than Python's stack."""
+        pending = [directory]
+        while pending:
+            below = pending.pop()
+            self._watch.add(below)
+            try:
+                with os.scandir(os.path.join(self._incoming, below)) as entries:
+                    for entry in entries:
+                        name = f"{below}/{entry.name}" if below else entry.name
+                        if names.is_hidden(entry.name):
+                            continue
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(name)
+                        elif self._wanted(name):
+                            yield name
+            except OSError as error:
+                if below and error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    continue  # gone since it was listed
+                self.problem = f"{error.strerror}: {names.show(str(error.filename or below))}"
+                if not below:
+                    self._next_scan = min(self._next_scan, time.monotonic() + ROOT_AGAIN)
 
 
 class Deferred:

@@ -49,8 +49,8 @@ def _native_rename() -> Callable[[bytes, bytes], int] | None:
 _rename = _native_rename()
 
 
-def rename(source: str, target: str) -> None:
-    """Rename, atomically and never over an existing name.
+def rename(source: str, target: str, *, ours: bool = False) -> None:
+    """Rename, atomically and never over an existing name. ``ours``: nobody else makes names in the target's directory.
 
     Raises :class:`FileExistsError` (the target is taken), :class:`FileNotFoundError` (the source is gone or the
     target's parent is not there), and any other :class:`OSError` of rename(2).
@@ -62,14 +62,21 @@ def rename(source: str, target: str) -> None:
         code = ctypes.get_errno()
         if code not in _UNSUPPORTED:
             raise OSError(code, os.strerror(code), source, None, target)
-    # The file system does not know the flag (NFS, old kernels). link(2) refuses a taken name as well; a crash between
-    # the two leaves one file under two names, which move() recognises by its inode and heals.
+    # The file system does not know the flag (NFS, old kernels).
+    if ours:
+        # Of two workers that link one source to two names both would have it; of two that rename it, one.
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        os.rename(source, target)
+        return
+    # link(2) refuses a taken name as well; a crash between the two leaves one file under two names, which move()
+    # recognises by its inode and heals.
     os.link(source, target, follow_symlinks=False)
     _about_to("unlink", source)
     os.unlink(source)
 
 
-def move(source: str, target: str) -> None:
+def move(source: str, target: str, *, ours: bool = False) -> None:
     """:func:`rename`, and what a spool needs besides: the target's parents are made when they are missing, and a move
     that a power cut left half done (both names, one inode: seen on btrfs) is finished by removing the source.
 
@@ -77,10 +84,10 @@ def move(source: str, target: str) -> None:
     file has the target name, :class:`NotADirectoryError` when a file stands where a directory must be.
     """
     try:
-        rename(source, target)
+        rename(source, target, ours=ours)
     except FileNotFoundError:
         make_parent(target)
-        rename(source, target)
+        rename(source, target, ours=ours)
     except FileExistsError:
         if not same_file(source, target):
             raise
@@ -92,10 +99,16 @@ def make_parent(path: str) -> None:
     """Make the directory that ``path`` needs, with its parents; :class:`NotADirectoryError` where a file is in the way."""
     parent = os.path.dirname(path)
     _about_to("mkdir", parent)
-    try:
-        os.makedirs(parent, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), parent) from error
+    missing = []  # not by recursion: a path may have more components than Python's stack has room
+    while not os.path.isdir(parent):
+        missing.append(parent)
+        parent = os.path.dirname(parent)
+    for directory in reversed(missing):
+        try:
+            os.mkdir(directory)
+        except FileExistsError as error:  # perhaps made by somebody else this instant
+            if not os.path.isdir(directory):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory) from error
 
 
 def same_file(first: str, second: str) -> bool:
@@ -257,8 +270,8 @@ def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the kernel's lock on an open file, without waiting. It ends with the last copy of the descriptor, so with
-    the process, whatever kills it. On file systems without locks it is refused (False is never 'maybe')."""
+    """Take the kernel's lock on an open file, without waiting; False: somebody else has it. It ends with the last copy
+    of the descriptor, so with the process, whatever kills it. Raises :class:`OSError` on file systems without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -277,6 +290,15 @@ def is_at(descriptor: int, path: str) -> bool:
     except FileNotFoundError:
         return False
     return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def directories_below(directory: str) -> list[str]:
+    """All directories below ``directory``, each before the one it lies in."""
+    found = [directory]
+    for path in found:  # grows as it is walked
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+            found.extend(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    return found[:0:-1]
 
 
 def remove_directory(path: str) -> bool:

@@ -63,10 +63,19 @@ def is_ignored(name: str) -> bool:
     >>> [is_ignored(name) for name in (".hidden", "film.part", "a/.git/config", "Thumbs.db", "report.csv")]
     [True, True, True, True, False]
     """
-    if name.startswith(".") or "/." in name:
+    if is_hidden(name):
         return True
     last = name.rpartition("/")[2].lower()
     return last.endswith(_PARTIAL_SUFFIXES) or last.startswith("~$") or last in _LITTER
+
+
+def is_hidden(name: str) -> bool:
+    """Whether any component of ``name`` begins with a dot; what lies below such a directory is never an item.
+
+    >>> [is_hidden(name) for name in (".git", "a/.git/b", "a.part/b")]
+    [True, True, False]
+    """
+    return name.startswith(".") or "/." in name
 
 
 def why_impossible(name: str) -> str:

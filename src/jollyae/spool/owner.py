@@ -10,6 +10,7 @@ import re
 import secrets
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 from . import fs
 
@@ -44,9 +45,8 @@ class Owner:
 
     def prune(self) -> None:
         """Remove directories below that hold nothing (left by items with subdirectories in their names)."""
-        for directory, _, _ in os.walk(self.path, topdown=False):
-            if directory != self.path and "/." not in directory[len(self.path) :]:
-                fs.remove_directory(directory)
+        for directory in fs.directories_below(self.path):
+            fs.remove_directory(directory)
 
     def remove(self) -> bool:
         """Give the directory up if no item is in it: notes without items and states go, the lock last. Whether it is
@@ -54,10 +54,12 @@ class Owner:
         try:
             if next(self.items(), None) is not None:
                 return False
-            for directory, _, files in os.walk(self.path, topdown=False):
+            for directory in (*fs.directories_below(self.path), self.path):
+                with os.scandir(directory) as entries:
+                    files = [entry.path for entry in entries if not entry.is_dir(follow_symlinks=False)]
                 for file in files:
-                    if file != LOCK:
-                        fs.discard(os.path.join(directory, file))
+                    if file != os.path.join(self.path, LOCK):
+                        fs.discard(file)
                 if directory != self.path:
                     fs.remove_directory(directory)
             fs.discard(os.path.join(self.path, LOCK))
@@ -66,20 +68,20 @@ class Owner:
             os.close(self.lock)
 
 
-def items_below(directory: str, prefix: str = "") -> Iterator[str]:
-    """The names of all files below ``directory`` but dotfiles, with their subdirectories; nothing is sorted."""
-    try:
-        entries = os.scandir(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        return  # gone since it was listed
-    with entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from items_below(entry.path, f"{prefix}{entry.name}/")
-            else:
-                yield prefix + entry.name
+def items_below(directory: str) -> Iterator[str]:
+    """The names of all files below ``directory`` but dotfiles, with their subdirectories; nothing is sorted. One
+    directory is open at a time, however deep they lie."""
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(os.path.join(directory, prefix)) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(f"{prefix}{entry.name}/")
+                else:
+                    yield prefix + entry.name
 
 
 def publish(working: str) -> Owner:
@@ -95,10 +97,13 @@ def publish(working: str) -> Owner:
         path = os.path.join(working, f"{hostname()}-{os.getpid()}-{token}")
         try:
             if fs.try_lock(lock):
-                fs.rename(private, path)
+                os.rename(private, path)  # a directory, to a name nobody else can have
                 return Owner(path, lock)
         except FileNotFoundError:
             pass
+        except BaseException:
+            os.close(lock)
+            raise
         os.close(lock)
 
 
@@ -131,14 +136,24 @@ def is_alive(path: str) -> bool:
 
 def _take(path: str) -> Owner | None:
     try:
-        lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        # Its owner died between the last two steps of removing it, or the first two of making it; else it is not ours.
-        fs.remove_directory(path)
-        return None
-    except NotADirectoryError:
+        lock = _open_lock(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # its owner removed it this instant
+    if lock is None:
         return None
     if not fs.try_lock(lock) or not fs.is_at(lock, os.path.join(path, LOCK)):
         os.close(lock)
         return None
     return Owner(path, lock)
+
+
+def _open_lock(path: str) -> int | None:
+    lock = os.path.join(path, LOCK)
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        # Its owner died between the last two steps of removing it, or the first two of making it.
+        if fs.remove_directory(path) or not _PUBLISHED.match(os.path.basename(path)):
+            return None
+    # Items without a lock: somebody removed or restored the directory without its dotfiles, or a power cut did.
+    return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -98,7 +98,11 @@ class Inotify:
         self._ids: dict[str, int] = {}
         if control:
             mask = common | flags.DELETE | flags.MOVED_FROM | flags.ATTRIB
-            self._directories[self._notify.add_watch(control, mask)] = None
+            try:
+                self._directories[self._notify.add_watch(control, mask)] = None
+            except OSError:
+                self._notify.close()
+                raise
 
     def fileno(self) -> int | None:
         descriptor: int = self._notify.fileno()
@@ -128,9 +132,13 @@ class Inotify:
         flags = self._flags
         if mask & flags.Q_OVERFLOW:
             return Hint(Kind.OVERFLOW)
-        directory = self._directories.get(watch_id, "")
+        if watch_id not in self._directories:
+            return None  # of a watch that was given up: its directory was moved away
+        directory = self._directories[watch_id]
         if directory is None:
-            return Hint(Kind.CONTROL, name)
+            # A directory that comes into the control directory may be incoming/ itself, made again.
+            came = mask & flags.ISDIR and mask & (flags.CREATE | flags.MOVED_TO)
+            return Hint(Kind.OVERFLOW) if came else Hint(Kind.CONTROL, name)
         if mask & (flags.IGNORED | flags.DELETE_SELF | flags.MOVE_SELF):
             # The root itself moved or removed: what comes in its place is found, and watched, by the next scan.
             self._forget(watch_id, directory)

@@ -218,13 +218,19 @@ def _why_no_answer(error: Exception) -> NoAnswer:
         if isinstance(error, types):
             return why
     if isinstance(error, boto.EndpointConnectionError):
-        return NoAnswer.NAME if "resol" in _shortly(error).lower() else NoAnswer.REFUSED
+        cause = str(error.kwargs.get("error", error)).lower()
+        return NoAnswer.NAME if "resol" in cause or "name or service" in cause else NoAnswer.REFUSED
     if isinstance(error, boto.HTTPClientError):
         return NoAnswer.CLOSED
     return NoAnswer.CLIENT
 
 
 def _shortly(error: Exception) -> str:
+    from botocore import exceptions as boto
+
+    endpoint = getattr(error, "kwargs", {}).get("endpoint_url", "")
+    if endpoint and isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ReadTimeoutError):
+        return "/".join(str(endpoint).split("/", 3)[:3])  # what failed is told by the code; this is where
     cause = getattr(error, "kwargs", {}).get("error")  # what botocore's sentence leaves out: refused, no route, …
     text = " ".join(f"{error} ({cause})".split() if cause and str(cause) not in str(error) else str(error).split())
     return text[:500]

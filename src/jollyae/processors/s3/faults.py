@@ -136,7 +136,9 @@ def explain(error: StoreError, where: str) -> Temporary | Permanent:
 
 
 def _why(error: StoreError) -> str:
-    said = error.code if error.status is None else f"{error.status} {error.code}".strip()
+    if error.status is None:
+        return error.message or error.code
+    said = f"{error.status} {error.code}".strip()
     if meaning(error) is _CLOCK and error.skew is not None:
         before = "behind" if error.skew > 0 else "ahead of"
         said += f": this clock is {abs(error.skew):.0f} s {before} the store's"
