@@ -75,19 +75,17 @@ class FileDelivery:
             if os.path.isdir(target):
                 raise Permanent(f"{_url(target)} is a directory", hint="Use another --key.") from None
             return self._meet(item, temporary, target, digest)
-        fs.fsync_directory(os.path.dirname(target))
-        return {"url": _url(target)}
+        return _arrived(target)
 
     def _meet(self, item: Item, temporary: str, target: str, digest: str) -> dict[str, Any]:
         """Something is there already: ours, the same, or other content."""
         there = _digest_of(target)
         if there == digest:
-            return {"url": _url(target), "already_there": True}
+            return _was_there(target)
         ours = item.superseded is not None and item.superseded.get("sha256") == there
         if ours or self._if_exists == "overwrite":
             fs.replace(temporary, target)
-            fs.fsync_directory(os.path.dirname(target))
-            return {"url": _url(target)}
+            return _arrived(target)
         second = beside(target, digest)
         if self._if_exists == "keep-both" and target != second:
             return self._keep_beside(temporary, second, digest)
@@ -98,10 +96,9 @@ class FileDelivery:
             fs.rename(temporary, target)
         except FileExistsError:
             if _digest_of(target) == digest:
-                return {"url": _url(target), "already_there": True}
+                return _was_there(target)
             raise _collision(target) from None
-        fs.fsync_directory(os.path.dirname(target))
-        return {"url": _url(target)}
+        return _arrived(target)
 
     def _make_parents(self, target: str) -> None:
         """Make the directories between ours and the target, each on the disk before it is used."""
@@ -158,8 +155,26 @@ def _digest(item: Item) -> str:
 
 
 def _digest_of(path: str) -> str:
+    """The digest of what is at the target; '' for what is no file of ours to compare with (a link, a pipe)."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return ""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _arrived(target: str) -> dict[str, Any]:
+    fs.fsync_directory(os.path.dirname(target))
+    return {"url": _url(target)}
+
+
+def _was_there(target: str) -> dict[str, Any]:
+    """The same bytes are there: by an attempt that died before its last fsync, or by somebody who did none."""
+    descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fs.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return {**_arrived(target), "already_there": True}
 
 
 def _url(path: str) -> str:
@@ -179,8 +194,11 @@ def _fault(error: OSError, destination: str, key: str) -> Temporary | Permanent:
         return Permanent(f"{key} cannot be a file there: {error.strerror}", hint="Use another --key.")
     if error.errno in (errno.ENOTDIR, errno.EISDIR):
         return Permanent(f"{key}: a file stands where a directory must be", hint="Use another --key.")
+    if error.errno in (errno.EACCES, errno.EPERM):  # of this directory or of all: three in a row will tell
+        hint = "Give the rights; it is tried again by itself."
+        return Temporary(f"{why}: {key}", hint=hint, scope=Scope.UNSURE, reason="rights")
     if error.errno == errno.ENOENT:
         hint = "Mount or make the directory; it is tried again by itself."
         return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason="missing")
-    hint = "Free some room or give the rights; it is tried again by itself."
+    hint = "Free some room, or mend the disk; it is tried again by itself."
     return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason="disk")

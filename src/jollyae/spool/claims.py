@@ -13,7 +13,8 @@ import secrets
 import stat
 import time
 from collections.abc import Container, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from . import fs, names, notes, owner
 from .item import Item
@@ -25,8 +26,16 @@ MAX_BLOCKED = 10_000
 DEATHS = 3
 """An item with which so many workers died is not tried again."""
 
+_OBSTRUCTED = 0.2  # seconds until a name that another item's directory obstructs is looked at again
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Later(NamedTuple):
+    """Not to be taken yet: look again in so many seconds. ``full``: it is ready, but there is no room for it now."""
+
+    seconds: float
+    full: bool = False
 
 
 class Claims:
@@ -65,56 +74,80 @@ class Claims:
 
     def take(
         self, name: str, *, renamed: bool, below: int | None = None, otherwise: float = 1.0
-    ) -> Item | float | None:
-        """Claim ``incoming/NAME``. The item; or in how many seconds to look again, since it is not ready; or None: it
-        is gone, another worker was faster, or its namesake is in work (then :meth:`unblocked` tells when). ``below``:
-        only if it is smaller than so many bytes, else to be looked at again in ``otherwise`` seconds."""
+    ) -> Item | Later | None:
+        """Claim ``incoming/NAME``. The item; or when to look again, since it is not ready; or None: it is gone, another
+        worker was faster, or its namesake is in work (then :meth:`unblocked` tells when). ``below``: only if it is
+        smaller than so many bytes, else to be looked at again in ``otherwise`` seconds."""
         if self._is_blocked(name):
             return None
         source = self._path(Place.INCOMING, name)
         try:
             descriptor, found = _open(source)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._readiness.forget(name)
             return None
-        wait = self._readiness.wait(name, descriptor, found, renamed=renamed)
-        if wait <= 0 and below is not None and found.st_size >= below:
-            wait = otherwise
-        if wait > 0 or stat.S_ISDIR(found.st_mode):
+        try:
+            wait = self._readiness.wait(name, descriptor, found, renamed=renamed)
+        except BaseException:
             _close(descriptor)
-            return wait or None
+            raise
+        full = wait <= 0 and below is not None and found.st_size >= below
+        if wait > 0 or full or stat.S_ISDIR(found.st_mode):
+            _close(descriptor)
+            return None if stat.S_ISDIR(found.st_mode) else Later(otherwise if full else wait, full)
         return self._claim(name, Place.INCOMING, descriptor, found)
 
-    def take_deferred(self, name: str) -> Item | None:
-        """Claim ``deferred/NAME``; None where it is gone or its namesake is in work."""
+    def take_deferred(self, name: str, *, below: int | None = None) -> Item | Later | None:
+        """Claim ``deferred/NAME``; None where it is gone or its namesake is in work. ``below`` as for :meth:`take`."""
         if name in self._in_work:
             return None
         source = self._path(Place.DEFERRED, name)
         try:
             descriptor, found = _open(source)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        note = notes.read(source, found)
+        if below is not None and found.st_size >= below:
+            _close(descriptor)
+            return Later(0.0, full=True)
         target = os.path.join(self._own.path, name)
-        if note is not None:
-            note.started = True
-            notes.write(target, note)
+        try:
+            note = self._bring_note(source, target, found)
+        except BaseException:
+            _close(descriptor)
+            raise
         item = self._claim(name, Place.DEFERRED, descriptor, found)
-        if item is None:
+        if not isinstance(item, Item):
             notes.forget(target)
-            return None
+            return item
         notes.forget(source)
         _give_note(item, note)
         return item
 
-    def _claim(self, name: str, place: Place, descriptor: int, found: os.stat_result) -> Item | None:
+    def _bring_note(self, source: str, target: str, found: os.stat_result) -> notes.Note | None:
+        """Copy the note of the deferred item to where the item will be; on a full disk it is only in memory."""
+        note = notes.read(source, found)
+        if note is not None:
+            note.started = True
+            with _room_or_not():
+                notes.write(target, note)
+        return note
+
+    def _claim(self, name: str, place: Place, descriptor: int, found: os.stat_result) -> Item | Later | None:
         source, target = self._path(place, name), os.path.join(self._own.path, name)
         try:
             self._move(place, Place.WORKING, source, target, lock=descriptor)
         except (FileNotFoundError, BlockingIOError):
-            _close(descriptor)  # another worker was faster
-            self._readiness.forget(name)
-            return None
+            # Another worker was faster; unless it is in our own directory: on NFS a rename that happened may say
+            # ENOENT, when its first answer was lost.
+            if not os.path.lexists(target):
+                _close(descriptor)
+                self._readiness.forget(name)
+                return None
+        except (FileExistsError, NotADirectoryError):
+            # `a` and `a/b`: one of them is in work, or has left its directory here.
+            _close(descriptor)
+            self._own.prune()
+            return Later(_OBSTRUCTED, full=True)
         except BaseException:
             _close(descriptor)
             raise
@@ -130,10 +163,14 @@ class Claims:
         have become another file's: what counts is what was renamed."""
         path = os.path.join(holder.path, name)
         arrived = found.st_ctime
-        there = os.lstat(path)
+        try:
+            there = os.lstat(path)
+        except BaseException:
+            _close(descriptor)
+            raise
         if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino) or descriptor < 0:
             _close(descriptor)
-            descriptor, found = _open(path)
+            descriptor, found = _open(path)  # if this raises, the item is found by the next adopt()
         item = Item(name, path, holder, descriptor, found)
         item.arrived = arrived
         self._in_work[name] = item
@@ -145,7 +182,7 @@ class Claims:
         meanwhile, the item waits here."""
         try:
             self._move(Place.WORKING, Place.INCOMING, item.where, source)
-        except FileExistsError:
+        except OSError:
             self.park(item, 1.0)
         else:
             self._unblocked.append(item.name)
@@ -167,32 +204,39 @@ class Claims:
 
     def adopt(self) -> list[Item]:
         """Take over what dead workers left: their items, worked on where they lie. Each is noted as having lost a
-        worker, unless that one had stopped in order or had not begun with it."""
-        adopted = []
+        worker, unless that one had stopped in order or had not begun with it. What lies in a directory that we have
+        already but is not in hand (it could not be opened when it was claimed or adopted) is taken up as well."""
         for holder in owner.adopt(str(self._places.working)):
             self._held[holder] = 0
+        in_hand = {item.where for item in self.items()}
+        adopted = []
+        for holder in list(self._held):
             for name in sorted(holder.items()):
-                item = self._adopt(name, holder)
-                if item is not None:
-                    adopted.append(item)
-            if not self._held[holder]:
+                if os.path.join(holder.path, name) in in_hand:
+                    continue
+                with suppress(OSError):  # the next look is in some seconds
+                    item = self._adopt(name, holder)
+                    if item is not None:
+                        adopted.append(item)
+            if holder is not self._own and not self._held[holder]:
                 self._drop(holder)
         return adopted
 
     def _adopt(self, name: str, holder: owner.Owner) -> Item | None:
+        path = os.path.join(holder.path, name)
+        note = notes.read(path)
         namesake = self._in_work.get(name)
-        try:
-            descriptor, found = _open(os.path.join(holder.path, name))
-        except FileNotFoundError:
-            return None
+        descriptor, found = _open(path)
         item = self._hold(name, holder, descriptor, found)
-        item.note = notes.read(item.where, item.stat)
-        if item.note is None:
-            item.noted().adoptions = 1
-        elif item.note.started:
-            item.note.adoptions += 1
-        item.arrived = item.noted().arrived or item.arrived
-        self._note(item, started=False)
+        item.note = note
+        if holder is not self._own:
+            if note is None:
+                item.noted().adoptions = 1
+            elif note.started:
+                note.adoptions += 1
+            item.arrived = item.noted().arrived or item.arrived
+            with suppress(OSError):
+                self._note(item, started=False)
         if namesake is not None:
             self._in_work[name] = namesake
             self.park(item, 1.0)
@@ -233,11 +277,8 @@ class Claims:
     def _note(self, item: Item, *, started: bool) -> None:
         note = item.noted()
         note.started = started
-        try:
+        with _room_or_not():
             notes.write(item.where, note)
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise  # a full disk costs the note, not the item
 
     # --- handing on
 
@@ -250,8 +291,8 @@ class Claims:
     def delete(self, item: Item) -> None:
         """Retire an item by deleting it."""
         assert (Place.WORKING, None) in MOVES
-        fs.unlink(item.where)
-        notes.forget(item.where)
+        fs.discard(item.where)
+        self._forget_note(item)
         self._release(item)
 
     def fail(self, item: Item, error: str, hint: str) -> str:
@@ -273,8 +314,9 @@ class Claims:
         try:
             if not os.path.lexists(target):
                 notes.write(target, note, due=due)
-                self._move(Place.WORKING, Place.DEFERRED, item.where, target)
-                notes.forget(item.where)
+                if not self._hand_on(item, Place.DEFERRED, target):
+                    notes.forget(target)
+                self._forget_note(item)
                 self._release(item, unblock=False)
                 return due
         except (FileExistsError, NotADirectoryError):
@@ -291,12 +333,28 @@ class Claims:
                     if os.path.lexists(target) and not fs.same_file(item.where, target):
                         continue  # the note there is another item's
                     notes.write(target, item.noted())
-                self._move(Place.WORKING, place, item.where, target)
+                if not self._hand_on(item, place, target) and place is Place.FAILED:
+                    notes.forget(target)
             except (FileExistsError, NotADirectoryError):
                 continue
-            notes.forget(item.where)
+            self._forget_note(item)
             return target
         raise FileExistsError(errno.EEXIST, "even names with a suffix are taken", item.where)
+
+    def _hand_on(self, item: Item, place: Place, target: str) -> bool:
+        """Move the item on. False when its file is not in work any more, and not at ``target``: somebody took it away
+        by hand, and there is nothing left to do for us."""
+        try:
+            self._move(Place.WORKING, place, item.where, target)
+        except FileNotFoundError:
+            if os.path.lexists(item.where):
+                raise
+            return os.path.lexists(target)  # on NFS a rename that happened may say ENOENT
+        return True
+
+    def _forget_note(self, item: Item) -> None:
+        if item.note is not None:  # most items never get one
+            notes.forget(item.where)
 
     def _suffixed(self, place: Place, name: str) -> str:
         """A name beside ``name`` in ``place``: the first component that is in the way gets the suffix."""
@@ -330,8 +388,7 @@ class Claims:
             if item not in busy:
                 item.close()
         for holder in list(self._held):
-            holder.remove()
-        self._held.clear()
+            self._drop(holder)
         self._in_work.clear()
         return len(left)
 
@@ -349,7 +406,8 @@ class Claims:
 
     def _drop(self, holder: owner.Owner) -> None:
         del self._held[holder]
-        holder.remove()
+        with suppress(OSError):  # an empty directory without a lock: the next look for dead workers removes it
+            holder.remove()
 
     def _is_current(self, item: Item) -> bool:
         return self._in_work.get(item.name) is item
@@ -360,7 +418,7 @@ class Claims:
     def _move(self, origin: Place, to: Place, source: str, target: str, *, lock: int = -1) -> None:
         assert (origin, to) in MOVES, (origin, to)
         try:
-            fs.move(source, target)
+            fs.move(source, target, ours=to is Place.WORKING)
         except OSError as error:
             if error.errno != errno.EXDEV or not self._copy:
                 raise
@@ -384,6 +442,16 @@ def _open(path: str) -> tuple[int, os.stat_result]:
             return -1, os.lstat(path)  # became something else this instant
         raise
     return descriptor, os.fstat(descriptor)
+
+
+@contextmanager
+def _room_or_not() -> Iterator[None]:
+    """A full disk costs the note, not the item."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
 
 
 def _close(descriptor: int) -> None:

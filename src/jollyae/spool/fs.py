@@ -96,7 +96,8 @@ def move(source: str, target: str, *, ours: bool = False) -> None:
 
 
 def make_parent(path: str) -> None:
-    """Make the directory that ``path`` needs, with its parents; :class:`NotADirectoryError` where a file is in the way."""
+    """Make the directory that ``path`` needs, with its parents. Raises :class:`NotADirectoryError` where a file is in
+    the way."""
     parent = os.path.dirname(path)
     _about_to("mkdir", parent)
     missing = []  # not by recursion: a path may have more components than Python's stack has room

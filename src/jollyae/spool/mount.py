@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 _NETWORK = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs")
-    + ("9p", "virtiofs", "vboxsf", "prl_fs", "vmhgfs", "ncpfs", "coda")
+    (
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs"),
+        *("9p", "virtiofs", "vboxsf", "prl_fs", "vmhgfs", "ncpfs", "coda"),
+    )
 )
 _MOUNTINFO = "/proc/self/mountinfo"
 

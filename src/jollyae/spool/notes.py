@@ -87,7 +87,7 @@ def read(item: str, found: os.stat_result | None = None) -> Note | None:
         with open(path_of(item), "rb") as file:
             note = _decoder.decode(file.read())
         return note if note.fits(found or os.lstat(item)) else None
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, msgspec.DecodeError):
         return None
 
 

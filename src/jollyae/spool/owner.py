@@ -97,7 +97,7 @@ def publish(working: str) -> Owner:
         path = os.path.join(working, f"{hostname()}-{os.getpid()}-{token}")
         try:
             if fs.try_lock(lock):
-                os.rename(private, path)  # a directory, to a name nobody else can have
+                fs.rename(private, path, ours=True)
                 return Owner(path, lock)
         except FileNotFoundError:
             pass
@@ -137,8 +137,8 @@ def is_alive(path: str) -> bool:
 def _take(path: str) -> Owner | None:
     try:
         lock = _open_lock(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # its owner removed it this instant
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None  # its owner removed it this instant, or is another user
     if lock is None:
         return None
     if not fs.try_lock(lock) or not fs.is_at(lock, os.path.join(path, LOCK)):

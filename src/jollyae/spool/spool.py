@@ -121,7 +121,7 @@ class Spool:
             name = os.path.basename(os.fspath(file))
         check_submittable(name)
         if isinstance(file, str | os.PathLike):
-            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us
             with os.fdopen(descriptor, "rb", buffering=0) as source:
                 return self._submit(source, name, os.fstat(descriptor))
         return self._submit(file, name, None)
@@ -136,12 +136,18 @@ class Spool:
         descriptor = fs.create(temporary)
         try:
             try:
+                with suppress(OSError):
+                    fs.try_lock(descriptor)  # tells the sweeper that this one is alive
                 self._fill(descriptor, source, found)
                 fs.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            made = self._make_parents(target)
-            self._queue(temporary, target)
+            try:
+                made = self._make_parents(target)
+                self._queue(temporary, target)
+            except FileNotFoundError:  # an empty directory was pruned under our feet
+                made = self._make_parents(target)
+                self._queue(temporary, target)
         except BaseException:
             with suppress(OSError):
                 fs.discard(temporary)
@@ -199,6 +205,8 @@ class Spool:
             return (self.places.control / PAUSE_FILE).read_text(errors="replace").strip() or "paused by hand"
         except FileNotFoundError:
             return None
+        except OSError as error:  # there is one, whatever it holds
+            return f"paused by hand ({error.strerror})"
 
     def retry(self, wanted: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
         """Put failed items back into ``incoming/`` under their first names, and make deferred ones due now: the named
@@ -230,14 +238,24 @@ class Spool:
             return "no such item in failed/ or deferred/"
         note = notes.read(failed, found)
         first = names.decode(note.name) if note else name
+        if names.why_impossible(first):
+            first = name  # not a note of ours
         try:
-            fs.move(failed, str(self.places.of(Place.INCOMING) / first))
+            self._move_back(failed, str(self.places.of(Place.INCOMING) / first))
         except FileExistsError:
             return f"incoming/ has an item named {names.show(first)} now: it stays in failed/"
         except OSError as error:
             return f"it stays in failed/: {error.strerror}"
         notes.forget(failed)
         return "retried"
+
+    def _move_back(self, failed: str, target: str) -> None:
+        try:
+            fs.move(failed, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV or not self.copy:
+                raise
+            fs.copy_move(failed, target)
 
 
 def check_submittable(name: str) -> None:

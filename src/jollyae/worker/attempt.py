@@ -41,6 +41,8 @@ async def attempt(process: AsyncProcess, item: Item) -> Fields:
         raise Permanent(_defect(item))
     for _ in range(ROUNDS):
         fields = await process(item) or {}
+        if not isinstance(fields, dict):
+            raise TypeError(f"the processor returned {type(fields).__name__}, not a dict or None")
         if not item.changed():
             return fields
         item.superseded = fields

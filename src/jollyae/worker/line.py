@@ -4,18 +4,28 @@ In this order: items with which a worker died twice (alone), items in hand that 
 workers left, what is parked; then what is due in ``deferred/`` and what is in ``incoming/``, in turn.
 """
 
+import errno
 import time
 from collections import deque
 
 from ..spool.arrivals import Arrivals, Candidate, Deferred
-from ..spool.claims import Claims
+from ..spool.claims import Claims, Later
 from ..spool.item import Item
+from .retry import describe
 
 LARGE = 8 << 20
 """Bytes from which an item goes by the lane for large files, so that small ones always have room."""
 _LARGE_WAITING = 4
 _LARGE_AGAIN = 5.0
 _LOOKS = 200  # names looked at in one go before the event loop has its turn
+_STUCK_AGAIN = 60.0
+_MAX_STUCK = 1000
+
+# What the kernel says of this one file or its directory: a producer's directory in which we may not rename, a path
+# that is too long on our side. The others go on.
+_ITS_OWN = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.EBUSY, errno.EXDEV}
+)
 
 
 class Line:
@@ -32,10 +42,15 @@ class Line:
         self._adopted: deque[Item] = deque()
         self._large: deque[Item] = deque()
         self._last: Item | None = None
-        self._waited_for: set[str] = set()
+        self._patience: dict[str, float] = {}
+        self._passed_large = False  # a large deferred item is due that had no room
         self._turn = False
-        self.given_up = 0
+        self.given_up: set[str] = set()
         """With ``once``: names that were still not ready after they had been waited for."""
+        self.stuck: dict[str, str] = {}
+        """Names in ``incoming/`` that cannot be claimed, each with the reason (a thousand at most)."""
+        self.newly_stuck: list[str] = []
+        """Those of them that nobody has told the operator of."""
         self.out_of_breath = False
         """Whether :meth:`next` stopped early to let the event loop have its turn."""
 
@@ -64,6 +79,9 @@ class Line:
     def next(self, *, room_for_large: bool) -> Item | None:
         """The next item, claimed; None when there is none to be had now. Raises :class:`OSError` of the spool."""
         self.out_of_breath = False
+        if self._passed_large and len(self._large) < _LARGE_WAITING:
+            self._passed_large = False
+            self._deferred.wake()
         item = self._in_hand(room_for_large) or self._claims.next_parked() or self._new(room_for_large)
         if item is None and self._held:
             item = self._held.popleft()
@@ -75,8 +93,11 @@ class Line:
             return self._alone.popleft()
         if self._held and self._held[0] is not self._last:
             return self._held.popleft()  # the one that was just tried lets another go first
-        if self._adopted:
-            return self._adopted.popleft()
+        while self._adopted:
+            item = self._adopted.popleft()
+            if item.size < LARGE or room_for_large:
+                return item
+            self._large.append(item)
         if self._large and room_for_large:
             return self._large.popleft()
         return None
@@ -86,19 +107,30 @@ class Line:
             self._arrivals.again(name, 0.0)
         self._turn = not self._turn
         if self._turn:
-            return self._due() or self._arrived(room_for_large)
-        return self._arrived(room_for_large) or self._due()
+            return self._due(room_for_large) or self._arrived(room_for_large)
+        return self._arrived(room_for_large) or self._due(room_for_large)
 
-    def _due(self) -> Item | None:
+    def _due(self, room_for_large: bool) -> Item | None:
         for _ in range(_LOOKS):
             name = self._deferred.next(self._began if self._once else None)
             if name is None:
                 return None
-            item = self._claims.take_deferred(name)
-            if item is not None:
-                return item
+            try:
+                taken = self._claims.take_deferred(name, below=self._below())
+            except OSError:
+                self._deferred.wake()  # it is still there, and still due
+                raise
+            if isinstance(taken, Later):
+                self._passed_large = True  # or obstructed: the next walk finds it again
+            elif taken is not None and (taken.size < LARGE or room_for_large):
+                return taken
+            elif taken is not None:
+                self._large.append(taken)
         self.out_of_breath = True
         return None
+
+    def _below(self) -> int | None:
+        return LARGE if len(self._large) >= _LARGE_WAITING else None
 
     def _arrived(self, room_for_large: bool) -> Item | None:
         for _ in range(_LOOKS):
@@ -112,23 +144,45 @@ class Line:
         return None
 
     def _take(self, candidate: Candidate, room_for_large: bool) -> Item | None:
-        below = LARGE if len(self._large) >= _LARGE_WAITING else None
-        taken = self._claims.take(candidate.name, renamed=candidate.renamed, below=below, otherwise=_LARGE_AGAIN)
-        if isinstance(taken, Item):
-            if taken.size < LARGE or room_for_large:
-                return taken
-            self._large.append(taken)
-        elif taken is not None:
+        name, renamed = candidate
+        try:
+            taken = self._claims.take(name, renamed=renamed, below=self._below(), otherwise=_LARGE_AGAIN)
+        except OSError as error:
+            if error.errno not in _ITS_OWN:
+                self._arrivals.again(name, 0.0, renamed=renamed)
+                raise
+            self._stick(candidate, error)
+            return None
+        if isinstance(taken, Later):
             self._not_ready(candidate, taken)
-        return None
+            return None
+        self._patience.pop(name, None)
+        self.given_up.discard(name)
+        self.stuck.pop(name, None)
+        if taken is not None and taken.size >= LARGE and not room_for_large:
+            self._large.append(taken)
+            return None
+        return taken
 
-    def _not_ready(self, candidate: Candidate, seconds: float) -> None:
-        if self._once and candidate.name in self._waited_for and seconds != _LARGE_AGAIN:
-            self.given_up += 1
-            return
+    def _not_ready(self, candidate: Candidate, later: Later) -> None:
+        """Look again later. With ``once`` a file that is not ready is waited for until it could have settled, even if
+        its writer was just finishing; one that is not ready then grows."""
+        if self._once and not later.full:
+            now = time.monotonic()
+            if now >= self._patience.setdefault(candidate.name, now + 2 * later.seconds):
+                self.given_up.add(candidate.name)
+                return
+        self._arrivals.again(candidate.name, later.seconds, renamed=candidate.renamed)
+
+    def _stick(self, candidate: Candidate, error: OSError) -> None:
+        name = candidate.name
         if self._once:
-            self._waited_for.add(candidate.name)
-        self._arrivals.again(candidate.name, seconds, renamed=candidate.renamed)
+            self.given_up.add(name)
+        else:
+            self._arrivals.again(name, _STUCK_AGAIN, renamed=candidate.renamed)
+        if name not in self.stuck and len(self.stuck) < _MAX_STUCK:
+            self.stuck[name] = describe(error)
+            self.newly_stuck.append(name)
 
     def next_due(self) -> float:
         """When (monotonic) there may be an item even without a wake."""

@@ -75,10 +75,10 @@ class Receipts:
         self._size = 0
 
     def write(self, receipts: Sequence[dict[str, Any]]) -> None:
-        """Append them with one write. Raises :class:`OSError`; none of them counts then, and all may be written again."""
-        if self._descriptor < 0 or self._size >= self._max_bytes:
-            self._open()
-        data = b"".join(msgspec.json.encode(one) + b"\n" for one in receipts)
+        """Append them with one write. Raises :class:`OSError`; none counts then, and all may be written again."""
+        if self._descriptor < 0 or self._size >= self._max_bytes or os.fstat(self._descriptor).st_nlink == 0:
+            self._open()  # no link: another worker removed it as one of the oldest
+        data = b"".join(_line(one) for one in receipts)
         try:
             fs.write_all(self._descriptor, data)
         except OSError:
@@ -104,30 +104,42 @@ class Receipts:
             self._descriptor = -1
 
 
+def _line(one: dict[str, Any]) -> bytes:
+    """The receipt as a line of JSON, whatever a processor put into it: the delivery is a fact."""
+    try:
+        return msgspec.json.encode(one, enc_hook=repr) + b"\n"
+    except (TypeError, ValueError, RecursionError):  # a key that is no str, text that is not UTF-8
+        return msgspec.json.encode({names.encode(str(key)): names.encode(str(one[key])) for key in one}) + b"\n"
+
+
 def _prune(directory: str) -> None:
     files = _files(directory)
-    total = sum(file.stat().st_size for file in files)
+    total = sum(size for _, _, _, size in files)
     while len(files) > MAX_FILES or (total > MAX_TOTAL and len(files) > 1):
-        oldest = files.pop(0)
-        total -= oldest.stat().st_size
+        _, _, oldest, size = files.pop(0)
+        total -= size
         with suppress(OSError):
             fs.discard(str(oldest))
 
 
-def _files(directory: str) -> list[Path]:
-    """The receipt files, oldest first."""
-    with suppress(FileNotFoundError):
-        return sorted(Path(directory).glob("*.jsonl"), key=lambda file: (file.stat().st_mtime_ns, file.name))
-    return []
+def _files(directory: str) -> list[tuple[int, str, Path, int]]:
+    """The receipt files, oldest first: modification time (ns), name, path, bytes."""
+    found = []
+    for file in Path(directory).glob("*.jsonl"):
+        with suppress(FileNotFoundError):  # another worker removes old ones
+            stat = file.stat()
+            found.append((stat.st_mtime_ns, file.name, file, stat.st_size))
+    return sorted(found)
 
 
 def read(directory: str | Path, since: float | None = None) -> Iterator[dict[str, Any]]:
     """All receipts in ``directory`` finished at ``since`` (seconds since 1970) or later, in the order of their files.
     Lines that are no receipts (a disk was full) are passed over."""
     start = moment(since) if since is not None else ""
-    for file in _files(str(directory)):
-        if since is None or file.stat().st_mtime >= since:
-            yield from (one for one in _lines(file) if one.get("finished", "") >= start)
+    for mtime_ns, _, file, _ in _files(str(directory)):
+        if since is None or mtime_ns / 1e9 >= since - 1:  # the kernel's clock for files ticks coarsely
+            with suppress(FileNotFoundError):
+                yield from (one for one in _lines(file) if str(one.get("finished", "")) >= start)
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -16,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ..spool import fs, names, watch
+from ..spool import fs, mount, names, sweep, watch
 from ..spool.arrivals import Arrivals, Deferred
 from ..spool.claims import DEATHS, Claims
 from ..spool.item import Item
 from ..spool.outcomes import Defer, Fail, Hold, Scope, Temporary
 from ..spool.owner import items_below
 from ..spool.readiness import Readiness, ignore_lease_signal
-from ..spool.spool import Spool
+from ..spool.spool import Spool, SpoolError
 from .attempt import Fields, Process, as_coroutine, attempt
 from .health import Health
 from .line import LARGE, Line
@@ -41,6 +41,8 @@ ADOPT_EVERY = 10.0
 """Seconds between two looks for what dead workers left."""
 ONCE_PATIENCE = 30.0
 """With ``once``: seconds of pause after which the worker gives up."""
+SWEEP_EVERY = 3600.0
+"""Seconds between two looks for litter of crashes."""
 SUMMARY_EVERY = 60.0
 """Seconds between two summaries in the log, while there is something to tell."""
 _STARTS = 64  # items started before the event loop has its turn
@@ -116,6 +118,7 @@ class Worker:
         self._stop_signal = 0
         self._stopping = False
         self._given_up = False
+        self._told_problem = ""
         self._count = {"delivered": 0, "bytes": 0, "failed": 0, "deferred": 0}
         self._started = time.time()
 
@@ -130,6 +133,8 @@ class Worker:
     def stop(self, signum: int = 0) -> None:
         """Stop taking items, finish what is in flight within the grace time, and end."""
         if signum and self._stopping:
+            with suppress(Exception):  # an order, so what is in flight has not killed its worker
+                self._claims.stop(busy=set(self._flying))
             os._exit(128 + signum)
         self._stopping, self._stop_signal = True, signum
         self._wake.set()
@@ -155,10 +160,14 @@ class Worker:
         spool, rules = self._spool, self._rules
         lease = ignore_lease_signal()
         incoming = str(spool.places.incoming)
-        self._watch = watch.watch(incoming, str(spool.places.control))
-        remote = isinstance(self._watch, watch.Poll)
+        remote = mount.is_remote(mount.kind(incoming))
         readiness = Readiness(rules.settle, lease=lease and not remote, trust_ctime=not remote)
-        self._claims = Claims(spool.places, readiness, copy=spool.copy)
+        spool.prove()
+        try:
+            self._claims = Claims(spool.places, readiness, copy=spool.copy)
+        except OSError as error:
+            raise SpoolError(f"cannot work in {spool.places.working}: {describe(error)}") from error
+        self._watch = watch.watch(incoming, str(spool.places.control))
         self._arrivals = Arrivals(incoming, self._watch, rules.wanted())
         self._deferred = Deferred(str(spool.places.deferred))
         self._line = Line(self._claims, self._arrivals, self._deferred, once=rules.once)
@@ -176,14 +185,19 @@ class Worker:
             self._loop.create_task(self._every(ADOPT_EVERY, self._adopt)),
             self._loop.create_task(self._every(0.25, self._tell)),
             self._loop.create_task(self._every(SUMMARY_EVERY, self._summarize)),
+            self._loop.create_task(self._every(SWEEP_EVERY, self._sweep)),
         ]
+        self._sweep()
         extra = {"worker": self._claims.worker}
         log.log(NOTICE, "working on %s (%s)", spool.places.incoming, self._watch.why, extra=extra)
 
     def _close(self) -> int:
         """Give everything up; how many items wait for another try."""
         deferred = next(items_below(str(self._spool.places.deferred)), None)
-        waiting = len(self._claims.items()) + self._line.given_up + (deferred is not None)
+        waiting = len(self._claims.items()) + len(self._line.given_up) + (deferred is not None)
+        if self._given_up:
+            wanted = self._rules.wanted()
+            waiting += any(wanted(name) for name in items_below(str(self._spool.places.incoming)))
         for task in self._chores:
             task.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -221,6 +235,8 @@ class Worker:
             except OSError as error:
                 self._trouble(error)
                 return "spool"
+            finally:
+                self._tell_stuck()
             if item is None:
                 return "" if self._line.out_of_breath else "empty"
             self._start(item)
@@ -228,10 +244,10 @@ class Worker:
 
     def _obstacle(self) -> str:
         """What forbids to start anything now."""
-        if self._by_hand is not None:
-            return "by hand"
         if not self._mend():
             return "spool"
+        if self._by_hand is not None:
+            return "by hand"
         if self._alone is not None or (self._line.next_is_alone and self._flying):
             return "alone"
         if not self._health.may_start(len(self._flying)):
@@ -253,7 +269,7 @@ class Worker:
             case _:
                 until = float("inf")
         if self._rules.once and self._health.paused:
-            until = min(until, self._loop.time() + 1.0)
+            until = min(until, time.monotonic() + 1.0)
         timer = None
         if until < float("inf"):
             timer = self._loop.call_later(max(until - time.monotonic(), 0.0), self._wake.set)
@@ -280,7 +296,7 @@ class Worker:
             log.warning("%d items were still in flight: the next worker takes them over", len(left))
             await asyncio.wait(left, timeout=1.0)
         self._retire_acknowledged()
-        return len(left)
+        return len(self._flying)
 
     # --- one item
 
@@ -289,13 +305,17 @@ class Worker:
         if note is not None and note.adoptions >= DEATHS:
             self._fail(item, Fail("the worker died three times with this", "Look at it; then: jollyae retry."))
             return
+        suspect = note is not None and note.adoptions > 1
+        if suspect and self._flying:
+            self._line.adopt(item)  # it waits until it can have the worker for itself
+            return
         try:
             self._claims.begin(item)
         except OSError as error:
             self._line.hold(item)
             self._trouble(error)
             return
-        if note is not None and note.adoptions > 1:
+        if suspect:
             self._alone = item
         self._large_flying += item.size >= LARGE
         self._health.started()
@@ -435,6 +455,7 @@ class Worker:
             return False
         self._room.succeeded(0)
         log.log(NOTICE, "resumed: the spool")
+        self._take_over()
         return True
 
     def _receipts_and_retirements(self) -> None:
@@ -452,6 +473,8 @@ class Worker:
                 chore()
             except OSError as error:
                 self._trouble(error)
+            except Exception:
+                log.exception("a fault of jollyae's; please report it")
 
     def _hinted(self) -> None:
         if self._arrivals.wake():
@@ -468,19 +491,35 @@ class Worker:
             log.log(NOTICE, "resumed by hand")
             self._wake.set()
 
-    def _adopt(self) -> None:
+    def _take_over(self) -> None:
         adopted = self._claims.adopt()
         for item in adopted:
             self._line.adopt(item)
         if adopted:
             log.log(NOTICE, "took over %d items that a worker left", len(adopted))
             self._wake.set()
+
+    def _adopt(self) -> None:
+        self._take_over()
         if not self._flying:
             self._claims.tidy()
         if self._rules.prune_empty is not None:
             _prune_empty(str(self._spool.places.incoming), self._rules.prune_empty)
-        if self._arrivals.problem:
-            log.warning("incoming/ cannot be read: %s", self._arrivals.problem)
+        if self._arrivals.problem != self._told_problem:
+            self._told_problem = self._arrivals.problem
+            log.warning("incoming/ cannot be read: %s", self._told_problem or "it can again")
+
+    def _tell_stuck(self) -> None:
+        for name in self._line.newly_stuck:
+            log.warning(
+                "cannot be taken: %s",
+                self._line.stuck[name],
+                extra={"item": names.show(name), "hint": "It stays in incoming/ until its directory lets us."},
+            )
+        self._line.newly_stuck.clear()
+
+    def _sweep(self) -> None:
+        self._executor.submit(sweep.sweep, self._spool.places)
 
     def _tell(self) -> None:
         if self._by_hand is not None or self._watch.fileno() is None:
@@ -545,7 +584,7 @@ def _brief(one: Fields) -> Fields:
 def _prune_empty(directory: str, age: float) -> None:
     """Remove directories below ``directory`` that are empty and were not changed for ``age`` seconds."""
     limit = time.time() - age
-    for path, _, _ in os.walk(directory, topdown=False):
+    for path in fs.directories_below(directory):
         with suppress(OSError):
-            if path != directory and os.stat(path).st_mtime < limit:
+            if os.stat(path).st_mtime < limit:
                 fs.remove_directory(path)
