@@ -82,20 +82,29 @@ def _nearest(verb: str) -> str:
     return f"Did you mean: jollyae {near[0]}" if near else "Try: jollyae --help"
 
 
-def entry() -> NoReturn:
-    """The console script."""
+def run(arguments: Sequence[str]) -> int:
+    """:func:`main`, with what goes wrong said on stderr: the exit code."""
     try:
-        code = main(sys.argv[1:])
+        return main(arguments)
     except UsageError as error:
-        code = _complain(str(error), error.hint, 2)
+        return _complain(str(error), error.hint, 2)
     except KeyboardInterrupt:
-        code = 130
+        return 130
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader of our output is gone; nothing more is said
-        code = 141
+        return 141
     except Exception as error:
-        code = _foreseen(error)
-    _leave(code)
+        return _foreseen(error)
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        os._exit(code)  # a thread that still waits for a dead server is not waited for
+    sys.exit(code)
 
 
 def _foreseen(error: Exception) -> int:
@@ -114,12 +123,3 @@ def _foreseen(error: Exception) -> int:
 def _complain(message: str, hint: str, code: int) -> int:
     print(f"jollyae: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
     return code
-
-
-def _leave(code: int) -> NoReturn:
-    """Exit; a thread that still waits for a dead server is not waited for."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if threading.active_count() > 1:
-        os._exit(code)
-    sys.exit(code)

@@ -1,0 +1,173 @@
+"""The small verbs, on real directories."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Call
+
+
+def test_init_makes_the_places_and_tells_the_next_step(call: Call, tmp_path: Path) -> None:
+    """init makes the places, private unless told otherwise, and prints the next command."""
+    said = call("init", tmp_path / "s", "--mode", "1733")
+    assert said.code == 0 and "jollyae run" in said.out
+    assert (tmp_path / "s" / "incoming").stat().st_mode & 0o7777 == 0o1733
+    assert (tmp_path / "s" / "finished").stat().st_mode & 0o7777 == 0o700
+
+
+def test_init_again_harms_nothing(call: Call, spool: Path, file: Path) -> None:
+    """init on a spool that is there leaves what is in it."""
+    call("submit", spool, file)
+    assert call("init", spool).code == 0
+    assert (spool / "incoming" / "report.csv").exists()
+
+
+def test_submit_copies_in_and_never_overwrites(call: Call, spool: Path, file: Path) -> None:
+    """submit queues the file under its name; the same name again is exit code 1 and changes nothing."""
+    assert call("submit", spool, file) == (0, "report.csv\n", "")
+    file.write_text("other")
+    said = call("submit", spool, file)
+    assert said.code == 1 and "report.csv" in said.err
+    assert (spool / "incoming" / "report.csv").read_text() == "a,b\n"
+
+
+def test_submit_refuses_a_name_that_would_be_ignored(call: Call, spool: Path, file: Path) -> None:
+    """A name that no worker would take is exit code 2, and nothing is left behind."""
+    assert call("submit", spool, file, "--name", "report.part").code == 2
+    assert call("submit", spool, file, "--name", "../up").code == 2
+    assert list((spool / "incoming").iterdir()) == list((spool / "tmp").iterdir()) == []
+
+
+def test_submit_goes_on_with_the_others(call: Call, spool: Path, file: Path) -> None:
+    """A file that cannot be read is named; the others are submitted; exit code 1."""
+    said = call("submit", spool, "/nowhere/x", file)
+    assert said.code == 1 and "/nowhere/x" in said.err
+    assert (spool / "incoming" / "report.csv").exists()
+
+
+def test_submit_reads_stdin(spool: Path) -> None:
+    """- reads standard input; without --name it is a usage error."""
+    command = [sys.executable, "-m", "jollyae", "submit", str(spool), "-"]
+    assert subprocess.run(command, input=b"x", capture_output=True).returncode == 2
+    assert subprocess.run([*command, "--name", "a/b"], input=b"piped", capture_output=True).returncode == 0
+    assert (spool / "incoming" / "a" / "b").read_bytes() == b"piped"
+
+
+def test_status_says_what_lies_where(call: Call, spool: Path, file: Path) -> None:
+    """status counts places without a worker, and says that none is running."""
+    call("submit", spool, file)
+    (spool / "incoming" / ".hidden").touch()
+    said = call("status", spool)
+    assert "no worker is running, 1 items wait" in said.out and "1 ignored" in said.out
+    seen = json.loads(call("status", spool, "--json").out)
+    assert seen["places"]["incoming"]["items"] == 1 and seen["places"]["incoming"]["bytes"] == 4
+    assert seen["ignored"] == 1 and seen["workers"] == []
+
+
+def test_a_collision_fails_with_its_reason_and_is_retried(call: Call, spool: Path, file: Path, tmp_path: Path) -> None:
+    """A refused collision is exit code 1; status tells why; retry puts the item back under its name."""
+    to = f"file://{tmp_path}/out"
+    call("submit", spool, file)
+    assert call("run", spool, "--to", to, "--once", "--settle", "0").code == 0
+    file.write_text("the second day")
+    call("submit", spool, file)
+    said = call("run", spool, "--to", to, "--once", "--settle", "0")
+    assert said.code == 1 and "exists with other content" in said.err
+    assert "exists with other content" in call("status", spool).out
+    assert call("retry", spool, "report.csv").out == "1 retried, 0 skipped\n"
+    assert (spool / "incoming" / "report.csv").exists()
+    assert call("run", spool, "--to", to, "--once", "--settle", "0", "--if-exists", "keep-both").code == 0
+    assert sorted(path.read_text() for path in (tmp_path / "out").iterdir()) == ["a,b\n", "the second day"]
+
+
+def test_retry_never_goes_over_another(call: Call, spool: Path, file: Path) -> None:
+    """retry leaves an item in failed/ whose name is taken in incoming/, says so, and exits 1."""
+    (spool / "failed" / "report.csv").write_text("old")
+    call("submit", spool, file)
+    said = call("retry", spool, "--all")
+    assert said.code == 1 and "0 retried, 1 skipped" in said.out and "stays in failed/" in said.err
+    assert (spool / "failed" / "report.csv").read_text() == "old"
+
+
+def test_retry_wants_names_or_all(call: Call, spool: Path) -> None:
+    """retry without names is a usage error; a name that is not there is exit code 1."""
+    assert call("retry", spool).code == 2
+    assert call("retry", spool, "nope").code == 1
+
+
+def test_pause_is_a_file_that_resume_or_rm_ends(call: Call, spool: Path, file: Path, tmp_path: Path) -> None:
+    """While paused nothing is taken (--once: 75); the reason is shown; resume ends it."""
+    call("submit", spool, file)
+    assert call("pause", spool, "--reason", "moving house").code == 0
+    assert "moving house" in (spool / ".paused").read_text()
+    said = call("run", spool, "--to", f"file://{tmp_path}/out", "--once", "--settle", "0")
+    assert said.code == 75 and "moving house" in said.err
+    assert "moving house" in call("status", spool).out
+    assert call("resume", spool).out == "resumed\n"
+    assert call("resume", spool).out == "it was not paused\n"
+    assert call("run", spool, "--to", f"file://{tmp_path}/out", "--once", "--settle", "0").code == 0
+
+
+def test_log_shows_receipts(call: Call, spool: Path, file: Path, tmp_path: Path) -> None:
+    """log prints a line per receipt; --json all fields; --since only newer ones."""
+    call("submit", spool, file)
+    call("run", spool, "--to", f"file://{tmp_path}/out", "--once", "--settle", "0")
+    assert f"report.csv  file://{tmp_path}/out/report.csv" in call("log", spool).out
+    one = json.loads(call("log", spool, "--json").out)
+    assert {"id", "name", "url", "size", "sha256", "arrived", "claimed", "finished", "attempts", "worker"} <= set(one)
+    assert call("log", spool, "--since", "2999-01-01").out == ""
+    assert call("log", spool, "--since", "1h").out
+    assert call("log", spool, "--since", "yesterday-ish").code == 2
+
+
+def test_names_are_shown_safely(call: Call, spool: Path, tmp_path: Path) -> None:
+    """A name with ESC and newline is shown with escapes, and what was shown names it for retry."""
+    name = b"evil\x1b[31m\n\xff.txt"
+    (spool / "failed" / os.fsdecode(name)).write_text("x")
+    said = call("retry", spool, "evil%1B[31m%0A%FF.txt")
+    assert said.code == 0
+    assert (spool / "incoming" / os.fsdecode(name)).exists()
+    shown = call("run", spool, "--to", f"file://{tmp_path}/out", "--dry-run").out
+    assert "\x1b" not in shown and "evil%1B" in shown
+
+
+def test_completion_prints_a_script(call: Call) -> None:
+    """completion prints what the shell can read."""
+    said = call("completion", "bash")
+    assert said.code == 0
+    assert subprocess.run(["bash", "-n"], input=said.out.encode()).returncode == 0
+
+
+def test_check_finds_what_is_wrong(call: Call, spool: Path, tmp_path: Path) -> None:
+    """check says ok for a good spool and destination, and exits 1 with what to do for a bad one."""
+    assert call("check", spool, "--to", f"file://{tmp_path}/out").code == 0
+    (spool / "deferred").rmdir()
+    said = call("check", spool)
+    assert said.code == 1 and "missing" in said.out and "jollyae init" in said.out
+    lines = [json.loads(line) for line in call("check", spool, "--json").out.splitlines()]
+    assert lines[0]["state"] == "failed"
+
+
+@pytest.mark.parametrize("to", ["ftp://x", "s3://", "file://relative/x", "nonsense"])
+def test_a_destination_that_cannot_be_is_refused(call: Call, spool: Path, to: str) -> None:
+    """A URL that is no destination is a configuration error with what would be right."""
+    said = call("run", spool, "--to", to, "--once")
+    assert said.code == 78 and said.err.startswith("jollyae: ")
+
+
+def test_a_key_template_that_cannot_be_is_refused(call: Call, spool: Path, tmp_path: Path) -> None:
+    """A wrong template is refused at start, with the fields there are, and fails no item."""
+    said = call("run", spool, "--to", f"file://{tmp_path}/out", "--key", "{now}", "--once")
+    assert said.code == 78 and "{date:%Y/%m/%d}" in said.err
+
+
+def test_dry_run_changes_nothing(call: Call, spool: Path, file: Path, tmp_path: Path) -> None:
+    """--dry-run prints where each item would go, and leaves it where it is."""
+    call("submit", spool, file)
+    said = call("run", spool, "--to", "s3://bucket/p", "--key", "{stem}-x{ext}", "-n")
+    assert said == (0, "report.csv -> s3://bucket/p/report-x.csv\n", said.err)
+    assert (spool / "incoming" / "report.csv").exists() and not list((spool / "working").iterdir())
