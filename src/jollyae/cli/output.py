@@ -43,17 +43,21 @@ def extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class TextFormatter(logging.Formatter):
-    """``TIME LEVEL message key=value…``, the hint on a line of its own."""
+    """``TIME LEVEL message key=value…``, the hint on a line of its own. ``brief``, for a terminal: the local time
+    of day only."""
 
-    def __init__(self, colour: bool) -> None:
+    def __init__(self, colour: bool, brief: bool = False) -> None:
         super().__init__()
         self._colour = colour
+        self._brief = brief
 
     def format(self, record: logging.LogRecord) -> str:
         fields = extras(record)
         hint = fields.pop("hint", "")
         name = _LEVELS.get(record.levelno, record.levelname.lower())
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        if self._brief:
+            when = time.strftime("%H:%M:%S", time.localtime(record.created))
         shown = f"{_COLOURS[name]}{name}\x1b[0m" if self._colour and name in _COLOURS else name
         line = " ".join(
             [when, shown, record.getMessage(), *(f"{key}={_quoted(value)}" for key, value in fields.items())]
@@ -146,12 +150,16 @@ def render(snapshot: Snapshot, waiting: str, rate: float) -> str:
 def set_up_logging(*, form: str, colour: str, verbose: int, quiet: int) -> StreamHandler:
     """Send the log to stderr; boto's own loggers stay quiet whatever is asked (they would tell secrets)."""
     handler = StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(wants_colour(colour, sys.stderr)))
+    handler.setFormatter(JsonFormatter() if form == "json" else _text(colour))
     logger = logging.getLogger("jollyae")
     logger.handlers[:] = [handler]
     logger.setLevel(level(verbose, quiet))
     logger.propagate = False
     return handler
+
+
+def _text(colour: str) -> TextFormatter:
+    return TextFormatter(wants_colour(colour, sys.stderr), brief=sys.stderr.isatty())
 
 
 def human(size: float) -> str:
