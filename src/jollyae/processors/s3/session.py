@@ -3,6 +3,7 @@
 Nothing of boto3 is imported before the first client is made: ``jollyae --help`` must be quick.
 """
 
+import io
 import logging
 import os
 import warnings
@@ -96,8 +97,8 @@ def _config(options: S3Options, connections: int, *, path_style: bool) -> Any:
 
 
 def _no_expect_for_small(params: dict[str, Any], **_: Any) -> None:
-    body = params.get("body")
-    if isinstance(body, bytes) and len(body) < _EXPECT_FROM:
+    body = params.get("body")  # botocore has put the bytes into a BytesIO
+    if (body.getbuffer().nbytes if isinstance(body, io.BytesIO) else len(body or b"")) < _EXPECT_FROM:
         params["headers"].pop("Expect", None)
 
 
