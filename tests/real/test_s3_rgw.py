@@ -1,0 +1,407 @@
+"""S3 delivery against a real server, Ceph RGW: what is in the bucket is compared byte for byte."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from jollyae.processors.s3 import BotoDelivery, S3Options
+from jollyae.processors.s3.boto import BotoTransport
+from jollyae.processors.s3.transport import Part, StoredPart
+from jollyae.spool import names, notes
+from jollyae.spool.item import Item
+from jollyae.spool.outcomes import Permanent, Scope, Temporary
+
+from .conftest import Rgw
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+pytestmark = pytest.mark.real
+MiB = 1 << 20
+
+
+class Store:
+    """A fresh bucket, items in a directory, and deliveries from one to the other."""
+
+    def __init__(self, rgw: Rgw, directory: Path) -> None:
+        self.rgw = rgw
+        self.directory = directory
+        self.bucket = rgw.bucket()
+        self.client: S3Client = rgw.client()
+
+    def item(self, name: str, body: bytes) -> Item:
+        """A new item in work."""
+        path = self.directory / name
+        notes.forget(str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        os.utime(path, ns=(1_795_305_598_123_456_700, 1_795_305_598_123_456_700))
+        path.chmod(0o640)
+        return self.again(name)
+
+    def again(self, name: str) -> Item:
+        """The same item as an adopter finds it."""
+        path = str(self.directory / name)
+        descriptor = os.open(path, os.O_RDONLY)
+        item = Item(name, path, cast(Any, None), descriptor, os.fstat(descriptor))
+        item.note = notes.read(path)
+        return item
+
+    def options(self, **options: Any) -> S3Options:
+        """With this server's endpoint and region."""
+        return S3Options(**{"endpoint_url": self.rgw.endpoint, "region": self.rgw.region, **options})
+
+    def deliver(self, *items: Item, to: str = "", key: str = "{path}", **options: Any) -> list[dict[str, Any]]:
+        """All at the same time, by one delivery."""
+        return asyncio.run(self._deliver(items, to or f"s3://{self.bucket}/in", key, self.options(**options)))
+
+    async def _deliver(self, items: tuple[Item, ...], to: str, key: str, options: S3Options) -> list[dict[str, Any]]:
+        delivery = BotoDelivery(to, options, key=key, concurrency=8)
+        try:
+            return list(await asyncio.gather(*map(delivery, items)))
+        finally:
+            delivery.close()
+
+    def body(self, key: str) -> bytes:
+        """An object's bytes, read without our code."""
+        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def all_keys(self) -> list[str]:
+        """All keys in the bucket."""
+        return [found["Key"] for found in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
+
+    def uploads(self) -> int:
+        """Multipart uploads under way."""
+        return len(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
+
+
+@pytest.fixture
+def store(rgw: Rgw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A bucket, with the keys in the environment."""
+    for name, value in rgw.environment.items():
+        monkeypatch.setenv(name, value)
+    return Store(rgw, tmp_path / "work")
+
+
+def test_put(store: Store) -> None:
+    """The bytes, the metadata that brings the file back, the content type, and the receipt."""
+    [receipt] = store.deliver(store.item("a/b.json", b"{}"), metadata={"colour": "red"}, cache_control="no-cache")
+    sha256 = hashlib.sha256(b"{}").hexdigest()
+    etag = hashlib.md5(b"{}").hexdigest()
+    assert receipt == {"url": f"s3://{store.bucket}/in/a/b.json", "size": 2, "sha256": sha256, "etag": etag}
+    head = store.client.head_object(Bucket=store.bucket, Key="in/a/b.json")
+    assert head["Metadata"] == {
+        "mtime": "1795305598.1234567",
+        "mode": "100640",
+        "jollyae-sha256": sha256,
+        "colour": "red",
+    }
+    assert (head["ContentType"], head["CacheControl"]) == ("application/json", "no-cache")
+    assert store.body("in/a/b.json") == b"{}"
+
+
+def test_sizes(store: Store) -> None:
+    """Empty, a byte, around the limit of the event loop's own reads, and some MiB: byte for byte."""
+    sizes = [0, 1, 262_143, 262_144, 262_145, 1 << 20, 6 * MiB]
+    bodies = {f"{size}": os.urandom(size) for size in sizes}
+    store.deliver(*[store.item(name, body) for name, body in bodies.items()])
+    assert {key: store.body(key) for key in store.all_keys()} == {f"in/{name}": body for name, body in bodies.items()}
+
+
+def test_nothing_is_chunked(store: Store) -> None:
+    """No aws-chunked framing inside the object, with any checksum."""
+    for algorithm in ("sha256", "crc32", "md5", "none"):
+        store.deliver(store.item(algorithm, b"plain " * 1000), checksum_algorithm=algorithm)
+        assert store.body(f"in/{algorithm}") == b"plain " * 1000
+
+
+HOSTILE = {
+    "space": "with some spaces .txt",
+    "newline": "two\nlines",
+    "esc": "\x1b[31mred\x1b[0m",
+    "latin-1": os.fsdecode(b"caf\xe9.txt"),
+    "no utf-8 at all": os.fsdecode(bytes([0x80, 0xFE, 0xFF])),
+    "255 bytes": "x" * 255,
+    "255 bytes of emoji": "🎄" * 63,
+    "leading dash": "-rf",
+    "percent": "100%",
+    "percent escape": "100%41",
+    "plus": "a+b=c&d?e#f",
+    "emoji": "🎄/🎁.jpg",
+    "quotes": "\"'`$(x)\\",
+    "dots": "a...b..",
+    "tilde star": "~*!().txt",
+    "umlauts, composed and not": "ä a\u0308",
+    "right to left": "\u202egpj.exe",
+    "tab and DEL": "a\tb\x7fc",
+    "c1": "a\x85b",
+    "xml": "<Key>&amp;]]></Key>",
+    "nonchar": "a\ufffeb\uffff",
+}
+
+
+def test_hostile_names(store: Store) -> None:
+    """Each name has its own key, from which it can be taken back; none is lost, none meets another."""
+    items = {name: store.item(name, name.encode(errors="surrogateescape")) for name in HOSTILE.values()}
+    receipts = store.deliver(*items.values(), to=f"s3://{store.bucket}")
+    for name, receipt in zip(items, receipts, strict=True):
+        key = receipt["url"].removeprefix(f"s3://{store.bucket}/")
+        assert names.decode(key) == name
+        assert store.body(key) == os.fsencode(name)
+
+
+def test_names_in_metadata(store: Store) -> None:
+    """Where the key does not tell the name, the metadata do, in ASCII."""
+    name = os.fsdecode(b"d/caf\xe9 \n\xf0\x9f\x8e\x84.txt")
+    store.deliver(store.item(name, b"x"), key="{sha256}")
+    [key] = store.all_keys()
+    assert store.client.head_object(Bucket=store.bucket, Key=key)["Metadata"]["jollyae-name"] == (
+        "d/caf%E9%20%0A%F0%9F%8E%84.txt"
+    )
+
+
+def test_a_repeat_is_told_from_a_collision(store: Store) -> None:
+    """412 to our own bytes is done, to others is refused, and nothing is overwritten."""
+    item = store.item("report.csv", b"first")
+    store.deliver(item)
+    assert store.deliver(item)[0]["already_there"] is True
+    with pytest.raises(Permanent, match="exists with other content"):
+        store.deliver(store.item("report.csv", b"second"))
+    assert store.body("in/report.csv") == b"first"
+
+
+def test_the_same_bytes_of_another_program(store: Store) -> None:
+    """Without our metadata the ETag proves it."""
+    store.client.put_object(Bucket=store.bucket, Key="in/x", Body=b"hello")
+    assert store.deliver(store.item("x", b"hello"))[0]["already_there"] is True
+
+
+def test_overwrite_and_keep_both(store: Store) -> None:
+    """Only when asked; and the other key is the same at a repeat."""
+    store.deliver(store.item("r.csv", b"first"))
+    second = store.item("r.csv", b"second")
+    beside = f"in/r-{hashlib.sha256(b'second').hexdigest()[:8]}.csv"
+    assert store.deliver(second, if_exists="keep-both")[0]["url"].endswith(beside)
+    assert store.deliver(second, if_exists="keep-both")[0]["already_there"] is True
+    store.deliver(store.item("r.csv", b"third"), if_exists="overwrite")
+    assert {key: store.body(key) for key in store.all_keys()} == {"in/r.csv": b"third", beside: b"second"}
+
+
+@pytest.mark.parametrize("head_first", [False, True])
+def test_a_changed_file_replaces_what_we_sent(store: Store, head_first: bool) -> None:
+    """The worker gives it again with the receipt of what was sent."""
+    item = store.item("log", b"one")
+    [receipt] = store.deliver(item, head_first=head_first)
+    with item.path.open("ab") as file:
+        file.write(b" two")
+    assert item.changed()
+    item.superseded = receipt
+    store.deliver(item, head_first=head_first)
+    assert store.body("in/log") == b"one two"
+
+
+def test_head_first(store: Store) -> None:
+    """A collision is found by asking."""
+    assert store.deliver(store.item("x", b"one"), head_first=True)[0]["atomic"] is False
+    with pytest.raises(Permanent):
+        store.deliver(store.item("x", b"two"), head_first=True)
+
+
+def test_proof_before_a_delete(store: Store) -> None:
+    """Whole or in parts, with and without an ETag that is an MD5 (SSE-KMS)."""
+    large = os.urandom(11 * MiB)
+    parts: dict[str, Any] = {"verify": True, "part_size": 5 * MiB, "multipart_threshold": 10 * MiB}
+    store.deliver(store.item("small", b"x"), store.item("large", large), **parts)
+    store.deliver(
+        store.item("kms", b"x"), store.item("large kms", large), sse="aws:kms", sse_kms_key_id="testkey-1", **parts
+    )
+    assert store.body("in/large kms") == large
+
+
+def test_tags_and_acl(store: Store) -> None:
+    """Sent when asked for."""
+    store.deliver(store.item("x", b"x"), tags={"team": "a b&c"}, acl="public-read")
+    assert store.client.get_object_tagging(Bucket=store.bucket, Key="in/x")["TagSet"] == [
+        {"Key": "team", "Value": "a b&c"}
+    ]
+    grants = store.client.get_object_acl(Bucket=store.bucket, Key="in/x")["Grants"]
+    assert any("AllUsers" in grant["Grantee"].get("URI", "") for grant in grants)
+
+
+IN_PARTS: dict[str, Any] = {"part_size": 5 * MiB, "multipart_threshold": 10 * MiB}
+BODY = os.urandom(40 * MiB + 1)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "crc32", "md5", "none"])
+def test_in_parts(store: Store, algorithm: str) -> None:
+    """40 MiB and a byte in nine parts, byte for byte, with any checksum; RGW's empty ETag is looked up."""
+    [receipt] = store.deliver(store.item("large", BODY), checksum_algorithm=algorithm, **IN_PARTS)
+    assert receipt["parts"] == 9 and receipt["etag"].endswith("-9")
+    assert receipt["sha256"] == hashlib.sha256(BODY).hexdigest()
+    assert store.body("in/large") == BODY
+    assert store.uploads() == 0
+
+
+def test_in_parts_again_and_other(store: Store) -> None:
+    """The same bytes are found (by their part ETags), other bytes are refused before anything is sent."""
+    store.deliver(store.item("large", BODY), **IN_PARTS)
+    assert store.deliver(store.item("large", BODY), **IN_PARTS)[0]["already_there"] is True
+    with pytest.raises(Permanent, match="exists with other content"):
+        store.deliver(store.item("large", BODY[::-1]), **IN_PARTS)
+    assert store.body("in/large") == BODY
+    assert store.uploads() == 0
+
+
+class Crash(BaseException):
+    """What a kill does to a coroutine: it gets no chance to tidy up."""
+
+
+def count_parts(monkeypatch: pytest.MonkeyPatch, crash_at: int = 0) -> Callable[[], list[int]]:
+    """Count the parts that are really sent; die when part ``crash_at`` is to go out."""
+    sent: list[int] = []
+    original = BotoTransport.part
+
+    async def part(self: BotoTransport, request: Part) -> StoredPart:
+        if request.number == crash_at:
+            await asyncio.sleep(0.5)  # let those in flight arrive
+            raise Crash
+        sent.append(request.number)
+        return await original(self, request)
+
+    monkeypatch.setattr(BotoTransport, "part", part)
+    return lambda: sorted(sent)
+
+
+def test_a_crash_half_way_sends_only_what_is_missing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adopter has the note and asks RGW."""
+    with monkeypatch.context() as patch:
+        before = count_parts(patch, crash_at=6)
+        with pytest.raises(Crash):
+            store.deliver(store.item("large", BODY), **IN_PARTS)
+    assert store.uploads() == 1 and store.all_keys() == []
+    [upload] = store.client.list_multipart_uploads(Bucket=store.bucket)["Uploads"]
+    listed = store.client.list_parts(Bucket=store.bucket, Key="in/large", UploadId=upload["UploadId"])
+    there = [part["PartNumber"] for part in listed["Parts"]]
+    assert len(there) >= 5 and set(there) <= set(before())
+    after = count_parts(monkeypatch)
+    [receipt] = store.deliver(store.again("large"), **IN_PARTS)
+    assert after() == [number for number in range(1, 10) if number not in there]
+    assert receipt["parts_resumed"] == len(there)
+    assert store.body("in/large") == BODY
+
+
+def test_an_upload_that_was_aborted_begins_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a lifecycle rule, say."""
+    with monkeypatch.context() as patch:
+        count_parts(patch, crash_at=3)
+        with pytest.raises(Crash):
+            store.deliver(store.item("large", BODY), **IN_PARTS)
+    [upload] = store.client.list_multipart_uploads(Bucket=store.bucket)["Uploads"]
+    store.client.abort_multipart_upload(Bucket=store.bucket, Key="in/large", UploadId=upload["UploadId"])
+    store.deliver(store.again("large"), **IN_PARTS)
+    assert store.body("in/large") == BODY
+
+
+def test_a_lost_answer_to_complete(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The object is there and ours: nothing is sent again."""
+    original = BotoTransport.complete
+
+    async def lost(self: BotoTransport, request: Any) -> None:
+        await original(self, request)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BotoTransport, "complete", lost)
+        with pytest.raises(Crash):
+            store.deliver(store.item("large", BODY), **IN_PARTS)
+    sent = count_parts(monkeypatch)
+    assert store.deliver(store.again("large"), **IN_PARTS)[0]["already_there"] is True
+    assert sent() == []
+
+
+@pytest.mark.parametrize("size", [1, 11 * MiB])
+def test_the_worlds_faults_pause_the_destination(store: Store, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Wrong keys, no such bucket, nothing listening: never the item's fault, always with a hint."""
+    item = store.item("x", os.urandom(size))
+
+    def told(**options: Any) -> Temporary:
+        with pytest.raises(Temporary) as caught:
+            store.deliver(item, **IN_PARTS, **options)
+        return caught.value
+
+    faults = [told(to="s3://no-such-bucket-here"), told(endpoint_url="http://127.0.0.1:9")]
+    assert "there is no such bucket" in faults[0].message and "connection refused" in faults[1].message
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    faults.append(told())
+    assert "the secret key is wrong" in faults[2].message
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    faults.append(told())
+    assert "does not know this access key" in faults[3].message
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    faults.append(told())
+    assert "no credentials" in faults[4].message
+    assert all(fault.scope is Scope.DESTINATION and fault.hint for fault in faults)
+    assert item.memory == {}
+
+
+def test_a_bucket_of_somebody_else(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """403 AccessDenied tells neither whose fault it is."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.rgw.second_access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.rgw.second_secret_key)
+    with pytest.raises(Temporary, match="access denied") as caught:
+        store.deliver(store.item("x", b"x"))
+    assert caught.value.scope is Scope.UNSURE
+
+
+def test_an_option_the_store_does_not_know(store: Store) -> None:
+    """It is not the item's fault."""
+    with pytest.raises(Temporary) as caught:
+        store.deliver(store.item("x", b"x"), storage_class="NO_SUCH_CLASS")
+    assert caught.value.scope is Scope.UNSURE
+
+
+def test_tls(store: Store) -> None:
+    """A certificate that nobody vouches for is refused; with --ca-bundle or --no-verify-ssl it is taken."""
+    item, large = store.item("x", b"x"), store.item("large", BODY)
+    with pytest.raises(Temporary, match="no secure connection") as caught:
+        store.deliver(item, endpoint_url=store.rgw.endpoint_tls)
+    assert caught.value.scope is Scope.DESTINATION and "--ca-bundle" in caught.value.hint
+    store.deliver(item, large, endpoint_url=store.rgw.endpoint_tls, ca_bundle=store.rgw.ca_bundle, **IN_PARTS)
+    assert store.body("in/large") == BODY
+    assert store.deliver(item, endpoint_url=store.rgw.endpoint_tls, verify_ssl=False)[0]["already_there"] is True
+
+
+def test_many_at_once(store: Store) -> None:
+    """300 items by one delivery, each right (RGW's ETags are the MD5)."""
+    bodies = {f"d{number % 7}/{number}": os.urandom(number * 37) for number in range(300)}
+    store.deliver(*[store.item(name, body) for name, body in bodies.items()])
+    found = store.client.list_objects_v2(Bucket=store.bucket)["Contents"]
+    assert {item["Key"]: item["ETag"] for item in found} == {
+        f"in/{name}": f'"{hashlib.md5(body).hexdigest()}"' for name, body in bodies.items()
+    }
+
+
+# The last one: after it the first new bucket takes 30 s (RGW waits for the watch of its killed predecessor).
+def test_the_gateway_stops_and_comes_back(store: Store) -> None:
+    """One delivery lives through it."""
+
+    async def run() -> None:
+        delivery = BotoDelivery(f"s3://{store.bucket}", store.options())
+        await delivery(store.item("one", b"1"))
+        await asyncio.to_thread(store.rgw.down)
+        try:
+            with pytest.raises(Temporary) as caught:
+                await delivery(store.item("two", b"2"))
+            assert caught.value.scope is Scope.DESTINATION
+        finally:
+            await asyncio.to_thread(store.rgw.up)
+        await delivery(store.again("two"))
+        delivery.close()
+
+    asyncio.run(run())
+    assert store.body("two") == b"2"
