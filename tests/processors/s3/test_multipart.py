@@ -285,6 +285,15 @@ def test_head_first(bench: Bench) -> None:
     assert not bench.store.asked[-1][1].if_none_match
 
 
+def test_head_first_refused(bench: Bench) -> None:
+    """Nothing is sent blindly, nothing is overwritten."""
+    bench.store.head_forbidden = True
+    with pytest.raises(Temporary) as caught:
+        deliver(bench, bench.item(BODY), head_first=True)
+    assert caught.value.scope is Scope.UNSURE
+    assert not bench.store.calls["create"]
+
+
 def test_head_first_sees_what_came_meanwhile(bench: Bench) -> None:
     """Refused, not overwritten."""
     bench.store.hooks["part"] = lambda: bench.store.add(KEY, b"other")

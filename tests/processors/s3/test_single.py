@@ -220,6 +220,25 @@ def test_head_first(bench: Bench) -> None:
     assert bench.store.calls["put"] == 1
 
 
+def test_head_first_refused(bench: Bench) -> None:
+    """As the first question a 403 may be the keys' fault: three items in a row pause the destination."""
+    bench.store.head_forbidden = True
+    with pytest.raises(Temporary) as caught:
+        deliver(bench, bench.item(BODY), head_first=True)
+    assert caught.value.scope is Scope.UNSURE
+    assert not bench.store.calls["put"]
+
+
+def test_a_network_fault_while_we_look_is_no_collision(bench: Bench) -> None:
+    """The same bytes, told only by a second HEAD, which fails: again, and nothing goes to failed/."""
+    bench.store.objects["a/b.txt"] = Object(BODY, "opaque", Attributes(), {"sha256": b64(bytes.fromhex(SHA))})
+    bench.store.hooks["head"] = lambda: bench.store.hooks.update(head=lambda: bench.store.script.append(("head", LOST)))
+    item = bench.item(BODY)
+    with pytest.raises(Temporary):
+        deliver(bench, item)
+    assert deliver(bench, item)["already_there"] is True
+
+
 @pytest.mark.parametrize("etag", ["", "0" * 32])
 def test_head_first_overwrites_nothing_by_an_etag_alone(bench: Bench, etag: str) -> None:
     """An object without an ETag is not what we put."""

@@ -1,5 +1,6 @@
 """Reading an item for S3: digest and body come from one read, so what is sent is what was hashed."""
 
+import base64
 import os
 from collections.abc import Iterator
 
@@ -7,8 +8,10 @@ from jollyae.spool import fs, names
 from jollyae.spool.item import Item
 from jollyae.spool.outcomes import Temporary
 
+from . import checksums
 from .checksums import Content, Digest
 from .threads import Threads
+from .transport import Checksum
 
 _BLOCK = 1 << 20
 SMALL = 256 * 1024
@@ -38,20 +41,27 @@ def check_unchanged(item: Item) -> None:
         raise Changed(item.name)
 
 
-async def read_whole(item: Item, threads: Threads) -> tuple[bytes, Content]:
-    """A small item's bytes and what is known of them. Raises :class:`Changed` if its size is no longer the known."""
+Whole = tuple[bytes, Content, Checksum | None]
+
+
+async def read_whole(item: Item, threads: Threads, algorithm: str) -> Whole:
+    """A small item's bytes, what is known of them, and the checksum for the header. Raises :class:`Changed` if its size
+    is no longer the known."""
     if item.size <= SMALL:
-        body, content = _read_whole(item.fd, item.size)
+        whole = _read_whole(item.fd, item.size, algorithm)
     else:
-        body, content = await threads.run(_read_whole, item.fd, item.size)
-    if len(body) != item.size:
+        whole = await threads.run(_read_whole, item.fd, item.size, algorithm)
+    if len(whole[0]) != item.size:
         raise Changed(item.name)
-    return body, content
+    return whole
 
 
-def _read_whole(descriptor: int, size: int) -> tuple[bytes, Content]:
+def _read_whole(descriptor: int, size: int, algorithm: str) -> Whole:
     body = read(descriptor, 0, size + 1)  # one more, to see that it has grown
-    return body, Content.of(body)
+    content = Content.of(body)
+    if algorithm == "sha256":
+        return body, content, Checksum("sha256", base64.b64encode(bytes.fromhex(content.sha256)).decode())
+    return body, content, checksums.of(body, algorithm)
 
 
 async def digest_file(item: Item, threads: Threads) -> Content:

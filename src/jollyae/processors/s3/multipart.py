@@ -14,7 +14,7 @@ import msgspec
 from jollyae.processors import keys
 from jollyae.spool import names
 from jollyae.spool.item import Item
-from jollyae.spool.outcomes import Permanent, Temporary
+from jollyae.spool.outcomes import Permanent, Scope, Temporary
 
 from . import checksums, faults, metadata
 from .checksums import Content
@@ -101,9 +101,13 @@ class _Multipart:
         return await self._finish(key, sent)
 
     async def _look(self, key: str) -> Found | None:
-        """HEAD before 100 GB are sent for nothing. A 403 (or a 400) is no answer: Create will tell."""
-        if self.target.options.if_exists == "overwrite" and self.upload is None:
+        """HEAD before 100 GB are sent for nothing. A 403 (or a 400) is no answer: Create and Complete will tell;
+        with --head-first they do not."""
+        overwriting = self.target.options.if_exists == "overwrite"
+        if overwriting and self.upload is None:
             return None
+        if self.target.options.head_first and not overwriting:
+            return await self.target.find(key, Scope.UNSURE)
         try:
             return await self.target.transport.head(key)
         except StoreError as error:

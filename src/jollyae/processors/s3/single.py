@@ -5,13 +5,13 @@ from typing import Any
 from jollyae.processors import keys
 from jollyae.spool import names
 from jollyae.spool.item import Item
-from jollyae.spool.outcomes import Temporary
+from jollyae.spool.outcomes import Scope, Temporary
 
-from . import checksums, collisions, metadata
+from . import collisions, metadata
 from .checksums import Content
 from .content import read_whole
 from .target import Target, agrees
-from .transport import Put, Stored, StoreError
+from .transport import Checksum, Put, Stored, StoreError
 
 
 class Collision(Exception):
@@ -21,9 +21,9 @@ class Collision(Exception):
 async def deliver(target: Target, item: Item) -> dict[str, Any]:
     """Send the item whole; the receipt's fields. Raises :class:`Temporary`, :class:`Permanent`, :class:`StoreError`."""
     async with target.memory.hold(item.size):
-        body, content = await read_whole(item, target.threads)
+        body, content, checksum = await read_whole(item, target.threads, target.options.checksum_algorithm)
         key = target.template.key(item.name, item.mtime, content.sha256)
-        job = _Single(target, item, body, content)
+        job = _Single(target, item, body, content, checksum)
         try:
             receipt = await job.place(key)
         except Collision as collision:
@@ -45,12 +45,12 @@ async def _beside(target: Target, job: "_Single", key: str) -> dict[str, Any]:
 class _Single:
     """One item with its bytes in memory."""
 
-    def __init__(self, target: Target, item: Item, body: bytes, content: Content) -> None:
+    def __init__(self, target: Target, item: Item, body: bytes, content: Content, checksum: Checksum | None) -> None:
         self.target = target
         self.item = item
         self.body = body
         self.content = content
-        self.checksum = checksums.of(body, target.options.checksum_algorithm)
+        self.checksum = checksum
 
     async def place(self, key: str) -> dict[str, Any]:
         """Put it at the key. Raises :class:`Collision`."""
@@ -70,7 +70,7 @@ class _Single:
             return await self._existing(key)
 
     async def _look_then_put(self, key: str, ours: str) -> dict[str, Any]:
-        found = await self.target.find(key)
+        found = await self.target.find(key, Scope.UNSURE)
         if found is None or (ours and found.etag == ours):
             return await self._put(key)
         if not await self.target.holds(key, found, self.content):
@@ -142,11 +142,11 @@ class _Single:
         if not stored.etag:
             raise Temporary(f"no acknowledgement: {names.show(self.target.url(key))}: a 200 without an ETag", after=5.0)
         proved = agrees(stored.checksums, self.checksum, self.target.url(key))
-        if self.target.options.verify and not proved and not self._etag_is_ours(stored.etag):
+        if self.target.options.verify and not proved and not await self._etag_is_ours(stored.etag):
             await self.target.prove(key, self.content)
 
-    def _etag_is_ours(self, etag: str) -> bool:
-        return collisions.is_md5(etag) and self.content.md5 == etag
+    async def _etag_is_ours(self, etag: str) -> bool:
+        return collisions.is_md5(etag) and await self.target.threads.run(lambda: self.content.md5) == etag
 
     def _receipt(self, key: str, stored: Any, **more: Any) -> dict[str, Any]:
         if self.checksum and self.checksum.algorithm != "sha256":  # that one is there anyway, in hex

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 
 from jollyae.processors import keys
@@ -56,23 +55,27 @@ class Target:
         if self._limiter is not None:
             await self._limiter.take(size)
 
-    async def find(self, key: str) -> Found | None:
-        """What is at the key; None if nothing. Raises :class:`Temporary` where we may not look."""
+    async def find(self, key: str, scope: Scope = Scope.ITEM) -> Found | None:
+        """What is at the key; None if nothing. Raises :class:`Temporary` of this scope where we may not look: after a
+        refused PUT the keys are good and it is this item's, as the first question (UNSURE) it may be the keys'."""
         try:
             return await self.transport.head(key)
         except StoreError as error:
             if error.status == 404:
                 return None
             if error.status == 403:
-                raise self._blind(key) from error
+                raise self._blind(key, scope) from error
             raise
 
     async def holds(self, key: str, found: Found, content: Content, mark: str = "") -> bool:
         """Whether the object found at the key is the item: has our ``mark``, or the bytes at hand."""
         if found.size != content.size or collisions.told(found):
             return collisions.same(found, content, mark, self.options.part_size)
-        with suppress(StoreError):  # not allowed or not known: what we have must do
+        try:
             found = await self.transport.head(key, checksums=True)
+        except StoreError as error:
+            if error.status not in (400, 403, 501):  # not allowed or not known: what we have must do
+                raise
         return await self.threads.run(collisions.same, found, content, mark, self.options.part_size)
 
     def refused(self, key: str) -> Permanent:
@@ -109,10 +112,11 @@ class Target:
             )
         return found
 
-    def _blind(self, key: str) -> Temporary:
+    def _blind(self, key: str, scope: Scope) -> Temporary:
         return Temporary(
             f"something may be in the way, and we may not look: {names.show(self.url(key))}: 403 to HEAD",
             hint="The credentials need s3:GetObject (and s3:ListBucket) to tell a repeat from a collision.",
+            scope=scope,
         )
 
 
