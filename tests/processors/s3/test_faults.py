@@ -65,6 +65,22 @@ def test_throttling(status: int, code: str) -> None:
     assert isinstance(told, Temporary) and told.throttled and told.scope is D
 
 
+def reason(status: int | None, code: str) -> str:
+    """What a pause is told by."""
+    told = explain(StoreError(status, code, "because", request_id="tx1"), WHERE)
+    assert isinstance(told, Temporary)
+    return told.reason
+
+
+def test_one_outage_has_one_reason() -> None:
+    """A server that stops: closed, then refused. One that is overloaded: now 500, now 503. Others are told apart."""
+    gone = {reason(None, code) for code in (NoAnswer.CLOSED, NoAnswer.REFUSED, NoAnswer.TIMEOUT, NoAnswer.NAME)}
+    unwell = {reason(500, "InternalError"), reason(502, ""), reason(503, "SlowDown"), reason(503, ""), reason(429, "")}
+    others = [(None, NoAnswer.TLS), (403, "AccessDenied"), (403, "SignatureDoesNotMatch"), (501, ""), (507, "")]
+    assert len(gone) == len(unwell) == 1
+    assert len(gone | unwell | {reason(status, code) for status, code in others}) == 2 + len(others)
+
+
 @pytest.mark.parametrize(("skew", "text"), [(900.2, "900 s behind"), (-4000.0, "4000 s ahead of")])
 def test_the_clock_is_wrong_by_how_much(skew: float, text: str) -> None:
     """The server's Date tells."""

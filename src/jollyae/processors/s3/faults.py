@@ -107,6 +107,7 @@ _BY_STATUS = {
     503: Meaning("the store is unavailable", "Nothing to do but look at the store.", throttled=True),
     507: _BY_CODE["QuotaExceeded"],
 }
+_UNREACHABLE = frozenset({NoAnswer.REFUSED, NoAnswer.NAME, NoAnswer.TIMEOUT, NoAnswer.CLOSED})
 
 
 def meaning(error: StoreError) -> Meaning:
@@ -132,7 +133,16 @@ def explain(error: StoreError, where: str) -> Temporary | Permanent:
     message = f"{row.what}: {where}: {_why(error)}"
     if row.scope is None:
         return Permanent(message, hint=row.hint)
-    return Temporary(message, hint=row.hint, scope=row.scope, throttled=row.throttled, after=row.after, reason=row.what)
+    reason = _reason(error, row)
+    return Temporary(message, hint=row.hint, scope=row.scope, throttled=row.throttled, after=row.after, reason=reason)
+
+
+def _reason(error: StoreError, row: Meaning) -> str:
+    """The state of the store in one word, by which a pause is told once: a server that stops closes connections first
+    and refuses them then; one that is overloaded answers now 500, now 503."""
+    if error.code in _UNREACHABLE:
+        return "unreachable"
+    return "unwell" if row.throttled or (error.status or 0) in (500, 502, 503, 504) else row.what
 
 
 def _why(error: StoreError) -> str:
