@@ -22,11 +22,11 @@ _HASHED = re.compile(r"\.[0-9a-f]{32}\.note\Z")
 
 def sweep(places: Places, age: float = AGE) -> int:
     """Remove what is older than ``age`` seconds; how many files that were. Never raises for what it cannot read."""
-    swept = _sweep_directory(str(places.tmp), age)
-    for place in (str(places.deferred), str(places.failed)):
-        for directory in (*fs.directories_below(place), place):
-            swept += _sweep_directory(directory, age)
-    return swept
+    directories = [str(place) for place in places.for_items()]
+    for place in (places.deferred, places.failed):
+        with suppress(OSError):
+            directories += fs.directories_below(str(place))
+    return sum(_sweep_directory(directory, age) for directory in directories)
 
 
 def _sweep_directory(directory: str, age: float) -> int:

@@ -1,0 +1,30 @@
+"""Fixtures for all tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jollyae import Spool
+from tests.children import Forks
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """A new spool."""
+    return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def forks(tmp_path: Path) -> Iterator[Forks]:
+    """A fork server for workers."""
+    with Forks(tmp_path / "workers.log") as server:
+        yield server
+
+
+@pytest.fixture
+def to(tmp_path: Path) -> Path:
+    """A directory to deliver into."""
+    directory = tmp_path / "delivered"
+    directory.mkdir()
+    return directory
