@@ -3,6 +3,10 @@
 Pure but for the clock, which is given. The limit rises by one with each success until the first throttling, then by
 one for each round of successes, and halves when the destination asks for less (additive increase, multiplicative
 decrease: Chiu and Jain, 1989, as TCP does it).
+
+What was sent before a change of state says nothing of the state after it: when a store fails, what it had taken shortly
+before is still acknowledged, and when it is well again, what was sent to it before may yet time out. So every attempt
+says when it began (``began``: what :meth:`Health.started` gave; None: just now).
 """
 
 import random
@@ -51,6 +55,7 @@ class Health:
         self._last_cut = float("-inf")
         self._doubted: list[str] = []
         self._probing = False
+        self._well_since = float("-inf")
         self.paused: Pause | None = None
 
     @property
@@ -64,13 +69,15 @@ class Health:
             return in_flight < self.limit
         return not self._probing and self._now() >= self.paused.probe_at
 
-    def started(self) -> None:
-        """An item is being sent; in a pause that is the probe."""
+    def started(self) -> float:
+        """An item is being sent; in a pause that is the probe. When it began (monotonic)."""
         self._probing = self.paused is not None
+        return self._now()
 
-    def over(self) -> None:
+    def over(self, began: float | None = None) -> None:
         """An attempt ended in a way that says nothing of the destination."""
-        self._probing = False
+        if not self._is_older_than_pause(began):
+            self._probing = False
 
     def next_probe(self) -> float:
         """When (monotonic) the next probe may go; infinite when not paused or one is under way."""
@@ -80,15 +87,17 @@ class Health:
         """For how many seconds it has been paused."""
         return self._now() - self.paused.began if self.paused else 0.0
 
-    def succeeded(self, in_flight: int) -> bool:
+    def succeeded(self, in_flight: int, began: float | None = None) -> bool:
         """An item was acknowledged; whether that ended a pause."""
         self._doubted.clear()
         if in_flight >= self.limit - 1:
             self._limit = min(self._ceiling, self._limit + (1 / self._limit if self._seen_throttling else 1))
-        resumed = self.paused is not None
+        if self.paused is None or self._is_older_than_pause(began):
+            return False
         self.paused = None
         self._probing = False
-        return resumed
+        self._well_since = self._now()
+        return True
 
     def doubt(self, name: str) -> bool:
         """Item ``name`` met an error that may be its own or the destination's; whether it is an epidemic by now."""
@@ -97,7 +106,16 @@ class Health:
         del self._doubted[:-EPIDEMIC]
         return len(self._doubted) >= EPIDEMIC
 
-    def failed(self, error: str, hint: str, *, reason: str, throttled: bool, after: float | None = None) -> bool:
+    def failed(
+        self,
+        error: str,
+        hint: str,
+        *,
+        reason: str,
+        throttled: bool,
+        after: float | None = None,
+        began: float | None = None,
+    ) -> bool:
         """The destination is unwell; whether that is news (a new pause, or a pause for another reason)."""
         now = self._now()
         if throttled and now - self._last_cut > 1.0:
@@ -105,16 +123,21 @@ class Health:
             self._limit = max(1.0, self._limit / 2)
         pause = self.paused
         if pause is None:
+            if began is not None and began < self._well_since:
+                return False
             wait = self._spread(after or FIRST_PROBE)
             self.paused = Pause(error, hint, reason or error, time.time(), now, now + wait)
             return True
-        if self._probing:
+        if self._probing and not self._is_older_than_pause(began):
             self._probing = False
             pause.probes += 1
             pause.probe_at = now + max(self._spread(min(FIRST_PROBE * 2**pause.probes, LAST_PROBE)), after or 0)
         news = pause.reason != (reason or error)
         pause.error, pause.hint, pause.reason = error, hint, reason or error
         return news
+
+    def _is_older_than_pause(self, began: float | None) -> bool:
+        return self.paused is not None and began is not None and began < self.paused.began
 
     def _spread(self, seconds: float) -> float:
         return seconds * (0.8 + 0.4 * self._chance())

@@ -318,19 +318,18 @@ class Worker:
         if suspect:
             self._alone = item
         self._large_flying += item.size >= LARGE
-        self._health.started()
-        self._flying[item] = self._loop.create_task(self._work(item))
+        self._flying[item] = self._loop.create_task(self._work(item, self._health.started()))
 
-    async def _work(self, item: Item) -> None:
+    async def _work(self, item: Item, began: float) -> None:
         large = item.size >= LARGE
         try:
             fields = await attempt(self._call, item)
         except Exception as error:
             self._land_one(item, large)
-            self._unsuccessful(item, error)
+            self._unsuccessful(item, error, began)
         else:
             self._land_one(item, large)
-            self._successful(item, fields)
+            self._successful(item, fields, began)
 
     def _land_one(self, item: Item, large: bool) -> None:
         item.tidy()
@@ -340,8 +339,8 @@ class Worker:
             self._alone = None
         self._wake.set()
 
-    def _successful(self, item: Item, fields: Fields) -> None:
-        if self._health.succeeded(len(self._flying)):
+    def _successful(self, item: Item, fields: Fields, began: float) -> None:
+        if self._health.succeeded(len(self._flying), began):
             log.log(NOTICE, "resumed: %s", self._destination, extra={"destination": self._destination})
         self._acknowledged.append((item, fields, time.time()))
         if len(self._acknowledged) == 1:
@@ -376,27 +375,32 @@ class Worker:
             self._unretired.append(item)
             self._trouble(error)
 
-    def _unsuccessful(self, item: Item, error: Exception) -> None:
+    def _unsuccessful(self, item: Item, error: Exception, began: float) -> None:
         epidemic = isinstance(error, Temporary) and error.scope is Scope.UNSURE and self._health.doubt(item.name)
         outcome = decide(error, item.attempt, epidemic=epidemic, chance=random.random())
         match outcome:
             case Hold():
-                self._hold(item, outcome)
+                self._hold(item, outcome, began)
             case Fail() if self._rules.on_fail is OnFail.DEFER:
-                self._health.over()
+                self._health.over(began)
                 again = decide(Temporary(outcome.error), item.attempt, epidemic=False, chance=random.random())
                 assert isinstance(again, Defer)
                 self._defer(item, again)
             case Fail():
-                self._health.over()
+                self._health.over(began)
                 self._fail(item, outcome)
             case Defer():
-                self._health.over()
+                self._health.over(began)
                 self._defer(item, outcome)
 
-    def _hold(self, item: Item, outcome: Hold) -> None:
+    def _hold(self, item: Item, outcome: Hold, began: float) -> None:
         news = self._health.failed(
-            outcome.error, outcome.hint, reason=outcome.reason, throttled=outcome.throttled, after=outcome.after
+            outcome.error,
+            outcome.hint,
+            reason=outcome.reason,
+            throttled=outcome.throttled,
+            after=outcome.after,
+            began=began,
         )
         if news:
             _warn(f"paused: {outcome.error}", outcome.hint, item, destination=self._destination)
