@@ -1,0 +1,184 @@
+"""A small HTTP proxy before the store that can fail on demand, and tells what it saw.
+
+Each request gets a connection of its own to the store. The Host header is passed on as it is, since SigV4 signs it:
+clients use the proxy's address as their endpoint. At most 256 connections at a time; bodies are passed on in blocks.
+"""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.utils import formatdate
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+BLOCK = 1 << 16
+CONNECTIONS = 256
+HEAD = 64 << 10
+
+
+class Mode(StrEnum):
+    """What becomes of requests."""
+
+    PASS = "pass"
+    REFUSE = "refuse"
+    """Nobody listens; what was connected is cut."""
+    SLOW_DOWN = "503 SlowDown"
+    DENIED = "403 AccessDenied"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request: method, path with query, bytes of its body, and what became of it."""
+
+    method: str
+    target: str
+    size: int
+    mode: Mode
+
+
+class FaultProxy:
+    """The proxy; it works in an event loop in a thread of its own."""
+
+    def __init__(self, upstream: str) -> None:
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname or "", parts.port or 80)
+        self._mode = Mode.PASS
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+        self._ids = itertools.count(1)
+        self._port = 0
+        self.seen: list[Seen] = []
+
+    @property
+    def url(self) -> str:
+        """The endpoint for clients; the same through all modes."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def set(self, mode: Mode) -> None:
+        """From now on do this with requests."""
+        self._call(self._set(mode))
+
+    def start(self) -> None:
+        """Listen, on a port that is free."""
+        self._thread.start()
+        self._call(self._listen())
+
+    def stop(self) -> None:
+        """End all of it."""
+        self._call(self._deafen())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _set(self, mode: Mode) -> None:
+        self._mode = mode
+        if mode is Mode.REFUSE:
+            await self._deafen()
+        elif self._server is None:
+            await self._listen()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(
+            self._accept, "127.0.0.1", self._port, limit=HEAD, backlog=CONNECTIONS
+        )
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def _deafen(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        clients = list(self._clients)
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        await asyncio.sleep(0.05)  # for the transports to see that they are closed
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._clients) >= CONNECTIONS:
+            writer.close()
+            return
+        self._clients.add(task)
+        try:
+            while await self._serve(reader, writer):
+                pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # one side is gone, or we are to be deaf
+        finally:
+            self._clients.discard(task)
+            writer.transport.abort() if self._mode is Mode.REFUSE else writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request; whether the connection can have another."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        lines = head[:-4].decode("latin-1").split("\r\n")
+        method, target, _ = lines[0].split(" ", 2)
+        fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        size = int(fields.get("content-length", 0))
+        mode = self._mode
+        self.seen.append(Seen(method, target, size, mode))
+        if "expect" in fields:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if mode is Mode.PASS:
+            kept = [line for line in lines if not line.lower().startswith(("expect:", "connection:"))]
+            await self._pass("\r\n".join([*kept, "Connection: close", "", ""]), size, reader, writer)
+            return False
+        await _copy(reader, None, size)
+        writer.write(self._refusal(mode, method))
+        await writer.drain()
+        return True
+
+    async def _pass(self, head: str, size: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_store, to_store = await asyncio.open_connection(*self._upstream)
+        try:
+            to_store.write(head.encode("latin-1"))
+            await _copy(reader, to_store, size)
+            while block := await from_store.read(BLOCK):
+                writer.write(block)
+                await writer.drain()
+        finally:
+            to_store.close()
+
+    def _refusal(self, mode: Mode, method: str) -> bytes:
+        status, code = mode.split()
+        request = f"tx{next(self._ids):08}"
+        body = (
+            '<?xml version="1.0" encoding="UTF-8"?>'
+            f"<Error><Code>{code}</Code><Message>as the test asked</Message><RequestId>{request}</RequestId></Error>"
+        )
+        fields = f"HTTP/1.1 {status} Fault\r\nDate: {formatdate(usegmt=True)}\r\nx-amz-request-id: {request}\r\n"
+        fields += f"Content-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+        return (fields + ("" if method == "HEAD" else body)).encode()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None, size: int) -> None:
+    while size > 0:
+        block = await reader.read(min(size, BLOCK))
+        if not block:
+            raise asyncio.IncompleteReadError(b"", size)
+        size -= len(block)
+        if writer is not None:
+            writer.write(block)
+            await writer.drain()
+
+
+@contextmanager
+def before(upstream: str) -> Iterator[FaultProxy]:
+    """A proxy before this URL, for the length of a block."""
+    proxy = FaultProxy(upstream)
+    proxy.start()
+    try:
+        yield proxy
+    finally:
+        with suppress(RuntimeError):
+            proxy.stop()
