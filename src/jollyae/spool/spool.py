@@ -100,10 +100,16 @@ class Spool:
             if not self.copy:
                 raise SpoolError(
                     f"{here} and {there} are on different file systems: items cannot be renamed between them",
-                    hint=f"Put all places on one file system, e.g. --{there.name} DIR beside {here}, "
+                    hint=f"Put all places on one file system, e.g. {self._option(here, there)}, "
                     "or allow copying with --copy (slower; see docs/verbs/run.md).",
                 ) from error
             fs.copy_move(str(here / name), str(there / name))
+
+    def _option(self, here: Path, there: Path) -> str:
+        """What to give on the command line, for the one of two places that can be given there."""
+        given = {str(self.places.of(place)): place.value for place in Place}
+        beside, name = (here, given[str(there)]) if str(there) in given else (there, given[str(here)])
+        return f"--{name} DIR beside {beside}"
 
     # --- producers
 
@@ -122,13 +128,15 @@ class Spool:
         check_submittable(name)
         if isinstance(file, str | os.PathLike):
             descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                os.close(descriptor)
+                raise OSError(errno.EINVAL, "not a regular file", os.fspath(file))
             with os.fdopen(descriptor, "rb", buffering=0) as source:
-                return self._submit(source, name, os.fstat(descriptor))
+                return self._submit(source, name, found)
         return self._submit(file, name, None)
 
     def _submit(self, source: BinaryIO | object, name: str, found: os.stat_result | None) -> str:
-        if found is not None and not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", name)
         target = str(self.places.incoming / name)
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "incoming/ has an item of this name", name)
