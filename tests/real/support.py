@@ -195,6 +195,8 @@ class Scene:
         """Put an item into the spool as a producer should: written elsewhere, then renamed in."""
         temporary = self.directory / f"drop-{time.monotonic_ns()}"
         temporary.write_bytes(body)
+        if "/" in name:
+            (self.incoming / name).parent.mkdir(parents=True, exist_ok=True)
         temporary.rename(self.incoming / name)
 
     def lying(self, place: str) -> list[str]:
