@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .options import UsageError
+from .options import Parser, UsageError
 
 if TYPE_CHECKING:
     from ..service.legacy import Old
@@ -28,8 +28,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The old options."""
-    from .main import Parser
-
     old = Parser(prog="jollyae", description=__doc__, allow_abbrev=False)
     old.add_argument("-b", "--bucket", help="destination S3 bucket")
     old.add_argument("-a", "--acl", help="ACL to set on each object")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
-from .options import UsageError
+from .options import Parser, UsageError
 
 VERBS = {
     "run": "deliver what lands in a spool, as soon as it lands",
@@ -32,13 +32,6 @@ exit codes: 0 done, 1 some items failed, 2 usage, 75 some items wait for another
 
 The 2016 command line still works: jollyae -b BUCKET -s SRC -i INTERIM -d DEST -f FAIL [-a ACL] [-r] [-R] [-n] [-v]
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with errors in our form."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"Try: {self.prog} --help")
 
 
 def build_parser(verbs: Sequence[str] = tuple(VERBS)) -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 PREFIX = "JOLLYAE_"
 
@@ -19,6 +19,14 @@ class UsageError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors in our form."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise :class:`UsageError`."""
+        raise UsageError(message, hint=f"Try: {self.prog} --help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +157,6 @@ def _typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
     return typed
 
-
-SPOOL = argparse.ArgumentParser(add_help=False)
-SPOOL.add_argument("spool", metavar="SPOOL", nargs="?", help="the spool's directory")
 
 PLACES = tuple(
     Option((f"--{place}",), f"this directory is the place '{place}'", "DIR")
