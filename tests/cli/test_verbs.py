@@ -62,7 +62,7 @@ def test_status_says_what_lies_where(call: Call, spool: Path, file: Path) -> Non
     call("submit", spool, file)
     (spool / "incoming" / ".hidden").touch()
     said = call("status", spool)
-    assert "no worker is running, 1 items wait" in said.out and "1 ignored" in said.out
+    assert "no worker is running, 1 item to deliver" in said.out and "1 ignored" in said.out
     seen = json.loads(call("status", spool, "--json").out)
     assert seen["places"]["incoming"]["items"] == 1 and seen["places"]["incoming"]["bytes"] == 4
     assert seen["ignored"] == 1 and seen["workers"] == []

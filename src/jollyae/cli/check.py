@@ -1,7 +1,6 @@
 """``jollyae check SPOOL --to URL``: can this run? Tries it, and says what to do."""
 
 import argparse
-import asyncio
 import json
 import sys
 from dataclasses import asdict
@@ -35,6 +34,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Check; exit code 0 if all is well (warnings too), 1 if something failed."""
+    import asyncio
+
     asked = arguments.to is not None or arguments.exec is not None
     settings = run.settings(arguments) if asked else None
     return asyncio.run(_check(where.places(arguments), settings, arguments))

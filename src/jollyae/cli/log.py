@@ -30,15 +30,16 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _line(one: dict[str, object]) -> str:
+    from ..service.units import human
     from ..spool import names
-    from .output import human
 
     size = one.get("size")
     told = human(size) if isinstance(size, int) else "?"
     marks = ["already there"] if one.get("already_there") else []
     marks += ["NO UPLOAD"] if one.get("upload") is False else []
     note = f"  ({', '.join(marks)})" if marks else ""
-    return f"{str(one.get('finished'))[:19]}Z  {told:>10}  {names.show(str(one.get('name')))}  {one.get('url')}{note}"
+    where = one.get("url") or one.get("command") or "-"
+    return f"{str(one.get('finished'))[:19]}Z  {told:>10}  {names.printable(str(one.get('name')))}  {where}{note}"
 
 
 def _since(text: str) -> float:

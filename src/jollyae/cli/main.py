@@ -20,7 +20,7 @@ VERBS = {
     "resume": "end a pause",
     "log": "what was delivered",
     "init": "make a spool's places",
-    "check": "can this run? tries it",
+    "check": "try whether this can run",
     "demo": "the whole thing on an embedded S3",
     "completion": "print a completion script for your shell",
 }
@@ -63,7 +63,10 @@ def main(arguments: Sequence[str]) -> int:
         return legacy.main(arguments)
     if not verb.startswith("-") and verb not in VERBS:
         raise UsageError(f"there is no verb {verb!r}", hint=_nearest(verb))
-    parsed = build_parser((verb,)).parse_args([verb, *arguments[1:]])
+    parser = build_parser((verb,))
+    parsed, unknown = parser.parse_known_args([verb, *arguments[1:]])
+    if unknown:
+        raise UsageError(f"unknown: {' '.join(unknown)}", hint=_nearest_option(parser, verb, unknown[0]))
     code: int = importlib.import_module(f".{parsed.verb}", __package__).main(parsed)
     return code
 
@@ -73,6 +76,21 @@ def _nearest(verb: str) -> str:
 
     near = get_close_matches(verb, VERBS, 1)
     return f"Did you mean: jollyae {near[0]}" if near else "Try: jollyae --help"
+
+
+def _nearest_option(parser: argparse.ArgumentParser, verb: str, word: str) -> str:
+    from difflib import get_close_matches
+
+    known = spellings(parser, verb)
+    near = get_close_matches(word.partition("=")[0], known, 1) if word.startswith("-") else []
+    return f"Did you mean: {near[0]}" if near else f"Try: jollyae {verb} --help"
+
+
+def spellings(parser: argparse.ArgumentParser, verb: str) -> list[str]:
+    """All options of a verb, as they may be written."""
+    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    sub: argparse.ArgumentParser = subparsers.choices[verb]
+    return list(sub._option_string_actions)
 
 
 def run(arguments: Sequence[str]) -> int:

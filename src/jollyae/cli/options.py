@@ -67,7 +67,8 @@ class Option:
             parser.add_argument(*self.hidden, **(keywords | {"help": argparse.SUPPRESS}))
 
     def _help(self) -> str:
-        shown = f"default: {self.default}; " if self.default not in (None, False, (), "") else ""
+        default = f"{self.default:g}" if isinstance(self.default, float) else self.default
+        shown = f"default: {default}; " if self.default not in (None, False, (), "") else ""
         return f"{self.help} [{shown}env: {self.environment}]".replace("%", "%%")
 
     def _default(self) -> Any:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from ..service.units import human
+from ..spool.names import printable
 from ..worker.state import Snapshot
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -130,9 +132,13 @@ class StreamHandler(logging.StreamHandler[TextIO]):
 
 
 def render(snapshot: Snapshot, waiting: str, rate: float) -> str:
-    """The live line's text."""
-    parts = [f"waiting {waiting}", f"in flight {len(snapshot.in_flight)}", f"delivered {snapshot.delivered:,}"]
-    parts[2] += f" ({human(snapshot.delivered_bytes)})"
+    """The live line's text; what matters most comes first, since a narrow terminal cuts the rest."""
+    parts = []
+    if snapshot.paused is not None:
+        seconds = f" {time.time() - snapshot.paused.since:.0f} s" if snapshot.paused.since else ""
+        parts.append(f"PAUSED{seconds}: {snapshot.paused.error.partition(': ')[0]}")
+    parts += [f"waiting {waiting}", f"in flight {len(snapshot.in_flight)}"]
+    parts.append(f"delivered {snapshot.delivered:,} ({human(snapshot.delivered_bytes)})")
     if rate:
         parts.append(f"{rate:,.0f}/s")
     for word, count in (("held", snapshot.held), ("deferred", snapshot.deferred), ("failed", snapshot.failed)):
@@ -140,10 +146,7 @@ def render(snapshot: Snapshot, waiting: str, rate: float) -> str:
             parts.append(f"{word} {count:,}")
     large = max(snapshot.in_flight, key=lambda flight: flight.size, default=None)
     if large is not None and large.sent and large.size >= 8 << 20:
-        parts.append(f"{large.name} {100 * large.sent // large.size} %")
-    if snapshot.paused is not None:
-        seconds = f" {time.time() - snapshot.paused.since:.0f} s" if snapshot.paused.since else ""
-        parts.append(f"PAUSED{seconds}: {snapshot.paused.error}")
+        parts.append(f"{printable(large.name)} {100 * large.sent // large.size} %")
     return " · ".join(parts)
 
 
@@ -160,28 +163,3 @@ def set_up_logging(*, form: str, colour: str, verbose: int, quiet: int) -> Strea
 
 def _text(colour: str) -> TextFormatter:
     return TextFormatter(wants_colour(colour, sys.stderr), brief=sys.stderr.isatty())
-
-
-def human(size: float) -> str:
-    """Bytes for people.
-
-    >>> human(1536), human(12)
-    ('1.5 KiB', '12 B')
-    """
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
-def ago(seconds: float) -> str:
-    """A duration for people.
-
-    >>> ago(75), ago(7300)
-    ('1 min', '2 h')
-    """
-    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
-        if seconds < limit and not (unit == "s" and seconds >= 60):
-            return f"{seconds / size:.0f} {unit}" if unit == "s" else f"{int(seconds // size)} {unit}"
-    return f"{int(seconds // 86400)} d"

@@ -36,15 +36,16 @@ def _text(seen: dict[str, Any], spool: str) -> list[str]:
         lines += ["", *_worker(worker)]
     if seen["troubles"]:
         lines += ["", "latest troubles:"]
-        lines += [line for trouble in seen["troubles"] for line in _trouble(trouble)]
+        lines += [line for alike in _grouped(seen["troubles"]) for line in _trouble(alike)]
     return lines
 
 
 def _place(name: str, count: dict[str, Any]) -> str:
-    from .output import ago, human
+    from ..service.units import ago, counted, human
 
     oldest = f"oldest {ago(count['oldest_s'])}" if count["oldest_s"] is not None else ""
-    return f"  {name:<10}{count['items']:>10,} items {human(count['bytes']):>12}   {oldest}".rstrip()
+    items = counted(count["items"], "item")
+    return f"  {name:<10}{items:>14} {human(count['bytes']):>12}   {oldest}".rstrip()
 
 
 def _beside(seen: dict[str, Any]) -> list[str]:
@@ -57,7 +58,7 @@ def _beside(seen: dict[str, Any]) -> list[str]:
 
 
 def _worker(worker: dict[str, Any]) -> list[str]:
-    from .output import human
+    from ..service.units import human
 
     lines = [f"worker {worker['worker']}: {worker['delivered']:,} delivered ({human(worker['delivered_bytes'])})"]
     lines[0] += f" to {worker['destination']}, {len(worker['in_flight'])} in flight"
@@ -66,10 +67,21 @@ def _worker(worker: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _trouble(trouble: dict[str, Any]) -> list[str]:
-    from .output import ago
+def _grouped(troubles: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Troubles of one place with one reason together, in the order of the newest of each."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for trouble in troubles:
+        groups.setdefault((trouble["place"], trouble["error"], trouble["hint"]), []).append(trouble)
+    return list(groups.values())
 
-    when = ago(max(time.time() - trouble["since"], 0))
-    due = f", again in {ago(max(trouble['due'] - time.time(), 0))}" if trouble["due"] else ""
-    lines = [f"  {trouble['place']}/{trouble['name']}  ({when} ago{due}): {trouble['error']}"]
-    return [*lines, f"      {trouble['hint']}"] if trouble["hint"] else lines
+
+def _trouble(alike: list[dict[str, Any]]) -> list[str]:
+    from ..service.units import ago
+    from ..spool.names import printable
+
+    newest, others = alike[0], len(alike) - 1
+    when = ago(max(time.time() - newest["since"], 0))
+    due = f", again in {ago(max(newest['due'] - time.time(), 0))}" if newest["due"] else ""
+    more = f" and {others} more" if others else ""
+    lines = [f"  {newest['place']}/{printable(newest['name'])}{more}  ({when} ago{due}): {newest['error']}"]
+    return [*lines, f"      {newest['hint']}"] if newest["hint"] else lines

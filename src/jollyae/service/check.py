@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from ..processors.finding import Finding, failed, ok, warning
 from ..spool import fs, mount, readiness, watch
@@ -19,7 +20,8 @@ def spool(places: Places, *, copy: bool) -> Iterator[Finding]:
     place = Spool(places=places, make=False, copy=copy)
     if missing := place.missing():
         names = ", ".join(str(path) for path in missing)
-        yield failed("places", f"missing: {names}", f"Try: jollyae init {places.control}")
+        what = f"missing: {names}" if places.control.is_dir() else f"there is no directory {places.control}"
+        yield failed("places", what, f"Try: jollyae init {places.control}")
         return
     try:
         place.prove()
@@ -96,7 +98,9 @@ def _local(settings: Settings) -> Finding:
         if found is None:
             return failed("command", f"{program} is not found", "Install it, or write its whole path.")
         return ok("command", found)
-    directory = where.name.removeprefix("file://")
+    directory = unquote(urlsplit(where.name).path)
+    if not os.path.isdir(directory):
+        return warning("write", f"{directory} is not there", "run makes it; if a disk belongs there, mount it.")
     path = fs.temporary_name(directory)
     try:
         os.close(fs.create(path))

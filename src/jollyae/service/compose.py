@@ -93,13 +93,16 @@ async def _nothing_to_say() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where items go. ``key_of(name, mtime)``: where one would go; ``describe``: one sentence for the log."""
+    """Where items go. ``key_of(name, mtime)``: where one would go; ``describe``: one sentence for the log; ``prepare``
+    makes what must be there; ``doing``: what happens with an item, where that is no delivery."""
 
     name: str
     process: Process
     key_of: Callable[[str, float], str]
     describe: Callable[[], Awaitable[str]] = field(default=_nothing_to_say)
     close: Callable[[], None] = field(default=lambda: None)
+    prepare: Callable[[], None] = field(default=lambda: None)
+    doing: str = ""
 
 
 def destination(settings: Settings) -> Destination:
@@ -109,7 +112,8 @@ def destination(settings: Settings) -> Destination:
     try:
         if settings.exec is not None:
             command = Command(settings.exec)
-            return Destination(f"exec {command.name}", command, lambda name, mtime: command.name)
+            doing = f"running {command.name} for each item"
+            return Destination(f"exec {command.name}", command, lambda name, mtime: command.name, doing=doing)
         assert settings.to is not None
         scheme = settings.to.partition("://")[0]
         if scheme == "s3":
@@ -130,15 +134,25 @@ def _files(settings: Settings, url: str) -> Destination:
     if settings.bandwidth is not None:
         raise ConfigurationError("--bandwidth limits what is sent to S3, not copies into a directory")
     directory = Path(unquote(parts.path))
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"cannot make {directory}: {error.strerror}") from error
     template = KeyTemplate(settings.key)
     delivery = FileDelivery(str(directory), template, if_exists=settings.if_exists)
     return Destination(
-        delivery.name, delivery, lambda name, mtime: f"{delivery.name}/{template.key(name, mtime, '<sha256>')}"
+        delivery.name,
+        delivery,
+        lambda name, mtime: f"{delivery.name}/{template.key(name, mtime, '<sha256>')}",
+        prepare=lambda: _make(directory),
     )
+
+
+def _make(directory: Path) -> None:
+    """Make the directory that items shall be copied into. Only at the start: if it is gone later, its disk is."""
+    if directory.is_dir():
+        return
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {directory}: {error.strerror}") from error
+    log.log(NOTICE, "made %s", directory)
 
 
 def _s3(settings: Settings, url: str) -> Destination:
@@ -208,6 +222,7 @@ def run(places: Places, settings: Settings, listeners: tuple[Listener, ...] = ()
     """Work until told to stop, or with ``once`` until all is done. Raises :class:`ConfigurationError` and
     :class:`SpoolError`."""
     where = destination(settings)
+    where.prepare()
     return work(spool(places, copy=settings.copy), where, settings.rules(), listeners)
 
 
@@ -236,7 +251,7 @@ async def _announce(where: Destination) -> None:
     except (Temporary, Permanent) as error:
         log.warning("%s", error.message, extra={"hint": error.hint})
         return
-    log.log(NOTICE, "delivering to %s%s", where.name, f": {said}" if said else "")
+    log.log(NOTICE, "%s%s", where.doing or f"delivering to {where.name}", f": {said}" if said else "")
 
 
 def plan(places: Places, settings: Settings) -> Iterator[tuple[str, str]]:

@@ -85,6 +85,7 @@ class Demo:
     def _start_worker(self) -> None:
         command = [sys.executable, "-m", "jollyae", "run", str(self._spool.places.control), "--to", f"s3://{BUCKET}"]
         command += ["--endpoint-url", f"http://127.0.0.1:{self._port}", "--head-first", "--no-progress"]
+        command += ["--grace", "3"]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JOLLYAE_"))}
         self._worker = children.start(command, env=clean | _KEYS)
 
@@ -99,9 +100,10 @@ class Demo:
         self._drop("hello", 10, 64 << 10)
         self._wait_for_all("They are in the bucket:", show=True)
         self._say("\n2. 300 more, and the worker is killed with -9 in the middle; then it is started again.")
+        before = self._arrived()
         self._drop("killed", 300, 64 << 10)
         self._drop("large", 1, 48 << 20)
-        self._kill_worker()
+        self._kill_worker(before + 20)
         self._start_worker()
         self._wait_for_all("Nothing is lost, nothing is half: the new worker took over what the dead one had.")
         self._say("\n3. The S3 server is stopped, files go on landing; then it comes back.")
@@ -122,10 +124,10 @@ class Demo:
             (self._spool.places.tmp / name).rename(self._spool.places.incoming / name)
             self._dropped[name] = hashlib.sha256(data).hexdigest()
 
-    def _kill_worker(self) -> None:
+    def _kill_worker(self, arrived: int) -> None:
+        """Kill it when so many objects are there."""
         assert self._worker is not None
-        before = self._arrived()
-        self._until(lambda: self._arrived() > before + 20, "the worker delivers nothing")
+        self._until(lambda: self._arrived() >= arrived, "the worker delivers nothing")
         self._worker.kill()
         self._worker.wait()
         self._say(f"   killed: {self._arrived()} of {len(self._dropped)} are in the bucket")

@@ -8,6 +8,7 @@ import msgspec
 from ..spool import survey
 from ..spool.spool import Spool
 from ..worker import state
+from .units import counted
 
 
 def look(spool: Spool) -> dict[str, Any]:
@@ -36,13 +37,15 @@ def why(counts: dict[str, survey.Count], snapshots: list[state.Snapshot], live: 
     """One sentence: is it moving, and if not, why and what to do."""
     backlog = counts["incoming"].items + counts["working"].items
     if by_hand is not None:
-        return f"paused by hand: {by_hand}. To go on: jollyae resume"
+        return f"paused by hand: {by_hand}. To go on: jollyae resume SPOOL"
     for snapshot in snapshots:
         if snapshot.paused is not None:
             hint = f" {snapshot.paused.hint}" if snapshot.paused.hint else ""
             return f"paused: {snapshot.paused.error}.{hint}"
     if not live:
-        return "no worker is running" + (f", {backlog:,} items wait: start jollyae run" if backlog else "")
-    if backlog:
-        return f"{live} worker{'s' if live > 1 else ''} running, {backlog:,} items to deliver"
-    return f"{live} worker{'s' if live > 1 else ''} running, nothing waits"
+        return "no worker is running" + (
+            f", {counted(backlog, 'item')} to deliver: start jollyae run" if backlog else ""
+        )
+    return f"{counted(live, 'worker')} running, " + (
+        f"{counted(backlog, 'item')} to deliver" if backlog else "nothing waits"
+    )

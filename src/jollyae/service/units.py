@@ -1,4 +1,4 @@
-"""Sizes, durations and rates as people write them."""
+"""Sizes, durations and rates, as people write and read them."""
 
 import re
 import time
@@ -77,3 +77,37 @@ def _entries(word: str) -> list[tuple[int, int | None]]:
     day, hour, minute, rate = match.groups()
     days = [_DAYS.index(day.lower())] if day else range(7)
     return [(number * 1440 + int(hour) * 60 + int(minute), _rate(rate)) for number in days]
+
+
+def human(size: float) -> str:
+    """Bytes for people.
+
+    >>> human(1536), human(12)
+    ('1.5 KiB', '12 B')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "item"), counted(2000, "item")
+    ('1 item', '2,000 items')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def ago(seconds: float) -> str:
+    """A duration for people.
+
+    >>> ago(75), ago(7300)
+    ('1 min', '2 h')
+    """
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit and not (unit == "s" and seconds >= 60):
+            return f"{seconds / size:.0f} {unit}" if unit == "s" else f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // 86400)} d"

@@ -53,7 +53,16 @@ def show(name: str) -> str:
     >>> show("evil\\u202egpj.exe")
     'evil%E2%80%AEgpj.exe'
     """
-    return "".join(char if char.isprintable() else _escape(char) for char in encode(name))
+    return printable(encode(name))
+
+
+def printable(text: str) -> str:
+    """An encoded name (as receipts and notes have it) as it may be printed; :func:`decode` still gives the name.
+
+    >>> printable(encode("caf\u00e9 \u202e"))
+    'café %E2%80%AE'
+    """
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def is_ignored(name: str) -> bool:

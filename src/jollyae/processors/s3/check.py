@@ -98,7 +98,7 @@ class Check:
 
     def _unconditional(self, subject: str, text: str) -> Finding:
         if self._options.head_first:
-            return ok(subject, f"{text}; --head-first asks before each upload")
+            return ok(subject, "not honoured; --head-first asks before each upload instead")
         return failed(subject, text, _NO_CONDITION)
 
     async def _verified(self) -> Finding:

@@ -33,7 +33,9 @@ def connect(options: S3Options, connections: int) -> Connected:
     import botocore.session
 
     core = botocore.session.Session(profile=options.profile or None)
-    session = boto3.Session(botocore_session=core, region_name=options.region or None)
+    # The SDKs' common variable, which boto3 does not read, before boto3's own.
+    region = options.region or os.environ.get("AWS_REGION") or None
+    session = boto3.Session(botocore_session=core, region_name=region)
     endpoint, source = endpoint_of(options, core.get_scoped_config(), core.full_config, dict(os.environ))
     if not options.verify_ssl:
         _silence_insecure_warning()
