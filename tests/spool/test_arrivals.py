@@ -1,6 +1,7 @@
 """What to look at next: fair, bounded, and nothing is ever dropped for good."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def test_a_scan_finds_all_items_once(tmp_path: Path, found: Arrivals) -> None:
     assert found.next_due() > time.monotonic() + 3000
 
 
-def test_a_tree_deeper_than_the_stack(tmp_path: Path, found: Arrivals) -> None:
+def test_a_tree_deeper_than_the_stack(tmp_path: Path, found: Arrivals, request: pytest.FixtureRequest) -> None:
     """A producer's deep tree does not stop the scan, and few files are open for it."""
+    request.addfinalizer(lambda: subprocess.run(["rm", "-rf", tmp_path / "d"], check=True))  # shutil would recurse
     directory = os.open(tmp_path, os.O_RDONLY)
     for _ in range(1100):
         os.mkdir("d", dir_fd=directory)

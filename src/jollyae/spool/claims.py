@@ -117,9 +117,9 @@ class Claims:
             raise
         item = self._claim(name, Place.DEFERRED, descriptor, found)
         if not isinstance(item, Item):
-            notes.forget(target)
+            _forget(target)
             return item
-        notes.forget(source)
+        _forget(source)
         _give_note(item, note)
         return item
 
@@ -315,7 +315,7 @@ class Claims:
             if not os.path.lexists(target):
                 notes.write(target, note, due=due)
                 if not self._hand_on(item, Place.DEFERRED, target):
-                    notes.forget(target)
+                    _forget(target)
                 self._forget_note(item)
                 self._release(item, unblock=False)
                 return due
@@ -334,7 +334,7 @@ class Claims:
                         continue  # the note there is another item's
                     notes.write(target, item.noted())
                 if not self._hand_on(item, place, target) and place is Place.FAILED:
-                    notes.forget(target)
+                    _forget(target)
             except (FileExistsError, NotADirectoryError):
                 continue
             self._forget_note(item)
@@ -354,7 +354,7 @@ class Claims:
 
     def _forget_note(self, item: Item) -> None:
         if item.note is not None:  # most items never get one
-            notes.forget(item.where)
+            _forget(item.where)
 
     def _suffixed(self, place: Place, name: str) -> str:
         """A name beside ``name`` in ``place``: the first component that is in the way gets the suffix."""
@@ -452,6 +452,13 @@ def _room_or_not() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
+
+
+def _forget(item: str) -> None:
+    """Remove a note after the item's move: the move has happened, so that this fails must not undo it. What stays is
+    litter, and swept."""
+    with suppress(OSError):
+        notes.forget(item)
 
 
 def _close(descriptor: int) -> None:

@@ -198,7 +198,7 @@ class Spool:
     def pause(self, reason: str = "") -> None:
         """Stop all workers of this spool from taking items, until :meth:`resume` or until the file is removed. What is
         being sent is finished."""
-        text = (reason or "paused by hand").strip() + "\n"
+        text = (reason or "no reason given").strip() + "\n"
         fs.write_beside(str(self.places.control / PAUSE_FILE), text.encode(errors="surrogateescape"))
 
     def resume(self) -> bool:
@@ -210,7 +210,7 @@ class Spool:
     def paused(self) -> str | None:
         """The reason of the pause by hand; None if there is none."""
         try:
-            return (self.places.control / PAUSE_FILE).read_text(errors="replace").strip() or "paused by hand"
+            return (self.places.control / PAUSE_FILE).read_text(errors="replace").strip() or "no reason given"
         except FileNotFoundError:
             return None
         except OSError as error:  # there is one, whatever it holds
@@ -254,7 +254,8 @@ class Spool:
             return f"incoming/ has an item named {names.show(first)} now: it stays in failed/"
         except OSError as error:
             return f"it stays in failed/: {error.strerror}"
-        notes.forget(failed)
+        with suppress(OSError):  # it is back; the note is litter now
+            notes.forget(failed)
         return "retried"
 
     def _move_back(self, failed: str, target: str) -> None:

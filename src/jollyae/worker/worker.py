@@ -137,6 +137,7 @@ class Worker:
                 self._claims.stop(busy=set(self._flying))
             os._exit(128 + signum)
         self._stopping, self._stop_signal = True, signum
+        log.log(NOTICE, "stopping: %d in flight", len(self._flying))
         self._wake.set()
 
     async def serve(self) -> Summary:
