@@ -42,10 +42,7 @@ def why(counts: dict[str, survey.Count], snapshots: list[state.Snapshot], live: 
         if snapshot.paused is not None:
             hint = f" {snapshot.paused.hint}" if snapshot.paused.hint else ""
             return f"paused: {snapshot.paused.error}.{hint}"
+    items = f"{counted(backlog, 'item')} to deliver" if backlog else ""
     if not live:
-        return "no worker is running" + (
-            f", {counted(backlog, 'item')} to deliver: start jollyae run" if backlog else ""
-        )
-    return f"{counted(live, 'worker')} running, " + (
-        f"{counted(backlog, 'item')} to deliver" if backlog else "nothing waits"
-    )
+        return "no worker is running" + (f", {items}: start jollyae run" if backlog else "")
+    return f"{counted(live, 'worker')} running, {items or 'nothing waits'}"
