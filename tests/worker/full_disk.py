@@ -31,7 +31,7 @@ async def _life(root: Path) -> None:
     os.truncate(spool.places.incoming / "0", 0)
     await _fill(root / "filler")
     await asyncio.sleep(2.5)
-    assert not os.listdir(spool.places.failed)
+    assert not os.listdir(spool.places.failed) and len(os.listdir(spool.places.finished)) < 20
     os.unlink(root / "filler")
     while len(os.listdir(spool.places.finished)) < 20:
         await asyncio.sleep(0.05)

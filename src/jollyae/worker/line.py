@@ -17,6 +17,7 @@ LARGE = 8 << 20
 """Bytes from which an item goes by the lane for large files, so that small ones always have room."""
 _LARGE_WAITING = 4
 _LARGE_AGAIN = 5.0
+_MAX_FULL = 10_000
 _LOOKS = 200  # names looked at in one go before the event loop has its turn
 _STUCK_AGAIN = 60.0
 _MAX_STUCK = 1000
@@ -41,6 +42,7 @@ class Line:
         self._held: deque[Item] = deque()
         self._adopted: deque[Item] = deque()
         self._large: deque[Item] = deque()
+        self._full: dict[str, Candidate] = {}  # large ones in incoming/ that have no room yet
         self._last: Item | None = None
         self._patience: dict[str, float] = {}
         self._passed_large = False  # a large deferred item is due that had no room
@@ -74,7 +76,8 @@ class Line:
 
     def is_over(self) -> bool:
         """Whether nothing is left that could be started now or after a short wait (for ``once``)."""
-        return not self.held and not self._arrivals.waiting() and self._deferred.next_due() > time.monotonic()
+        known = self.held or self._full or self._arrivals.waiting()
+        return not known and self._deferred.next_due() > time.monotonic()
 
     def next(self, *, room_for_large: bool) -> Item | None:
         """The next item, claimed; None when there is none to be had now. Raises :class:`OSError` of the spool."""
@@ -105,6 +108,10 @@ class Line:
     def _new(self, room_for_large: bool) -> Item | None:
         for name in self._claims.unblocked():
             self._arrivals.again(name, 0.0)
+        while self._full and len(self._large) < _LARGE_WAITING:
+            item = self._take(self._full.pop(next(iter(self._full))), room_for_large)
+            if item is not None:
+                return item
         self._turn = not self._turn
         if self._turn:
             return self._due(room_for_large) or self._arrived(room_for_large)
@@ -154,7 +161,10 @@ class Line:
             self._stick(candidate, error)
             return None
         if isinstance(taken, Later):
-            self._not_ready(candidate, taken)
+            if taken.full and taken.seconds == _LARGE_AGAIN and len(self._full) < _MAX_FULL:
+                self._full[name] = candidate
+            else:
+                self._not_ready(candidate, taken)
             return None
         self._patience.pop(name, None)
         self.given_up.discard(name)
