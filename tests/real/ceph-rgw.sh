@@ -76,6 +76,7 @@ configure() {
     # No admin sockets: a path over 107 bytes would not start.
     # One osd without copies: size 1, and chooseleaf 0 lets it stand alone in its host.
     # kms: "testing" is a key of our own, so that --sse aws:kms can be tried without TLS or a vault.
+    # watch timeout: after `down` and `start` the first new bucket waits for the dead gateway's watch (26 s with 30 s).
     # gc: what tests delete is given back to the memory after a minute, not after two hours.
     cat >"$conf" <<-CONF
 	[global]
@@ -108,6 +109,7 @@ configure() {
 	osd data = $dir/osd
 	osd objectstore = memstore
 	memstore device bytes = $mem
+	osd client watch timeout = 5
 	osd class dir = $(ls -d /usr/lib/*/rados-classes /usr/lib/rados-classes 2>/dev/null | head -n 1)
 	osd class default list = *
 	osd class load list = *
