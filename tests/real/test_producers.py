@@ -116,6 +116,7 @@ def test_tar(scene: Scene, source: Source) -> None:
     archive = scene.directory / "files.tar"
     run("tar", "-C", source.directory, "-cf", archive, ".")
     deliver(scene, source, lambda: run("tar", "-C", scene.incoming, "-xf", archive))
+    archive.unlink()
 
 
 def test_curl(scene: Scene, source: Source) -> None:
