@@ -57,12 +57,18 @@ def _life(forks: Forks, root: Path, kill_at: int, **order: object) -> bool:
     return code == -9
 
 
-@pytest.mark.parametrize("no_renameat2", [False, True], ids=["renameat2", "link"])
-def test_a_crash_at_any_operation_loses_and_doubles_nothing(tmp_path: Path, forks: Forks, no_renameat2: bool) -> None:
+@pytest.mark.parametrize(
+    ("no_renameat2", "step"),
+    [(False, 1), (True, 4), pytest.param(True, 1, marks=pytest.mark.slow)],
+    ids=["renameat2", "link", "every-link"],
+)
+def test_a_crash_at_any_operation_loses_and_doubles_nothing(
+    tmp_path: Path, forks: Forks, no_renameat2: bool, step: int
+) -> None:
     """Killed before any operation, the next worker delivers all that is left, once, and tidies up."""
     kill_at = 1
     while _life(forks, tmp_path, kill_at, no_renameat2=no_renameat2):
-        kill_at += 1
+        kill_at += step
     assert kill_at > 50  # so many operations there are at least
 
 

@@ -175,7 +175,10 @@ def test_one_round(tmp_path: Path) -> None:
     _defer(tmp_path, "a", began - 1)
     _defer(tmp_path, "b", began + 0.001)
     deferred = Deferred(str(tmp_path))
-    assert (deferred.next(began), deferred.next(began)) == ("a", None)
+    assert not deferred.looked
+    assert (deferred.next(began), deferred.looked, deferred.next(began)) == ("a", False, None)
+    deferred.note(began)  # whatever is due next, this round is over
+    assert deferred.looked
 
 
 def test_a_wake_looks_at_once(tmp_path: Path) -> None:

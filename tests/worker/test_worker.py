@@ -398,7 +398,7 @@ def test_incoming_removed_and_made_again(spool: Spool) -> None:
 
 def test_a_burst_that_overflows_the_events(spool: Spool) -> None:
     """More files than the kernel's queue of events holds, made while the worker's loop stands still: none is missed."""
-    count = 20_000
+    count = 10_000
 
     async def life() -> None:
         async with working(spool, _quick, settle=0):
@@ -863,3 +863,17 @@ def test_in_a_thread(spool: Spool) -> None:
     worker._loop.call_soon_threadsafe(worker.stop)
     thread.join()
     assert summaries[0].exit_code == 0
+
+
+def test_once_ends_though_what_it_deferred_is_due_again(spool: Spool) -> None:
+    """An item that was deferred for an instant belongs to the next run, and is not waited for."""
+    for number in range(30):
+        drop(spool, str(number))
+
+    async def process(item: Item) -> None:
+        await asyncio.sleep(0.002 * int(item.name))
+        raise Temporary("not now", after=0.0001)
+
+    before = time.monotonic()
+    assert once(spool, process, concurrency=3).exit_code == 75
+    assert time.monotonic() - before < 20  # it is the next timer, 30 s later, that would end it

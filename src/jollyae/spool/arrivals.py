@@ -171,12 +171,19 @@ class Deferred:
         self._directory = directory
         self._cursor: Iterator[tuple[str, float]] | None = None
         self._next_walk = 0.0
+        self._asked = True
         self._earliest = float("inf")
         self._began = 0.0
 
     def wake(self) -> None:
         """Somebody may have made items due."""
         self._next_walk = 0.0
+        self._asked = True
+
+    @property
+    def looked(self) -> bool:
+        """Whether a whole walk was made since the start and the last wake: what was due then has been given."""
+        return self._cursor is None and not self._asked
 
     def note(self, due: float) -> None:
         """An item was deferred until ``due`` (seconds since 1970)."""
@@ -194,6 +201,7 @@ class Deferred:
                 return None
             self._began, self._earliest = time.monotonic(), float("inf")
             self._next_walk = float("inf")
+            self._asked = False
             self._cursor = self._walk()
         now = time.time() if until is None else until
         for name, due in self._cursor:

@@ -214,7 +214,7 @@ class Spool:
         except FileNotFoundError:
             return None
         except OSError as error:  # there is one, whatever it holds
-            return f"paused by hand ({error.strerror})"
+            return f"its file cannot be read: {error.strerror}"
 
     def retry(self, wanted: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
         """Put failed items back into ``incoming/`` under their first names, and make deferred ones due now: the named

@@ -77,7 +77,7 @@ class Line:
     def is_over(self) -> bool:
         """Whether nothing is left that could be started now or after a short wait (for ``once``)."""
         known = self.held or self._full or self._arrivals.waiting()
-        return not known and self._deferred.next_due() > time.monotonic()
+        return not known and self._deferred.looked
 
     def next(self, *, room_for_large: bool) -> Item | None:
         """The next item, claimed; None when there is none to be had now. Raises :class:`OSError` of the spool."""
