@@ -313,6 +313,7 @@ def test_adoption_moves_nothing_and_counts_deaths(spool: Spool, claims: Claims) 
         assert item.noted().adoptions == deaths
         assert where in ("", item.where)
         where = item.where
+        orderly.begin(item)
         assert orderly.stop() == 1
     (item,) = claims.adopt()
     assert item.noted().adoptions == 3 and item.where == where

@@ -70,12 +70,12 @@ def test_of_two_who_claim_one_wins(tmp_path: Path) -> None:
     program = (
         "import os, sys\nfrom jollyae.spool import fs\n"
         "if sys.argv[2] == 'link': fs._rename = None\n"
-        "sys.stdin.read()\n"
-        "for n in range(200):\n"
+        "print('ready', flush=True)\nsys.stdin.read()\n"
+        "for n in range(2000):\n"
         "    try: fs.rename(f'{sys.argv[1]}/{n}', f'{sys.argv[1]}/{n}-{os.getpid()}', ours=True); print(n)\n"
         "    except FileNotFoundError: pass\n"
     )
-    for number in range(200):
+    for number in range(2000):
         (tmp_path / str(number)).touch()
     command = [sys.executable, "-c", program, str(tmp_path), "native" if fs._rename else "link"]
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(fs.__file__)))}
@@ -83,6 +83,8 @@ def test_of_two_who_claim_one_wins(tmp_path: Path) -> None:
         subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
+    for racer in racers:
+        assert racer.stdout and racer.stdout.readline() == "ready\n"
     for racer in racers:
         assert racer.stdin
         racer.stdin.close()
@@ -92,8 +94,8 @@ def test_of_two_who_claim_one_wins(tmp_path: Path) -> None:
         won += racer.stdout.read().split()
         racer.stdout.close()
         assert racer.wait() == 0
-    assert sorted(map(int, won)) == list(range(200))
-    assert len(os.listdir(tmp_path)) == 200
+    assert sorted(map(int, won)) == list(range(2000))
+    assert len(os.listdir(tmp_path)) == 2000
 
 
 @pytest.mark.usefixtures("each_rename")

@@ -863,17 +863,3 @@ def test_in_a_thread(spool: Spool) -> None:
     worker._loop.call_soon_threadsafe(worker.stop)
     thread.join()
     assert summaries[0].exit_code == 0
-
-
-def test_once_ends_though_what_it_deferred_is_due_again(spool: Spool) -> None:
-    """An item that was deferred for an instant belongs to the next run, and is not waited for."""
-    for number in range(30):
-        drop(spool, str(number))
-
-    async def process(item: Item) -> None:
-        await asyncio.sleep(0.002 * int(item.name))
-        raise Temporary("not now", after=0.0001)
-
-    before = time.monotonic()
-    assert once(spool, process, concurrency=3).exit_code == 75
-    assert time.monotonic() - before < 20  # it is the next timer, 30 s later, that would end it
