@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .spool.outcomes import Permanent, Scope, Temporary
     from .spool.spool import Spool, SpoolError
     from .worker.rules import Rules
-    from .worker.worker import Summary, Worker
+    from .worker.summary import Summary
+    from .worker.worker import Worker
 
 __version__ = "0.1.0"
 
@@ -26,7 +27,7 @@ _HOMES = {
     "Scope": ".spool.outcomes",
     "Spool": ".spool.spool",
     "SpoolError": ".spool.spool",
-    "Summary": ".worker.worker",
+    "Summary": ".worker.summary",
     "Temporary": ".spool.outcomes",
     "Worker": ".worker.worker",
 }

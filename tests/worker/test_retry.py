@@ -27,7 +27,7 @@ from jollyae.worker.retry import decide, delay
         (MemoryError(), False, Hold),
         (OSError(errno.ENOENT, "gone"), False, Defer),
         (ValueError("bug"), False, Defer),
-        (KeyError("bug"), True, Defer),
+        (KeyError("bug"), True, Hold),
     ],
 )
 def test_decide(error: Exception, epidemic: bool, kind: type[Outcome]) -> None:

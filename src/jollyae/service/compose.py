@@ -1,7 +1,6 @@
 """From settings to spool, destination, processor and worker: the one place where the rooms are put together."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +15,16 @@ from ..spool.outcomes import Permanent, Temporary
 from ..spool.places import Places
 from ..spool.spool import Spool
 from ..worker.attempt import Process
+from ..worker.loop import loop_factory
 from ..worker.rules import OnDone, Rules
-from ..worker.worker import NOTICE, Listener, Summary, Worker, loop_factory
+from ..worker.summary import Summary
+from ..worker.telling import notice, warn
+from ..worker.worker import Listener, Worker
 from .bandwidth import Limiter
 from .units import timetable
 
 if TYPE_CHECKING:
     from ..processors.s3 import BotoDelivery
-
-log = logging.getLogger("jollyae")
 
 
 class ConfigurationError(Exception):
@@ -152,7 +152,7 @@ def _make(directory: Path) -> None:
         directory.mkdir(parents=True)
     except OSError as error:
         raise ConfigurationError(f"cannot make {directory}: {error.strerror}") from error
-    log.log(NOTICE, "made %s", directory)
+    notice("made %s", directory)
 
 
 def _s3(settings: Settings, url: str) -> Destination:
@@ -249,9 +249,9 @@ async def _announce(where: Destination) -> None:
     try:
         said = await where.describe()
     except (Temporary, Permanent) as error:
-        log.warning("%s", error.message, extra={"hint": error.hint})
+        warn(error.message, error.hint)
         return
-    log.log(NOTICE, "%s%s", where.doing or f"delivering to {where.name}", f": {said}" if said else "")
+    notice("%s%s", where.doing or f"delivering to {where.name}", f": {said}" if said else "")
 
 
 def plan(places: Places, settings: Settings) -> Iterator[tuple[str, str]]:

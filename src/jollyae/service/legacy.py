@@ -1,6 +1,5 @@
 """The 2016 program's directories and options, carried out by today's engine."""
 
-import logging
 import os
 import random
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from ..spool.item import Item
 from ..spool.outcomes import Permanent
 from ..spool.places import Places
 from ..worker.rules import OnDone, OnFail, Rules
-from ..worker.worker import Summary
+from ..worker.summary import Summary
+from ..worker.telling import warn
 from . import compose
-
-log = logging.getLogger("jollyae")
+from .units import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +106,7 @@ def run(old: Old) -> Summary:
     pretence = Pretence(old.bucket or "nowhere", old.random_no_upload_fail)
     name = f"s3://{pretence.bucket} (not really)"
     summary = compose.work(spool, compose.Destination(name, pretence, pretence.url), rules(old))
-    log.warning("no upload: %d items were only moved", summary.delivered)
+    warn(f"no upload: {counted(summary.delivered, 'item')} only moved", "")
     return summary
 
 

@@ -1,4 +1,5 @@
-"""Litter that crashes leave in the places: notes whose item is elsewhere, and temporary files of ours.
+"""Litter that crashes leave in the places: notes whose item is elsewhere, and temporary files of ours; and, where it is
+asked for, directories that producers left empty.
 
 It is harmless (no item is a dotfile) and rare, so it is swept only when it is an hour old: a note is written before
 its item's move, and a submit may wait for its bytes.
@@ -79,3 +80,12 @@ def _is_abandoned(path: str) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def prune_empty(directory: str, age: float) -> None:
+    """Remove directories below ``directory`` that are empty and were not changed for ``age`` seconds."""
+    limit = time.time() - age
+    for path in fs.directories_below(directory):
+        with suppress(OSError):
+            if os.stat(path).st_mtime < limit:
+                fs.remove_directory(path)

@@ -1,7 +1,9 @@
 """The line: which item is worked on next.
 
-In this order: items with which a worker died twice (alone), items in hand that wait for their destination, what dead
-workers left, what is parked; then what is due in ``deferred/`` and what is in ``incoming/``, in turn.
+In this order: items in hand that wait for their destination, what dead workers left, what is parked; then what is due
+in ``deferred/`` and what is in ``incoming/``, in turn. Items with which a worker died twice must have the worker for
+themselves: they go when there is nothing else, or after a minute; so one that kills its worker does so last, and one
+that was only near when somebody killed workers is not made to stand first in the next line of fire.
 """
 
 import errno
@@ -15,6 +17,8 @@ from .retry import describe
 
 LARGE = 8 << 20
 """Bytes from which an item goes by the lane for large files, so that small ones always have room."""
+ALONE_AFTER = 60.0
+"""Seconds after which an item with which workers died has its turn though others wait."""
 _LARGE_WAITING = 4
 _LARGE_AGAIN = 5.0
 _MAX_FULL = 10_000
@@ -38,7 +42,7 @@ class Line:
         self._deferred = deferred
         self._once = once
         self._began = time.time()
-        self._alone: deque[Item] = deque()
+        self._alone: deque[tuple[float, Item]] = deque()
         self._held: deque[Item] = deque()
         self._adopted: deque[Item] = deque()
         self._large: deque[Item] = deque()
@@ -62,7 +66,10 @@ class Line:
 
     def adopt(self, item: Item) -> None:
         """The item comes from a dead worker: alone if it was not the first."""
-        (self._alone if item.noted().adoptions > 1 else self._adopted).append(item)
+        if item.noted().adoptions > 1:
+            self._alone.append((time.monotonic() + ALONE_AFTER, item))
+        else:
+            self._adopted.append(item)
 
     @property
     def held(self) -> int:
@@ -71,29 +78,32 @@ class Line:
 
     @property
     def next_is_alone(self) -> bool:
-        """Whether the next item must have the worker for itself."""
-        return bool(self._alone)
+        """Whether an item that must have the worker for itself has waited for long enough."""
+        return bool(self._alone) and self._alone[0][0] <= time.monotonic()
 
     def is_over(self) -> bool:
         """Whether nothing is left that could be started now or after a short wait (for ``once``)."""
         known = self.held or self._full or self._arrivals.waiting()
         return not known and self._deferred.looked
 
-    def next(self, *, room_for_large: bool) -> Item | None:
-        """The next item, claimed; None when there is none to be had now. Raises :class:`OSError` of the spool."""
+    def next(self, *, room_for_large: bool, idle: bool = True) -> Item | None:
+        """The next item, claimed; None when there is none to be had now. ``idle``: nothing is in flight. Raises
+        :class:`OSError` of the spool."""
         self.out_of_breath = False
         if self._passed_large and len(self._large) < _LARGE_WAITING:
             self._passed_large = False
             self._deferred.wake()
+        if idle and self.next_is_alone:
+            return self._alone.popleft()[1]
         item = self._in_hand(room_for_large) or self._claims.next_parked() or self._new(room_for_large)
         if item is None and self._held:
             item = self._held.popleft()
+        if item is None and idle and self._alone and not self.out_of_breath:
+            item = self._alone.popleft()[1]
         self._last = item
         return item
 
     def _in_hand(self, room_for_large: bool) -> Item | None:
-        if self._alone:
-            return self._alone.popleft()
         if self._held and self._held[0] is not self._last:
             return self._held.popleft()  # the one that was just tried lets another go first
         while self._adopted:

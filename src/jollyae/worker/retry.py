@@ -47,7 +47,10 @@ def decide(error: BaseException, attempts: int, *, epidemic: bool, chance: float
         return Defer(delay(attempts, chance, error.after or FIRST_DELAY), error.message, error.hint)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
         return Hold(f"this machine: {describe(error)}", "Free some room, memory or open files.", reason="machine")
-    return Defer(delay(attempts, chance), describe(error), "A fault in the processor; please report it.")
+    hint = "A fault in the processor; please report it."
+    if epidemic:
+        return Hold(describe(error), hint, reason="fault")
+    return Defer(delay(attempts, chance), describe(error), hint)
 
 
 def describe(error: BaseException) -> str:

@@ -6,36 +6,34 @@ whether the destination is well (:mod:`.health`) or who is next (:mod:`.line`).
 """
 
 import asyncio
-import logging
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 
-from ..spool import fs, mount, names, sweep, watch
+from ..spool import mount, names, sweep, watch
 from ..spool.arrivals import Arrivals, Deferred
 from ..spool.claims import DEATHS, Claims
 from ..spool.item import Item
-from ..spool.outcomes import Defer, Fail, Hold, Scope, Temporary
+from ..spool.outcomes import Fail
 from ..spool.owner import items_below
 from ..spool.readiness import Readiness, ignore_lease_signal
 from ..spool.spool import Spool, SpoolError
-from .attempt import Fields, Process, as_coroutine, attempt
+from .attempt import Process, as_coroutine, attempt
 from .health import Health
 from .line import LARGE, Line
-from .receipts import Receipts, receipt
-from .retry import decide, describe
-from .rules import OnDone, OnFail, Rules
-from .state import Flight, Paused, Snapshot, StateFile
-
-log = logging.getLogger("jollyae")
-
-NOTICE = 25
-"""The level of what an operator sees without asking: changes of state. Each delivered item is told at INFO."""
+from .loop import loop_factory
+from .receipts import Receipts
+from .retirement import Retirement
+from .retry import describe
+from .room import Room
+from .rules import Rules
+from .state import Snapshot, StateFile
+from .summary import Summary, Tally
+from .telling import log, notice, warn
+from .view import View
 
 ADOPT_EVERY = 10.0
 """Seconds between two looks for what dead workers left."""
@@ -47,32 +45,9 @@ SUMMARY_EVERY = 60.0
 """Seconds between two summaries in the log, while there is something to tell."""
 _STARTS = 64  # items started before the event loop has its turn
 _LARGE_LANE = 4
+_DEADLY = Fail("the worker died three times with this", "Look at it; then: jollyae retry SPOOL NAME")
 
 Listener = Callable[[Snapshot], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a worker did. ``left``: items still in flight at its end; ``waiting``: items that wait for another try."""
-
-    delivered: int
-    failed: int
-    deferred: int
-    left: int
-    waiting: int
-    once: bool
-    signal: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        """As sysexits(3) and the shell have it: 0, 1 some failed, 75 some wait, 128 + signal when cut short."""
-        if self.signal and (self.left or self.once):
-            return 128 + self.signal
-        if not self.once:
-            return 0
-        if self.failed:
-            return 1
-        return os.EX_TEMPFAIL if self.waiting else 0
 
 
 class Worker:
@@ -108,19 +83,15 @@ class Worker:
         self._destination = destination
         self._listeners = list(listeners)
         self._health = Health(self._rules.concurrency)
-        self._room = Health(1)  # the spool's own health: disk full, no rights, I/O errors
         self._by_hand: str | None = None
         self._flying: dict[Item, asyncio.Task[None]] = {}
         self._large_flying = 0
         self._alone: Item | None = None
-        self._acknowledged: list[tuple[Item, Fields, float]] = []
-        self._unretired: list[Item] = []
         self._stop_signal = 0
         self._stopping = False
         self._given_up = False
         self._told_problem = ""
-        self._count = {"delivered": 0, "bytes": 0, "failed": 0, "deferred": 0}
-        self._started = time.time()
+        self._tally = Tally()
 
     # --- the life of a worker
 
@@ -137,7 +108,7 @@ class Worker:
                 self._claims.stop(busy=set(self._flying))
             os._exit(128 + signum)
         self._stopping, self._stop_signal = True, signum
-        log.log(NOTICE, "stopping: %d in flight", len(self._flying))
+        notice("stopping: %d in flight", len(self._flying))
         self._wake.set()
 
     async def serve(self) -> Summary:
@@ -152,10 +123,8 @@ class Worker:
             left = await self._land()
         finally:
             waiting = self._close()
-        count = self._count
-        return Summary(
-            count["delivered"], count["failed"], count["deferred"], left, waiting, self._rules.once, self._stop_signal
-        )
+        tally, once = self._tally, self._rules.once
+        return Summary(tally.delivered, tally.failed, tally.deferred, left, waiting, once, self._stop_signal)
 
     def _open(self) -> None:
         spool, rules = self._spool, self._rules
@@ -172,7 +141,19 @@ class Worker:
         self._arrivals = Arrivals(incoming, self._watch, rules.wanted())
         self._deferred = Deferred(str(spool.places.deferred))
         self._line = Line(self._claims, self._arrivals, self._deferred, once=rules.once)
+        self._room = Room(self._claims.directory)
         self._receipts = Receipts(str(spool.places.receipts), self._claims.worker)
+        self._retirement = self._make_retirement()
+        self._view = View(
+            self._destination,
+            self._watch,
+            self._claims,
+            self._arrivals,
+            self._line,
+            self._health,
+            self._room,
+            self._tally,
+        )
         self._listeners.append(StateFile(self._claims.directory).show)
         self._executor = ThreadPoolExecutor(rules.concurrency, thread_name_prefix="jollyae")
         self._call = as_coroutine(self._process, self._executor)
@@ -182,6 +163,8 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError, RuntimeError):  # not the main thread: the caller stops us
                 self._loop.add_signal_handler(number, self.stop, int(number))
+        with suppress(ValueError, RuntimeError):
+            self._loop.add_signal_handler(signal.SIGUSR1, self._summarize)
         self._chores = [
             self._loop.create_task(self._every(ADOPT_EVERY, self._adopt)),
             self._loop.create_task(self._every(0.25, self._tell)),
@@ -189,8 +172,22 @@ class Worker:
             self._loop.create_task(self._every(SWEEP_EVERY, self._sweep)),
         ]
         self._sweep()
-        extra = {"worker": self._claims.worker}
-        log.log(NOTICE, "working on %s (%s)", spool.places.incoming, self._watch.why, extra=extra)
+        notice("working on %s (%s)", spool.places.incoming, self._watch.why, worker=self._claims.worker)
+
+    def _make_retirement(self) -> Retirement:
+        return Retirement(
+            rules=self._rules,
+            destination=self._destination,
+            claims=self._claims,
+            line=self._line,
+            deferred=self._deferred,
+            receipts=self._receipts,
+            health=self._health,
+            room=self._room,
+            tally=self._tally,
+            soon=self._loop.call_soon,
+            wake=self._wake.set,
+        )
 
     def _close(self) -> int:
         """Give everything up; how many items wait for another try."""
@@ -201,7 +198,7 @@ class Worker:
             waiting += any(wanted(name) for name in items_below(str(self._spool.places.incoming)))
         for task in self._chores:
             task.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             with suppress(ValueError, RuntimeError):
                 self._loop.remove_signal_handler(number)
         descriptor = self._watch.fileno()
@@ -232,9 +229,9 @@ class Worker:
             if why_not := self._obstacle():
                 return why_not
             try:
-                item = self._line.next(room_for_large=self._has_large_room())
+                item = self._line.next(room_for_large=self._has_large_room(), idle=not self._flying)
             except OSError as error:
-                self._trouble(error)
+                self._room.trouble(error)
                 return "spool"
             finally:
                 self._tell_stuck()
@@ -245,7 +242,7 @@ class Worker:
 
     def _obstacle(self) -> str:
         """What forbids to start anything now."""
-        if not self._mend():
+        if not self._is_well():
             return "spool"
         if self._by_hand is not None:
             return "by hand"
@@ -266,7 +263,7 @@ class Worker:
             case "paused":
                 until = self._health.next_probe()
             case "spool":
-                until = self._room.next_probe()
+                until = self._room.health.next_probe()
             case _:
                 until = float("inf")
         if self._rules.once and self._health.paused:
@@ -280,10 +277,10 @@ class Worker:
 
     def _is_over(self, why_not: str) -> bool:
         """With ``once``: whether all is done that can be done."""
-        if why_not == "by hand" or max(self._health.paused_for(), self._room.paused_for()) > ONCE_PATIENCE:
+        if why_not == "by hand" or max(self._health.paused_for(), self._room.health.paused_for()) > ONCE_PATIENCE:
             self._given_up = True
             return True
-        busy = self._flying or self._acknowledged or self._unretired
+        busy = self._flying or self._retirement.is_behind
         return why_not == "empty" and not busy and self._line.is_over()
 
     async def _land(self) -> int:
@@ -296,7 +293,7 @@ class Worker:
         if left:
             log.warning("%d items were still in flight: the next worker takes them over", len(left))
             await asyncio.wait(left, timeout=1.0)
-        self._retire_acknowledged()
+        self._retirement.write_down()
         return len(self._flying)
 
     # --- one item
@@ -304,7 +301,9 @@ class Worker:
     def _start(self, item: Item) -> None:
         note = item.note
         if note is not None and note.adoptions >= DEATHS:
-            self._fail(item, Fail("the worker died three times with this", "Look at it; then: jollyae retry."))
+            self._retirement.fail(
+                item, Fail("the worker died three times with this", "Look at it; then: jollyae retry.")
+            )
             return
         suspect = note is not None and note.adoptions > 1
         if suspect and self._flying:
@@ -314,7 +313,7 @@ class Worker:
             self._claims.begin(item)
         except OSError as error:
             self._line.hold(item)
-            self._trouble(error)
+            self._room.trouble(error)
             return
         if suspect:
             self._alone = item
@@ -327,10 +326,10 @@ class Worker:
             fields = await attempt(self._call, item)
         except Exception as error:
             self._land_one(item, large)
-            self._unsuccessful(item, error, began)
+            self._retirement.failed(item, error, began)
         else:
             self._land_one(item, large)
-            self._successful(item, fields, began)
+            self._retirement.succeeded(item, fields, began, len(self._flying))
 
     def _land_one(self, item: Item, large: bool) -> None:
         item.tidy()
@@ -340,134 +339,13 @@ class Worker:
             self._alone = None
         self._wake.set()
 
-    def _successful(self, item: Item, fields: Fields, began: float) -> None:
-        if self._health.succeeded(len(self._flying), began):
-            log.log(NOTICE, "resumed: %s", self._destination, extra={"destination": self._destination})
-        self._acknowledged.append((item, fields, time.time()))
-        if len(self._acknowledged) == 1:
-            self._loop.call_soon(self._retire_acknowledged)
-
-    def _retire_acknowledged(self) -> None:
-        """Write the receipts of all that was acknowledged in this turn, then retire the items."""
-        batch, self._acknowledged = self._acknowledged, []
-        if not batch:
-            return
-        receipts = [receipt(item, fields, self._claims.worker, when) for item, fields, when in batch]
-        try:
-            self._receipts.write(receipts)
-        except OSError as error:
-            self._acknowledged = batch + self._acknowledged
-            self._trouble(error)
-            return
-        for (item, _, _), one in zip(batch, receipts, strict=True):
-            self._count["delivered"] += 1
-            self._count["bytes"] += item.size
-            log.info("delivered", extra={"item": names.show(item.name), **_brief(one)})
-            self._retire(item)
-        self._wake.set()
-
-    def _retire(self, item: Item) -> None:
-        try:
-            if self._rules.on_done is OnDone.DELETE:
-                self._claims.delete(item)
-            else:
-                self._claims.finish(item)
-        except OSError as error:
-            self._unretired.append(item)
-            self._trouble(error)
-
-    def _unsuccessful(self, item: Item, error: Exception, began: float) -> None:
-        epidemic = isinstance(error, Temporary) and error.scope is Scope.UNSURE and self._health.doubt(item.name)
-        outcome = decide(error, item.attempt, epidemic=epidemic, chance=random.random())
-        match outcome:
-            case Hold():
-                self._hold(item, outcome, began)
-            case Fail() if self._rules.on_fail is OnFail.DEFER:
-                self._health.over(began)
-                again = decide(Temporary(outcome.error), item.attempt, epidemic=False, chance=random.random())
-                assert isinstance(again, Defer)
-                self._defer(item, again)
-            case Fail():
-                self._health.over(began)
-                self._fail(item, outcome)
-            case Defer():
-                self._health.over(began)
-                self._defer(item, outcome)
-
-    def _hold(self, item: Item, outcome: Hold, began: float) -> None:
-        news = self._health.failed(
-            outcome.error,
-            outcome.hint,
-            reason=outcome.reason,
-            throttled=outcome.throttled,
-            after=outcome.after,
-            began=began,
-        )
-        if news:
-            _warn(f"paused: {outcome.error}", outcome.hint, item, destination=self._destination)
-        self._line.hold(item)
-        try:
-            self._claims.keep(item, outcome.error, outcome.hint)
-        except OSError as error:
-            self._trouble(error)
-
-    def _defer(self, item: Item, outcome: Defer) -> None:
-        try:
-            due = self._claims.defer(item, outcome.delay, outcome.error, outcome.hint)
-        except OSError as error:
-            self._line.hold(item)
-            self._trouble(error)
-            return
-        self._count["deferred"] += 1
-        self._deferred.note(due)
-        _warn(f"deferred for {outcome.delay:.0f} s: {outcome.error}", outcome.hint, item)
-
-    def _fail(self, item: Item, outcome: Fail) -> None:
-        try:
-            if self._rules.on_fail is OnFail.DELETE:
-                self._claims.delete(item)
-            else:
-                self._claims.fail(item, outcome.error, outcome.hint)
-        except OSError as error:
-            self._line.hold(item)
-            self._trouble(error)
-            return
-        self._count["failed"] += 1
-        _warn(f"failed: {outcome.error}", outcome.hint, item, level=logging.ERROR)
-
-    # --- the spool's own troubles
-
-    def _trouble(self, error: OSError) -> None:
-        """The spool itself cannot be worked on (disk full, no rights): nothing is taken until it can."""
-        text = describe(error)
-        if self._room.failed(text, "", reason=str(error.errno), throttled=False):
-            _warn(f"paused: the spool: {text}", "Free some room, or mend what it says.", None)
-
-    def _mend(self) -> bool:
-        """Whether the spool can be worked on. After a trouble that is tried: what could not be written is written."""
-        if self._room.paused is None:
-            return True
-        if not self._room.may_start(0):
-            return False
-        self._room.started()
-        try:
-            fs.write_beside(os.path.join(self._claims.directory, ".probe"), bytes(4096))
-            self._receipts_and_retirements()
-        except OSError as error:
-            self._trouble(error)
-            return False
-        if self._acknowledged or self._unretired:
-            return False
-        self._room.succeeded(0)
-        log.log(NOTICE, "resumed: the spool")
-        self._take_over()
-        return True
-
-    def _receipts_and_retirements(self) -> None:
-        self._retire_acknowledged()
-        unretired, self._unretired = self._unretired, []
-        for item in unretired:
-            self._retire(item)
+    def _is_well(self) -> bool:
+        """Whether the spool can be worked on; when it can again, what could not be taken over is."""
+        was = self._room.health.paused is None
+        well = self._room.is_well(self._retirement.catch_up)
+        if well and not was:
+            self._take_over()
+        return well
 
     # --- chores
 
@@ -477,7 +355,7 @@ class Worker:
             try:
                 chore()
             except OSError as error:
-                self._trouble(error)
+                self._room.trouble(error)
             except Exception:
                 log.exception("a fault of jollyae's; please report it")
 
@@ -491,9 +369,9 @@ class Worker:
     def _look_for_pause(self) -> None:
         before, self._by_hand = self._by_hand, self._spool.paused()
         if before is None and self._by_hand is not None:
-            _warn(f"paused by hand: {self._by_hand}", "To go on: jollyae resume.", None)
+            warn(f"paused by hand: {self._by_hand}", "To go on: jollyae resume SPOOL")
         elif before is not None and self._by_hand is None:
-            log.log(NOTICE, "resumed by hand")
+            notice("resumed by hand")
             self._wake.set()
 
     def _take_over(self) -> None:
@@ -501,7 +379,7 @@ class Worker:
         for item in adopted:
             self._line.adopt(item)
         if adopted:
-            log.log(NOTICE, "took over %d items that a worker left", len(adopted))
+            notice("took over %d item%s that a worker left", len(adopted), "s" if len(adopted) > 1 else "")
             self._wake.set()
 
     def _adopt(self) -> None:
@@ -509,18 +387,18 @@ class Worker:
         if not self._flying:
             self._claims.tidy()
         if self._rules.prune_empty is not None:
-            _prune_empty(str(self._spool.places.incoming), self._rules.prune_empty)
+            sweep.prune_empty(str(self._spool.places.incoming), self._rules.prune_empty)
         if self._arrivals.problem != self._told_problem:
             self._told_problem = self._arrivals.problem
-            log.warning("incoming/ cannot be read: %s", self._told_problem or "it can again")
+            if self._told_problem:
+                warn(f"incoming/ cannot be read: {self._told_problem}", "Give us the right to, or make it.")
+            else:
+                notice("incoming/ can be read again")
 
     def _tell_stuck(self) -> None:
         for name in self._line.newly_stuck:
-            log.warning(
-                "cannot be taken: %s",
-                self._line.stuck[name],
-                extra={"item": names.show(name), "hint": "It stays in incoming/ until its directory lets us."},
-            )
+            hint = "It stays in incoming/ until its directory lets us."
+            warn(f"cannot be taken: {self._line.stuck[name]}", hint, item=names.show(name))
         self._line.newly_stuck.clear()
 
     def _sweep(self) -> None:
@@ -529,67 +407,9 @@ class Worker:
     def _tell(self) -> None:
         if self._by_hand is not None or self._watch.fileno() is None:
             self._look_for_pause()
-        snapshot = self._snapshot()
+        snapshot = self._view.snapshot(self._flying, self._by_hand)
         for listener in self._listeners:
             listener(snapshot)
 
     def _summarize(self) -> None:
-        told = (self._count["delivered"], self._count["failed"], self._count["deferred"], len(self._flying))
-        if told != getattr(self, "_told", (0, 0, 0, 0)):
-            log.log(NOTICE, "delivered %d, failed %d, deferred %d, in flight %d", *told)
-        self._told = told
-
-    def _snapshot(self) -> Snapshot:
-        count = self._count
-        return Snapshot(
-            worker=self._claims.worker,
-            pid=os.getpid(),
-            started=self._started,
-            destination=self._destination,
-            watch=self._watch.why,
-            delivered=count["delivered"],
-            delivered_bytes=count["bytes"],
-            failed=count["failed"],
-            deferred=count["deferred"],
-            unready=self._arrivals.unready,
-            limit=self._health.limit,
-            in_flight=[Flight(names.encode(item.name), item.size, item.sent) for item in self._flying],
-            held=self._line.held,
-            paused=self._paused(),
-        )
-
-    def _paused(self) -> Paused | None:
-        if self._by_hand is not None:
-            return Paused("hand", self._by_hand)
-        for by, health in (("spool", self._room), ("destination", self._health)):
-            if health.paused is not None:
-                return Paused(by, health.paused.error, health.paused.hint, health.paused.since)
-        return None
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed, else None: asyncio's own loop."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
-def _warn(text: str, hint: str, item: Item | None, *, level: int = logging.WARNING, **more: str) -> None:
-    about = {"item": names.show(item.name)} if item is not None else {}
-    log.log(level, text, extra={**about, **more, "hint": hint})
-
-
-def _brief(one: Fields) -> Fields:
-    return {key: one[key] for key in ("id", "url", "size", "attempts") if key in one}
-
-
-def _prune_empty(directory: str, age: float) -> None:
-    """Remove directories below ``directory`` that are empty and were not changed for ``age`` seconds."""
-    limit = time.time() - age
-    for path in fs.directories_below(directory):
-        with suppress(OSError):
-            if os.stat(path).st_mtime < limit:
-                fs.remove_directory(path)
+        self._tally.tell(len(self._flying))

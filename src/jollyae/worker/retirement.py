@@ -1,0 +1,163 @@
+"""What becomes of an item when its attempt is over: retired, held, deferred or failed; each told and counted.
+
+Acknowledged → receipt → retire, in this order: one write of receipts for all that finished in one turn of the loop,
+then the moves. Whatever the spool's disk refuses is kept in hand and done when there is room (:mod:`.room`).
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..spool.arrivals import Deferred
+from ..spool.claims import Claims
+from ..spool.item import Item
+from ..spool.outcomes import Defer, Fail, Hold, Permanent, Scope, Temporary
+from . import telling
+from .attempt import Fields
+from .health import Health
+from .line import Line
+from .receipts import Receipts, receipt
+from .retry import decide
+from .room import Room
+from .rules import OnDone, OnFail, Rules
+from .summary import Tally
+
+
+@dataclass(slots=True, kw_only=True)
+class Retirement:
+    """Hands items on. ``soon`` has a function called at the end of this turn of the loop, ``wake`` wakes the loop."""
+
+    rules: Rules
+    destination: str
+    claims: Claims
+    line: Line
+    deferred: Deferred
+    receipts: Receipts
+    health: Health
+    room: Room
+    tally: Tally
+    soon: Callable[[Callable[[], None]], Any]
+    wake: Callable[[], None]
+    _acknowledged: list[tuple[Item, Fields, float]] = field(default_factory=list)
+    _unretired: list[Item] = field(default_factory=list)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether delivered items are still to be retired."""
+        return bool(self._acknowledged or self._unretired)
+
+    # --- delivered
+
+    def succeeded(self, item: Item, fields: Fields, began: float, in_flight: int) -> None:
+        """The destination acknowledged it."""
+        if self.health.succeeded(in_flight, began):
+            telling.notice("resumed: %s", self.destination, destination=self.destination)
+        self._acknowledged.append((item, fields, time.time()))
+        if len(self._acknowledged) == 1:
+            self.soon(self.write_down)
+
+    def write_down(self) -> None:
+        """Write the receipts of all that was acknowledged, then retire the items."""
+        batch, self._acknowledged = self._acknowledged, []
+        if not batch:
+            return
+        receipts = [receipt(item, fields, self.claims.worker, when) for item, fields, when in batch]
+        try:
+            self.receipts.write(receipts)
+        except OSError as error:
+            self._acknowledged = batch + self._acknowledged
+            self.room.trouble(error)
+            return
+        for (item, _, _), one in zip(batch, receipts, strict=True):
+            self.tally.delivered += 1
+            self.tally.bytes += item.size
+            telling.delivered(item, one)
+            self._retire(item)
+        self.wake()
+
+    def _retire(self, item: Item) -> None:
+        try:
+            if self.rules.on_done is OnDone.DELETE:
+                self.claims.delete(item)
+            else:
+                self.claims.finish(item)
+        except OSError as error:
+            self._unretired.append(item)
+            self.room.trouble(error)
+
+    def catch_up(self) -> bool:
+        """Do what the disk had refused; whether nothing of it is left."""
+        self.write_down()
+        unretired, self._unretired = self._unretired, []
+        for item in unretired:
+            self._retire(item)
+        return not self.is_behind
+
+    # --- not delivered
+
+    def failed(self, item: Item, error: Exception, began: float) -> None:
+        """The attempt ended with ``error``."""
+        outcome = decide(error, item.attempt, epidemic=self._is_epidemic(item, error), chance=random.random())
+        if isinstance(outcome, Hold):
+            self._hold(item, outcome, began)
+            return
+        self.health.over(began)
+        if isinstance(outcome, Fail) and self.rules.on_fail is OnFail.DEFER:
+            outcome = decide(Temporary(outcome.error), item.attempt, epidemic=False, chance=random.random())
+        if isinstance(outcome, Defer):
+            self._defer(item, outcome)
+        elif isinstance(outcome, Fail):
+            self.fail(item, outcome)
+
+    def _is_epidemic(self, item: Item, error: Exception) -> bool:
+        """Whether the items before this one met such an error too. An error that nobody foresaw is doubtful as well: a
+        processor that fails for every item must not send all of them through ``deferred/``."""
+        known = isinstance(error, Permanent) or (isinstance(error, Temporary) and error.scope is not Scope.UNSURE)
+        return not known and self.health.doubt(item.name)
+
+    def _hold(self, item: Item, outcome: Hold, began: float) -> None:
+        news = self.health.failed(
+            outcome.error,
+            outcome.hint,
+            reason=outcome.reason,
+            throttled=outcome.throttled,
+            after=outcome.after,
+            began=began,
+        )
+        if news:
+            telling.warn(f"paused: {outcome.error}", outcome.hint, item, destination=self.destination)
+        self.line.hold(item)
+        try:
+            self.claims.keep(item, outcome.error, outcome.hint)
+        except OSError as error:
+            self.room.trouble(error)
+
+    def _defer(self, item: Item, outcome: Defer) -> None:
+        try:
+            due = self.claims.defer(item, outcome.delay, outcome.error, outcome.hint)
+        except OSError as error:
+            self._keep_in_hand(item, error)
+            return
+        self.tally.deferred += 1
+        self.deferred.note(due)
+        telling.warn(f"deferred for {outcome.delay:.0f} s: {outcome.error}", outcome.hint, item)
+
+    def fail(self, item: Item, outcome: Fail) -> None:
+        """It will never work."""
+        try:
+            if self.rules.on_fail is OnFail.DELETE:
+                self.claims.delete(item)
+            else:
+                self.claims.fail(item, outcome.error, outcome.hint)
+        except OSError as error:
+            self._keep_in_hand(item, error)
+            return
+        self.tally.failed += 1
+        telling.warn(f"failed: {outcome.error}", outcome.hint, item, level=logging.ERROR)
+
+    def _keep_in_hand(self, item: Item, error: OSError) -> None:
+        self.line.hold(item)
+        self.room.trouble(error)

@@ -1,0 +1,30 @@
+"""What the operator is told, in the log: one logger, its levels, and the fields beside a message."""
+
+import logging
+from typing import Any
+
+from ..spool import names
+from ..spool.item import Item
+
+log = logging.getLogger("jollyae")
+
+NOTICE = 25
+"""The level of what an operator sees without asking: changes of state. Each delivered item is told at INFO."""
+
+
+def notice(text: str, *arguments: object, **fields: object) -> None:
+    """A change of state."""
+    log.log(NOTICE, text, *arguments, extra=fields)
+
+
+def warn(text: str, hint: str, about: Item | None = None, *, level: int = logging.WARNING, **fields: object) -> None:
+    """Something is wrong; ``hint`` says what to do, ``about`` which item met it."""
+    item = {"item": names.show(about.name)} if about is not None else {}
+    log.log(level, text, extra={**item, **fields, "hint": hint})
+
+
+def delivered(item: Item, receipt: dict[str, Any]) -> None:
+    """One item is delivered."""
+    if log.isEnabledFor(logging.INFO):
+        brief: dict[str, object] = {key: receipt[key] for key in ("id", "url", "size", "attempts") if key in receipt}
+        log.info("delivered", extra={"item": names.show(item.name), **brief})

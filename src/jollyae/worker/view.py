@@ -1,0 +1,59 @@
+"""A look at a working worker, for the live line and for whoever reads ``.state.json``."""
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..spool import names
+from ..spool.arrivals import Arrivals
+from ..spool.claims import Claims
+from ..spool.item import Item
+from ..spool.watch import Watch
+from .health import Health
+from .line import Line
+from .room import Room
+from .state import Flight, Paused, Snapshot
+from .summary import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is looked at; it changes nothing."""
+
+    destination: str
+    watch: Watch
+    claims: Claims
+    arrivals: Arrivals
+    line: Line
+    health: Health
+    room: Room
+    tally: Tally
+    started: float = field(default_factory=time.time)
+
+    def snapshot(self, flying: Iterable[Item], by_hand: str | None) -> Snapshot:
+        """The worker as it is now. ``by_hand``: the reason of a pause by hand."""
+        return Snapshot(
+            worker=self.claims.worker,
+            pid=os.getpid(),
+            started=self.started,
+            destination=self.destination,
+            watch=self.watch.why,
+            delivered=self.tally.delivered,
+            delivered_bytes=self.tally.bytes,
+            failed=self.tally.failed,
+            deferred=self.tally.deferred,
+            unready=self.arrivals.unready,
+            limit=self.health.limit,
+            in_flight=[Flight(names.encode(item.name), item.size, item.sent) for item in flying],
+            held=self.line.held,
+            paused=self._paused(by_hand),
+        )
+
+    def _paused(self, by_hand: str | None) -> Paused | None:
+        if by_hand is not None:
+            return Paused("hand", by_hand)
+        for by, health in (("spool", self.room.health), ("destination", self.health)):
+            if health.paused is not None:
+                return Paused(by, health.paused.error, health.paused.hint, health.paused.since)
+        return None
