@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import subprocess
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -77,3 +78,15 @@ async def working(spool: Spool, process: Callable[[Item], Any], **rules: Any) ->
     finally:
         worker.stop()
         await task
+
+
+def mount_namespace() -> list[str]:
+    """The command before one that shall mount something nobody else sees; skips where that cannot be had."""
+    private = ["unshare", "-m"]
+    # In a chroot the first form fails: its root is no mount point. The second is safe only where nothing is shared.
+    alone = [*private, "--propagation", "unchanged"]
+    shared = " shared:" in Path("/proc/self/mountinfo").read_text()
+    for command in (private,) if shared else (private, alone):
+        if subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0:
+            return command
+    pytest.skip("no mount namespaces here")

@@ -59,7 +59,7 @@ def _life(forks: Forks, root: Path, kill_at: int, **order: object) -> bool:
 
 @pytest.mark.parametrize(
     ("no_renameat2", "step"),
-    [(False, 1), (True, 4), pytest.param(True, 1, marks=pytest.mark.slow)],
+    [(False, 1), (True, 7), pytest.param(True, 1, marks=pytest.mark.slow)],
     ids=["renameat2", "link", "every-link"],
 )
 def test_a_crash_at_any_operation_loses_and_doubles_nothing(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jollyae.spool import fs
-from tests.helpers import needs_root
+from tests.helpers import mount_namespace, needs_root
 
 OTHER_FILESYSTEM = Path("/dev/shm")
 
@@ -232,7 +232,5 @@ def test_a_full_disk_is_an_error_and_no_half_file(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(fs.__file__)))}
     shell = f"mount -t tmpfs -o size=1m none '{tmp_path}' && exec '{sys.executable}' -c \"$0\" '{tmp_path}'"
-    command = ["unshare", "-m", "sh", "-c", shell, program]
-    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no mount namespaces here")
+    command = [*mount_namespace(), "sh", "-c", shell, program]
     subprocess.run(command, env=environment, check=True)

@@ -31,6 +31,8 @@ def test_kind(path: str, kind: str) -> None:
 
 def test_here(tmp_path: Path) -> None:
     """Of a real directory a type is found, and a local one is not taken for remote."""
+    if not any(line.split()[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines()):
+        pytest.skip("the mount of / is not to be seen (a chroot)")
     assert mount.kind(tmp_path)
     assert not mount.is_remote("tmpfs")
     assert mount.is_remote("fuse.sshfs") and mount.is_remote("9p")

@@ -11,7 +11,7 @@ import pytest
 from jollyae import Spool, SpoolError
 from jollyae.spool import fs, notes
 from jollyae.spool.places import MOVES, Place, Places
-from tests.helpers import drop, needs_root, whereabouts
+from tests.helpers import drop, mount_namespace, needs_root, whereabouts
 from tests.spool.test_fs import OTHER_FILESYSTEM
 
 HARD_NAMES = ["line\nbreak", "esc\x1b[2J", "bad\udcff\udcfe.jpg", "x" * 255, "-rf", "100%41", "🎉", "a b", "é" * 127]
@@ -226,9 +226,7 @@ def test_a_bind_mount_is_found_though_its_device_number_is_the_same(tmp_path: Pa
     environment = {**os.environ, "PYTHONPATH": str(Path(fs.__file__).parents[2])}
     bind = f"mount --bind '{tmp_path}/other' '{tmp_path}/spool/incoming'"
     shell = f"{bind} && exec '{sys.executable}' -c \"$0\" '{tmp_path}/spool'"
-    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no mount namespaces here")
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", shell, program], env=environment, check=True, capture_output=True, text=True
+        [*mount_namespace(), "sh", "-c", shell, program], env=environment, check=True, capture_output=True, text=True
     )
     assert "different file systems" in done.stdout

@@ -20,7 +20,7 @@ from jollyae.worker import receipts, state
 from jollyae.worker.line import LARGE
 from jollyae.worker.rules import OnDone, OnFail
 from tests.children import Forks
-from tests.helpers import drop, eventually, needs_root, once, until, whereabouts, working
+from tests.helpers import drop, eventually, mount_namespace, needs_root, once, until, whereabouts, working
 
 HARD_NAMES = ["line\nbreak", "esc\x1b[2J", "bad\udcff.jpg", "x" * 255, "é" * 127, "-rf", "100%41", "🎉", "a+b c"]
 
@@ -676,12 +676,10 @@ def test_a_disk_error_loses_nothing(spool: Spool, monkeypatch: pytest.MonkeyPatc
 @needs_root
 def test_a_full_disk(tmp_path: Path) -> None:
     """On a really full disk nothing is lost, and work goes on when there is room again."""
-    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no mount namespaces here")
     program = Path(__file__).with_name("full_disk.py")
     environment = {**os.environ, "PYTHONPATH": str(Path(fs.__file__).parents[2])}
     shell = f"mount -t tmpfs -o size=1m none '{tmp_path}' && exec '{sys.executable}' '{program}' '{tmp_path}'"
-    done = subprocess.run(["unshare", "-m", "sh", "-c", shell], env=environment, capture_output=True, text=True)
+    done = subprocess.run([*mount_namespace(), "sh", "-c", shell], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"finished": 20, "receipts": 20}
 
