@@ -44,6 +44,7 @@ class Claims:
     def __init__(self, places: Places, readiness: Readiness, *, copy: bool = False) -> None:
         self._places = places
         self._readiness = readiness
+        self._directories = {place: str(places.of(place)) for place in Place}
         self._copy = copy
         self._own = owner.publish(str(places.working))
         self._held: dict[owner.Owner, int] = {self._own: 0}
@@ -133,7 +134,7 @@ class Claims:
         return note
 
     def _claim(self, name: str, place: Place, descriptor: int, found: os.stat_result) -> Item | Later | None:
-        source, target = self._path(place, name), os.path.join(self._own.path, name)
+        source, target = self._path(place, name), f"{self._own.path}/{name}"
         try:
             self._move(place, Place.WORKING, source, target, lock=descriptor)
         except (FileNotFoundError, BlockingIOError):
@@ -161,7 +162,7 @@ class Claims:
     def _hold(self, name: str, holder: owner.Owner, descriptor: int, found: os.stat_result) -> Item:
         """Make the item of a file that is now in ``holder``'s directory. Between our open and our rename the name may
         have become another file's: what counts is what was renamed."""
-        path = os.path.join(holder.path, name)
+        path = f"{holder.path}/{name}"
         arrived = found.st_ctime
         try:
             there = os.lstat(path)
@@ -327,7 +328,7 @@ class Claims:
 
     def _retire(self, item: Item, place: Place) -> str:
         """Move it to its name in ``place``, or, that being taken, to one with a suffix. Two tries, never a search."""
-        for target in (self._path(place, item.name), *(self._suffixed(place, item.name) for _ in range(2))):
+        for target in self._targets(place, item.name):
             try:
                 if place is Place.FAILED:
                     if os.path.lexists(target) and not fs.same_file(item.where, target):
@@ -340,6 +341,11 @@ class Claims:
             self._forget_note(item)
             return target
         raise FileExistsError(errno.EEXIST, "even names with a suffix are taken", item.where)
+
+    def _targets(self, place: Place, name: str) -> Iterator[str]:
+        yield self._path(place, name)
+        for _ in range(2):
+            yield self._suffixed(place, name)
 
     def _hand_on(self, item: Item, place: Place, target: str) -> bool:
         """Move the item on. False when its file is not in work any more, and not at ``target``: somebody took it away
@@ -413,7 +419,7 @@ class Claims:
         return self._in_work.get(item.name) is item
 
     def _path(self, place: Place, name: str) -> str:
-        return f"{self._places.of(place)}/{name}"
+        return f"{self._directories[place]}/{name}"
 
     def _move(self, origin: Place, to: Place, source: str, target: str, *, lock: int = -1) -> None:
         assert (origin, to) in MOVES, (origin, to)

@@ -5,11 +5,13 @@ A crash between receipt and retirement repeats the receipt, with the same delive
 """
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,14 @@ def moment(seconds: float) -> str:
     >>> moment(0.25)
     '1970-01-01T00:00:00.250000Z'
     """
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole = math.floor(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1e6):06d}Z"
+
+
+@lru_cache(256)
+def _second(seconds: int) -> str:
+    """The time without its fraction: the same for all that happens in one second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def receipt(item: Item, fields: dict[str, Any], worker: str, finished: float) -> dict[str, Any]:
