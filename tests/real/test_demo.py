@@ -1,0 +1,88 @@
+"""The demo, as a visitor sees it: the tour, what is to be tried, and nothing left running."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import until
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(
+        not (Path(sys.executable).parent / "rclone").exists() and shutil.which("rclone") is None,
+        reason="rclone is not installed (the extra jollyae[demo])",
+    ),
+]
+
+
+def alive(directory: Path) -> list[str]:
+    """The command lines of processes that have to do with the directory."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(directory) in line:
+            found.append(line)
+    return found
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Path]:
+    """A directory with a space in its name; what still runs there at the end is a fault."""
+    directory = tmp_path / "the demo"
+    yield directory
+    until(lambda: not alive(directory), "everything to end")
+
+
+def demo(directory: Path, *more: str) -> list[str]:
+    """The command line of the demo."""
+    return [sys.executable, "-m", "jollyae", "demo", str(directory), *more]
+
+
+def test_the_tour_without_a_terminal(stage: Path) -> None:
+    """Without a terminal the tour is made, checked byte by byte, and ends by itself; a second time as well."""
+    for _ in range(2):
+        done = subprocess.run(demo(stage), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "byte for byte the same" in done.stdout and "Nothing is left running" in done.stdout
+
+
+def test_a_directory_of_somebody_else_is_left_alone(stage: Path) -> None:
+    """A directory that is not a demo's is not emptied."""
+    stage.mkdir()
+    (stage / "precious").touch()
+    done = subprocess.run(demo(stage), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 78 and "not empty" in done.stderr
+    assert (stage / "precious").exists()
+
+
+def test_what_a_visitor_tries(stage: Path, tmp_path: Path) -> None:
+    """After the tour a dropped file arrives, a killed worker is started again, and Ctrl-C ends all of it."""
+    told = tmp_path / "told"
+    with told.open("wb") as output:
+        child = subprocess.Popen(demo(stage, "--stay"), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        until(lambda: "Now you" in told.read_text() or child.poll() is not None, "the tour to end")
+        (stage / "spool" / "incoming" / "mine.txt").write_text("hello")
+        until((stage / "s3" / "demo" / "mine.txt").exists, "the dropped file")
+        worker = re.search(r"kill -9 (\d+)", told.read_text())
+        assert worker is not None
+        os.kill(int(worker.group(1)), signal.SIGKILL)
+        until(lambda: "the worker died: started again" in told.read_text(), "a new worker")
+        (stage / "spool" / "incoming" / "second.txt").write_text("again")
+        until((stage / "s3" / "demo" / "second.txt").exists, "a file for the new worker")
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 0
+        assert "Nothing is left running" in told.read_text()
+    finally:
+        child.kill()
+        child.wait()
