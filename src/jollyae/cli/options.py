@@ -59,7 +59,8 @@ class Option:
         if self.parse is None:
             keywords["action"] = "store_true"
         else:
-            keywords |= {"type": _typed(self.parse), "metavar": self.metavar or None, "choices": self.choices or None}
+            keywords |= {"type": _typed(self.parse), "choices": self.choices or None}
+            keywords["metavar"] = "|".join(self.choices) or self.metavar or None
             if self.many:
                 keywords["action"] = _Extend
         parser.add_argument(*self.flags, **keywords)
