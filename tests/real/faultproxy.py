@@ -6,6 +6,7 @@ clients use the proxy's address as their endpoint. At most 256 connections at a 
 
 import asyncio
 import itertools
+import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -49,8 +50,8 @@ class FaultProxy:
         self._mode = Mode.PASS
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._clients: dict[asyncio.Task[None], socket.socket] = {}
         self._ids = itertools.count(1)
         self._port = 0
         self.seen: list[Seen] = []
@@ -83,40 +84,54 @@ class FaultProxy:
         self._mode = mode
         if mode is Mode.REFUSE:
             await self._deafen()
-        elif self._server is None:
+        elif self._listener is None:
             await self._listen()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(
-            self._accept, "127.0.0.1", self._port, limit=HEAD, backlog=CONNECTIONS
-        )
-        self._port = self._server.sockets[0].getsockname()[1]
+        # Neither asyncio.start_server nor sock_accept: deaf in the wrong instant, they forget a connection unclosed.
+        self._listener = socket.create_server(("127.0.0.1", self._port), backlog=CONNECTIONS)
+        self._listener.setblocking(False)
+        self._port = self._listener.getsockname()[1]
+        self._loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return  # it changed its mind
+        if len(self._clients) >= CONNECTIONS:
+            client.close()
+            return
+        client.setblocking(False)
+        task = self._loop.create_task(self._talk(client))
+        self._clients[task] = client
+        task.add_done_callback(self._clients.pop)
 
     async def _deafen(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        clients = list(self._clients)
-        for client in clients:
-            client.cancel()
-        await asyncio.gather(*clients, return_exceptions=True)
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        talking = dict(self._clients)
+        for task in talking:
+            task.cancel()
+        await asyncio.gather(*talking, return_exceptions=True)
         await asyncio.sleep(0.05)  # for the transports to see that they are closed
+        for client in talking.values():
+            client.close()  # of a task that was cancelled before it began
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if len(self._clients) >= CONNECTIONS:
-            writer.close()
-            return
-        self._clients.add(task)
+    async def _talk(self, client: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=client, limit=HEAD)
         try:
             while await self._serve(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # one side is gone, or we are to be deaf
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # one side is gone
         finally:
-            self._clients.discard(task)
-            writer.transport.abort() if self._mode is Mode.REFUSE else writer.close()
+            if self._mode is Mode.REFUSE:
+                writer.transport.abort()
+            else:
+                writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request; whether the connection can have another."""
