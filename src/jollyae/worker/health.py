@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 FIRST_PROBE = 1.0
 """Seconds from the pause to its first probe; doubled after each probe that fails."""
-LAST_PROBE = 30.0
-"""The longest time between two probes, in seconds."""
+LAST_PROBE = 10.0
+"""The longest time between two probes, in seconds: so much later than the destination is the worker well again."""
 EPIDEMIC = 3
 """So many different items in a row with a doubtful error, and no success between, make it the destination's."""
 START_LIMIT = 16

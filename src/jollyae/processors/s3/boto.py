@@ -229,8 +229,10 @@ def _shortly(error: Exception) -> str:
     from botocore import exceptions as boto
 
     endpoint = getattr(error, "kwargs", {}).get("endpoint_url", "")
-    if endpoint and isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ReadTimeoutError):
+    if endpoint and not isinstance(error, boto.SSLError):
         return "/".join(str(endpoint).split("/", 3)[:3])  # what failed is told by the code; this is where
+    if isinstance(error, boto.HTTPClientError) and not isinstance(error, boto.SSLError):
+        return ""  # urllib3's own nested exceptions: the code says it better
     cause = getattr(error, "kwargs", {}).get("error")  # what botocore's sentence leaves out: refused, no route, …
     text = " ".join(f"{error} ({cause})".split() if cause and str(cause) not in str(error) else str(error).split())
     return text[:500]
