@@ -9,15 +9,14 @@ import errno
 import heapq
 import itertools
 import os
-import secrets
 import stat
 import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from . import fs, names, notes, owner
-from .item import Item
+from . import fs, notes, owner, suffix
+from .item import Item, close_file, open_file
 from .places import MOVES, Place, Places
 from .readiness import Lease, Readiness
 
@@ -28,7 +27,6 @@ DEATHS = 3
 
 _OBSTRUCTED = 0.2  # seconds until a name that another item's directory obstructs is looked at again
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Later(NamedTuple):
@@ -83,18 +81,18 @@ class Claims:
             return None
         source = self._path(Place.INCOMING, name)
         try:
-            descriptor, found = _open(source)
+            descriptor, found = open_file(source)
         except (FileNotFoundError, NotADirectoryError):
             self._readiness.forget(name)
             return None
         try:
             wait = self._readiness.wait(name, descriptor, found, renamed=renamed)
         except BaseException:
-            _close(descriptor)
+            close_file(descriptor)
             raise
         full = wait <= 0 and below is not None and found.st_size >= below
         if wait > 0 or full or stat.S_ISDIR(found.st_mode):
-            _close(descriptor)
+            close_file(descriptor)
             return None if stat.S_ISDIR(found.st_mode) else Later(otherwise if full else wait, full)
         return self._claim(name, Place.INCOMING, descriptor, found)
 
@@ -104,17 +102,17 @@ class Claims:
             return None
         source = self._path(Place.DEFERRED, name)
         try:
-            descriptor, found = _open(source)
+            descriptor, found = open_file(source)
         except (FileNotFoundError, NotADirectoryError):
             return None
         if below is not None and found.st_size >= below:
-            _close(descriptor)
+            close_file(descriptor)
             return Later(0.0, full=True)
         target = os.path.join(self._own.path, name)
         try:
             note = self._bring_note(source, target, found)
         except BaseException:
-            _close(descriptor)
+            close_file(descriptor)
             raise
         item = self._claim(name, Place.DEFERRED, descriptor, found)
         if not isinstance(item, Item):
@@ -141,16 +139,16 @@ class Claims:
             # Another worker was faster; unless it is in our own directory: on NFS a rename that happened may say
             # ENOENT, when its first answer was lost.
             if not os.path.lexists(target):
-                _close(descriptor)
+                close_file(descriptor)
                 self._readiness.forget(name)
                 return None
         except (FileExistsError, NotADirectoryError):
             # `a` and `a/b`: one of them is in work, or has left its directory here.
-            _close(descriptor)
+            close_file(descriptor)
             self._own.prune()
             return Later(_OBSTRUCTED, full=True)
         except BaseException:
-            _close(descriptor)
+            close_file(descriptor)
             raise
         self._readiness.forget(name)
         item = self._hold(name, self._own, descriptor, found)
@@ -167,11 +165,11 @@ class Claims:
         try:
             there = os.lstat(path)
         except BaseException:
-            _close(descriptor)
+            close_file(descriptor)
             raise
         if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino) or descriptor < 0:
-            _close(descriptor)
-            descriptor, found = _open(path)  # if this raises, the item is found by the next adopt()
+            close_file(descriptor)
+            descriptor, found = open_file(path)  # if this raises, the item is found by the next adopt()
         item = Item(name, path, holder, descriptor, found)
         item.arrived = arrived
         self._in_work[name] = item
@@ -227,7 +225,7 @@ class Claims:
         path = os.path.join(holder.path, name)
         note = notes.read(path)
         namesake = self._in_work.get(name)
-        descriptor, found = _open(path)
+        descriptor, found = open_file(path)
         item = self._hold(name, holder, descriptor, found)
         item.note = note
         if holder is not self._own:
@@ -328,7 +326,7 @@ class Claims:
 
     def _retire(self, item: Item, place: Place) -> str:
         """Move it to its name in ``place``, or, that being taken, to one with a suffix. Two tries, never a search."""
-        for target in self._targets(place, item.name):
+        for target in suffix.targets(self._directories[place], item.name):
             try:
                 if place is Place.FAILED:
                     if os.path.lexists(target) and not fs.same_file(item.where, target):
@@ -341,11 +339,6 @@ class Claims:
             self._forget_note(item)
             return target
         raise FileExistsError(errno.EEXIST, "even names with a suffix are taken", item.where)
-
-    def _targets(self, place: Place, name: str) -> Iterator[str]:
-        yield self._path(place, name)
-        for _ in range(2):
-            yield self._suffixed(place, name)
 
     def _hand_on(self, item: Item, place: Place, target: str) -> bool:
         """Move the item on. False when its file is not in work any more, and not at ``target``: somebody took it away
@@ -361,20 +354,6 @@ class Claims:
     def _forget_note(self, item: Item) -> None:
         if item.note is not None:  # most items never get one
             _forget(item.where)
-
-    def _suffixed(self, place: Place, name: str) -> str:
-        """A name beside ``name`` in ``place``: the first component that is in the way gets the suffix."""
-        mark = time.strftime("~%Y%m%dT%H%M%S-", time.gmtime()) + secrets.token_hex(2)[:3]
-        base = self._path(place, "")
-        parts = name.split("/")
-        for index in range(len(parts) - 1):
-            path = os.path.join(base, *parts[: index + 1])
-            if os.path.lexists(path) and not os.path.isdir(path):
-                parts[index] = names.shorten(parts[index], "", mark)
-                return os.path.join(base, *parts)
-        stem, extension = os.path.splitext(parts[-1])
-        parts[-1] = names.shorten(stem, extension, mark)
-        return os.path.join(base, *parts)
 
     # --- the end
 
@@ -434,22 +413,6 @@ class Claims:
             fs.copy_move(source, target)
 
 
-def _open(path: str) -> tuple[int, os.stat_result]:
-    """Open for reading and stat; descriptor -1 for what must not or cannot be opened (no regular file, no right to)."""
-    found = os.lstat(path)
-    if not stat.S_ISREG(found.st_mode):
-        return -1, found
-    try:
-        descriptor = os.open(path, _OPEN)
-    except PermissionError:
-        return -1, found
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            return -1, os.lstat(path)  # became something else this instant
-        raise
-    return descriptor, os.fstat(descriptor)
-
-
 @contextmanager
 def _room_or_not() -> Iterator[None]:
     """A full disk costs the note, not the item."""
@@ -465,11 +428,6 @@ def _forget(item: str) -> None:
     litter, and swept."""
     with suppress(OSError):
         notes.forget(item)
-
-
-def _close(descriptor: int) -> None:
-    if descriptor >= 0:
-        os.close(descriptor)
 
 
 def _give_note(item: Item, note: notes.Note | None) -> None:

@@ -1,7 +1,9 @@
 """An item in work: what a processor is given."""
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 from . import fs, notes
 from .owner import Owner
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Item:
@@ -151,3 +155,26 @@ class Item:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def open_file(path: str) -> tuple[int, os.stat_result]:
+    """Open an item's file for reading, and stat it; descriptor -1 for what must not or cannot be opened: no regular
+    file (opening a device or a pipe has effects), or no right to. Raises :class:`OSError`."""
+    found = os.lstat(path)
+    if not stat.S_ISREG(found.st_mode):
+        return -1, found
+    try:
+        descriptor = os.open(path, _OPEN)
+    except PermissionError:
+        return -1, found
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            return -1, os.lstat(path)  # became something else this instant
+        raise
+    return descriptor, os.fstat(descriptor)
+
+
+def close_file(descriptor: int) -> None:
+    """Close what :func:`open_file` gave."""
+    if descriptor >= 0:
+        os.close(descriptor)
