@@ -2,6 +2,8 @@
 
 import argparse
 
+_DIRECTORIES = {"spool", "directory", "incoming", "working", "deferred", "finished", "failed"}
+_FILES = {"files", "ca_bundle"}
 SHELLS = ("bash", "zsh", "tcsh", "fish")
 
 
@@ -14,7 +16,14 @@ def main(arguments: argparse.Namespace) -> int:
     """Print it."""
     import shtab
 
-    from .main import build_parser
+    from .main import build_parser, verbs
 
-    print(shtab.complete(build_parser(), shell=arguments.shell))
+    parser = build_parser()
+    for verb in verbs(parser).values():
+        for action in verb._actions:
+            if action.dest in _DIRECTORIES:
+                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+            elif action.dest in _FILES:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, shell=arguments.shell))
     return 0

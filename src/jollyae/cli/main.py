@@ -88,9 +88,15 @@ def _nearest_option(parser: argparse.ArgumentParser, verb: str, word: str) -> st
 
 def spellings(parser: argparse.ArgumentParser, verb: str) -> list[str]:
     """All options of a verb, as they may be written."""
-    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    sub: argparse.ArgumentParser = subparsers.choices[verb]
-    return list(sub._option_string_actions)
+    return list(verbs(parser)[verb]._option_string_actions)
+
+
+def verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each verb."""
+    found: dict[str, argparse.ArgumentParser] = next(
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    ).choices
+    return found
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -135,15 +135,15 @@ def render(snapshot: Snapshot, waiting: str, rate: float) -> str:
     """The live line's text; what matters most comes first, since a narrow terminal cuts the rest."""
     parts = []
     if snapshot.paused is not None:
-        seconds = f" {time.time() - snapshot.paused.since:.0f} s" if snapshot.paused.since else ""
+        seconds = f" for {time.time() - snapshot.paused.since:.0f} s" if snapshot.paused.since else ""
         parts.append(f"PAUSED{seconds}: {snapshot.paused.error.partition(': ')[0]}")
+    for word, count in (("failed", snapshot.failed), ("deferred", snapshot.deferred), ("held", snapshot.held)):
+        if count:
+            parts.append(f"{word} {count:,}")
     parts += [f"waiting {waiting}", f"in flight {len(snapshot.in_flight)}"]
     parts.append(f"delivered {snapshot.delivered:,} ({human(snapshot.delivered_bytes)})")
     if rate:
-        parts.append(f"{rate:,.0f}/s")
-    for word, count in (("held", snapshot.held), ("deferred", snapshot.deferred), ("failed", snapshot.failed)):
-        if count:
-            parts.append(f"{word} {count:,}")
+        parts.append(f"{rate:,.0f} files/s")
     large = max(snapshot.in_flight, key=lambda flight: flight.size, default=None)
     if large is not None and large.sent and large.size >= 8 << 20:
         parts.append(f"{printable(large.name)} {100 * large.sent // large.size} %")

@@ -1,6 +1,7 @@
 """``jollyae pause SPOOL``: its workers take nothing until resumed; what is being sent is finished."""
 
 import argparse
+import shlex
 
 from . import where
 
@@ -13,9 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the pause file."""
-    from ..spool.spool import PAUSE_FILE
-
     spool = where.existing(arguments)
     spool.pause(arguments.reason)
-    print(f"paused. To go on: jollyae resume {arguments.spool} (or rm {spool.places.control / PAUSE_FILE})")
+    print(f"paused. To go on: jollyae resume {shlex.quote(arguments.spool)}")
     return 0

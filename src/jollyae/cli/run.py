@@ -78,11 +78,12 @@ def live(places: "Places", arguments: argparse.Namespace, handler: "StreamHandle
 
 def _dry_run(places: "Places", settings: "Settings") -> int:
     from ..service.compose import plan
+    from ..service.units import counted
     from ..spool.names import show
 
     total = 0
     for name, target in plan(places, settings):
         total += 1
         print(f"{show(name)} -> {target}")
-    print(f"dry run: {total} items would be delivered; nothing was changed", file=sys.stderr)
+    print(f"dry run: {counted(total, 'item')} would be delivered; nothing was changed", file=sys.stderr)
     return 0

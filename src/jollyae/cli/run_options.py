@@ -28,7 +28,7 @@ WORK = (
     Option(("--copy",), "allow places on different file systems, by copying", parse=None),
     Option(
         ("--bandwidth",),
-        "most bytes sent a second: 10M, or rclone's timetable '08:00,512k 23:00,off'",
+        "bytes a second on average, each body at full speed: 10M, or rclone's timetable '08:00,512k 23:00,off'",
         "RATE",
         None,
         rate,

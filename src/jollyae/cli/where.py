@@ -1,6 +1,7 @@
 """Which spool a command line means."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,5 +36,7 @@ def existing(arguments: argparse.Namespace) -> "Spool":
     if not spool.places.incoming.is_dir():
         root = Path(arguments.spool)
         what = "it has no incoming/" if root.is_dir() else "there is no such directory"
-        raise UsageError(f"{root} is not a spool: {what}", hint=f"Try: jollyae init {root}")
+        if root.exists() and not root.is_dir():
+            raise UsageError(f"{root} is not a spool: it is a file")
+        raise UsageError(f"{root} is not a spool: {what}", hint=f"Try: jollyae init {shlex.quote(str(root))}")
     return spool

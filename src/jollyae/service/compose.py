@@ -222,8 +222,19 @@ def run(places: Places, settings: Settings, listeners: tuple[Listener, ...] = ()
     """Work until told to stop, or with ``once`` until all is done. Raises :class:`ConfigurationError` and
     :class:`SpoolError`."""
     where = destination(settings)
+    _refuse_circles(places, settings)
     where.prepare()
     return work(spool(places, copy=settings.copy), where, settings.rules(), listeners)
+
+
+def _refuse_circles(places: Places, settings: Settings) -> None:
+    """A directory of the spool as destination would deliver into what is delivered from."""
+    if settings.to is None or not settings.to.startswith("file://"):
+        return
+    target = Path(unquote(urlsplit(settings.to).path)).resolve()
+    for place in (*places.for_items(), places.receipts):
+        if target.is_relative_to(place.resolve()) or place.resolve().is_relative_to(target):
+            raise ConfigurationError(f"{settings.to} and the spool's {place} lie in each other", "Deliver elsewhere.")
 
 
 def work(place: Spool, where: Destination, rules: Rules, listeners: tuple[Listener, ...] = ()) -> Summary:

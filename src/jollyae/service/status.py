@@ -27,7 +27,7 @@ def look(spool: Spool) -> dict[str, Any]:
             for name, count in counts.items()
         },
         "ignored": counts["incoming"].ignored,
-        "unready": sum(snapshot.unready for snapshot in snapshots),
+        "unready": max((snapshot.unready for snapshot in snapshots), default=0),  # each worker sees the same ones
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
         "troubles": [asdict(one) for one in survey.troubles(spool.places)],
     }
@@ -42,7 +42,10 @@ def why(counts: dict[str, survey.Count], snapshots: list[state.Snapshot], live: 
         if snapshot.paused is not None:
             hint = f" {snapshot.paused.hint}" if snapshot.paused.hint else ""
             return f"paused: {snapshot.paused.error}.{hint}"
-    items = f"{counted(backlog, 'item')} to deliver" if backlog else ""
+    parts = [f"{counted(backlog, 'item')} to deliver"] if backlog else []
+    parts += [f"{counts[place].items:,} {place}" for place in ("deferred", "failed") if counts[place].items]
+    items = ", ".join(parts)
     if not live:
-        return "no worker is running" + (f", {items}: start jollyae run" if backlog else "")
+        waits = backlog or counts["deferred"].items
+        return "no worker is running" + (f", {items}" if items else "") + (": start jollyae run" if waits else "")
     return f"{counted(live, 'worker')} running, {items or 'nothing waits'}"

@@ -106,9 +106,10 @@ class Worker:
         if signum and self._stopping:
             with suppress(Exception):  # an order, so what is in flight has not killed its worker
                 self._claims.stop(busy=set(self._flying))
+                notice("leaving at once: the next worker takes over what was in flight")
             os._exit(128 + signum)
         self._stopping, self._stop_signal = True, signum
-        notice("stopping: %d in flight", len(self._flying))
+        notice("stopping: %d in flight, %g s for them; again: at once", len(self._flying), self._rules.grace)
         self._wake.set()
 
     async def serve(self) -> Summary:
@@ -124,7 +125,17 @@ class Worker:
         finally:
             waiting = self._close()
         tally, once = self._tally, self._rules.once
+        if once:
+            told = (tally.delivered, tally.failed, waiting, self._why_waiting())
+            notice("delivered %d, failed %d, left waiting %d%s", *told)
         return Summary(tally.delivered, tally.failed, tally.deferred, left, waiting, once, self._stop_signal)
+
+    def _why_waiting(self) -> str:
+        """Why ``once`` left something, where that is not told by the items' own notes."""
+        growing = sorted(self._line.given_up)[:3]
+        if growing:
+            return f" (still being written: {', '.join(map(names.show, growing))})"
+        return " (gave up: paused)" if self._given_up else ""
 
     def _open(self) -> None:
         spool, rules = self._spool, self._rules

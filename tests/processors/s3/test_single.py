@@ -304,3 +304,43 @@ def test_progress(bench: Bench) -> None:
     item = bench.item(BODY * 100_000)
     deliver(bench, item)
     assert item.sent == 500_000
+
+
+def test_a_store_that_honours_the_condition_is_asked_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Where it is to be proved, the first object is put twice; a 412 settles it, and nothing is said."""
+    delivery = bench.delivery()
+    delivery._target.is_unproved = True
+    for name in ("a", "b"):
+        asyncio.run(delivery(bench.item(BODY, name)))
+    assert [put.key for _, put in bench.store.asked] == ["a", "a", "b"]
+    assert caplog.text == ""
+
+
+def test_a_store_that_ignores_the_condition_is_told(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the same bytes may be put again, the operator hears that other content would be overwritten too."""
+    monkeypatch.setattr(bench.store, "_check_conditions", lambda request: None)
+    delivery = bench.delivery()
+    delivery._target.is_unproved = True
+    assert asyncio.run(delivery(bench.item(BODY)))["size"] == len(BODY)
+    assert "ignores If-None-Match" in caplog.text
+
+
+def test_no_answer_proves_nothing(bench: Bench) -> None:
+    """When the second PUT is lost, the item is delivered all the same, and the next one is asked with."""
+    delivery = bench.delivery()
+    delivery._target.is_unproved = True
+    put = bench.store.put
+    calls = []
+
+    async def flaky(request: Any) -> Any:
+        calls.append(request.key)
+        if len(calls) == 2:
+            raise LOST
+        return await put(request)
+
+    bench.store.put = flaky  # type: ignore[method-assign]
+    asyncio.run(delivery(bench.item(BODY, "a")))
+    asyncio.run(delivery(bench.item(BODY, "b")))
+    assert calls == ["a", "a", "b", "b"]

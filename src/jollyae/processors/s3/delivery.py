@@ -1,5 +1,6 @@
 """The S3 processor: ``process(item)`` that returns the receipt's fields, or raises Temporary or Permanent."""
 
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from . import faults, multipart, single
 from .boto import BotoTransport
 from .check import Check
 from .options import S3Options, split_url
+from .session import endpoint_of
 from .target import LANES, Limiter, Target
 from .transport import StoreError, Transport
 
@@ -70,6 +72,8 @@ class BotoDelivery(S3Delivery):
         bucket, prefix = split_url(url)
         self.transport = BotoTransport(bucket, options, concurrency + LANES)
         super().__init__(self.transport, bucket, KeyTemplate(key, prefix), options, limiter)
+        conditional = options.if_exists != "overwrite" and not options.head_first
+        self._target.is_unproved = conditional and bool(endpoint_of(options, {}, {}, dict(os.environ))[0])
 
     @property
     def bucket(self) -> str:

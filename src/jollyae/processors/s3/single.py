@@ -1,5 +1,6 @@
 """Delivery in one piece: one conditional PUT, and what a refusal of it means."""
 
+import logging
 from typing import Any
 
 from jollyae.processors import keys
@@ -12,6 +13,8 @@ from .checksums import Content
 from .content import read_whole
 from .target import Target, agrees
 from .transport import Checksum, Put, Stored, StoreError
+
+log = logging.getLogger("jollyae")
 
 
 class Collision(Exception):
@@ -63,11 +66,29 @@ class _Single:
         if ours:
             return await self._replace(key, ours)
         try:
-            return await self._put(key, if_none_match=True)
+            receipt = await self._put(key, if_none_match=True)
         except StoreError as error:
             if error.status != 412:
                 raise
             return await self._existing(key)
+        if self.target.is_unproved:
+            await self._prove_condition(key)
+        return receipt
+
+    async def _prove_condition(self, key: str) -> None:
+        """The same bytes once more, under the same condition: a store that honours it says 412. One that does not
+        replaces them by themselves, and the operator is told that it would replace others as well."""
+        self.target.is_unproved = False
+        try:
+            await self._put(key, if_none_match=True)
+        except (StoreError, Temporary) as error:
+            refused = isinstance(error, StoreError) and error.status == 412
+            self.target.is_unproved = not refused  # no answer that tells: the next object will
+            return
+        log.warning(
+            "this store ignores If-None-Match: objects of other content are overwritten in silence",
+            extra={"hint": "Run with --head-first, or say that you want it: --if-exists overwrite. See jollyae check."},
+        )
 
     async def _look_then_put(self, key: str, ours: str) -> dict[str, Any]:
         found = await self.target.find(key, Scope.UNSURE)

@@ -45,6 +45,8 @@ class Target:
         self.lanes = asyncio.Semaphore(LANES)
         self.threads = Threads(2 * LANES, "s3-read")
         self._limiter = limiter
+        self.is_unproved = False
+        """Whether it is still to be seen, at the first object, that the store honours If-None-Match."""
 
     def url(self, key: str) -> str:
         """The object's URL, as receipts and messages have it."""
