@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 SECONDS = float(os.environ.get("JOLLYAE_OUTAGE", "6"))
 FULL = 30.0
 SLOWEST_PROBE = 40.0
-"""Seconds until a change is noticed at the most: probes are 30 s apart at last, give or take a fifth."""
+"""Seconds until a change is noticed at the most: probes are 10 s apart at last, and an attempt may hang for some."""
 EVERY = 0.03
 """Seconds between two items of the load."""
 
