@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jollyae.processors.s3 import BotoDelivery, S3Options
+from jollyae.processors.s3 import BucketDelivery, S3Options
 from jollyae.processors.s3.boto import BotoTransport
 from jollyae.processors.s3.transport import Part, StoredPart
 from jollyae.spool import names, notes
@@ -28,8 +28,9 @@ MiB = 1 << 20
 class Store:
     """A fresh bucket, items in a directory, and deliveries from one to the other."""
 
-    def __init__(self, rgw: Rgw, directory: Path) -> None:
+    def __init__(self, rgw: Rgw, directory: Path, transport: str = "auto") -> None:
         self.rgw = rgw
+        self.transport = transport
         self.directory = directory
         self.bucket = rgw.bucket()
         self.client: S3Client = rgw.client()
@@ -54,14 +55,15 @@ class Store:
 
     def options(self, **options: Any) -> S3Options:
         """With this server's endpoint and region."""
-        return S3Options(**{"endpoint_url": self.rgw.endpoint, "region": self.rgw.region, **options})
+        here = {"endpoint_url": self.rgw.endpoint, "region": self.rgw.region, "transport": self.transport}
+        return S3Options(**{**here, **options})
 
     def deliver(self, *items: Item, to: str = "", key: str = "{path}", **options: Any) -> list[dict[str, Any]]:
         """All at the same time, by one delivery."""
         return asyncio.run(self._deliver(items, to or f"s3://{self.bucket}/in", key, self.options(**options)))
 
     async def _deliver(self, items: tuple[Item, ...], to: str, key: str, options: S3Options) -> list[dict[str, Any]]:
-        delivery = BotoDelivery(to, options, key=key, concurrency=8)
+        delivery = BucketDelivery(to, options, key=key, concurrency=8)
         try:
             return list(await asyncio.gather(*map(delivery, items)))
         finally:
@@ -80,12 +82,12 @@ class Store:
         return len(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
 
 
-@pytest.fixture
-def store(rgw: Rgw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A bucket, with the keys in the environment."""
+@pytest.fixture(params=["auto", "boto3"])
+def store(request: pytest.FixtureRequest, rgw: Rgw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A bucket, with the keys in the environment, and deliveries by the one transport and the other."""
     for name, value in rgw.environment.items():
         monkeypatch.setenv(name, value)
-    return Store(rgw, tmp_path / "work")
+    return Store(rgw, tmp_path / "work", request.param)
 
 
 def test_put(store: Store) -> None:
@@ -391,7 +393,7 @@ def test_the_gateway_stops_and_comes_back(store: Store) -> None:
     """One delivery lives through it."""
 
     async def run() -> None:
-        delivery = BotoDelivery(f"s3://{store.bucket}", store.options())
+        delivery = BucketDelivery(f"s3://{store.bucket}", store.options())
         await delivery(store.item("one", b"1"))
         await asyncio.to_thread(store.rgw.down)
         try:

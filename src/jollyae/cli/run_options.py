@@ -73,6 +73,13 @@ STORE = (
     Option(("--profile",), "profile in ~/.aws", "NAME"),
     Option(("--no-sign-request",), "send no credentials", parse=None),
     Option(("--ca-bundle",), "certificates to trust", "FILE"),
+    Option(
+        ("--transport",),
+        "auto: small objects by the fast path; boto3: all by boto3",
+        "",
+        "auto",
+        choices=("auto", "boto3"),
+    ),
     Option(("--no-verify-ssl",), "do not verify certificates", parse=None),
 )
 

@@ -24,7 +24,7 @@ from .bandwidth import Limiter
 from .units import timetable
 
 if TYPE_CHECKING:
-    from ..processors.s3 import BotoDelivery
+    from ..processors.s3 import BucketDelivery
 
 
 class ConfigurationError(Exception):
@@ -72,6 +72,7 @@ class Settings:
     no_sign_request: bool = False
     ca_bundle: str | None = None
     no_verify_ssl: bool = False
+    transport: str = "auto"
 
     def rules(self) -> Rules:
         """What of it the worker must know."""
@@ -166,13 +167,13 @@ def _s3(settings: Settings, url: str) -> Destination:
     )
 
 
-def s3_delivery(settings: Settings) -> "BotoDelivery":
+def s3_delivery(settings: Settings) -> "BucketDelivery":
     """The delivery into the bucket that the settings name. Raises :class:`ConfigurationError`."""
-    from ..processors.s3 import BotoDelivery, OptionError
+    from ..processors.s3 import BucketDelivery, OptionError
 
     try:
         limiter = Limiter(timetable(settings.bandwidth)) if settings.bandwidth else None
-        return BotoDelivery(
+        return BucketDelivery(
             settings.to or "",
             s3_options(settings),
             key=settings.key,
@@ -207,6 +208,7 @@ def s3_options(settings: Settings) -> Any:
         checksum_algorithm=settings.checksum_algorithm,
         if_exists=cast(Any, settings.if_exists),  # S3Options checks it
         head_first=settings.head_first,
+        transport=cast(Any, settings.transport),
         verify=settings.on_done == "delete",
     )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from jollyae.processors.s3 import BotoDelivery, S3Options, boto, checksums
+from jollyae.processors.s3 import BucketDelivery, S3Options, boto, checksums, wire
 from jollyae.processors.s3.boto import BotoTransport
 from jollyae.processors.s3.session import endpoint_of
 from jollyae.processors.s3.transport import Attributes, Complete, Create, NoAnswer, Part, Put, StoredPart, StoreError
@@ -304,12 +304,14 @@ def test_a_server_that_hangs_up() -> None:
         assert refusal(url).code is NoAnswer.CLOSED
 
 
-def test_a_black_hole(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+@pytest.mark.parametrize("transport", ["auto", "boto3"])
+def test_a_black_hole(monkeypatch: pytest.MonkeyPatch, bench: Bench, transport: Any) -> None:
     """A server that never answers: the attempt ends at our deadline and pauses the destination."""
     monkeypatch.setattr(boto, "DEADLINE", 2.0)
+    monkeypatch.setattr(wire, "ANSWER", 2.0)
     with listening(lambda connection: None) as url:
         started = time.monotonic()
-        delivery = BotoDelivery("s3://bucket", S3Options(endpoint_url=url, region="us-east-1"))
+        delivery = BucketDelivery("s3://bucket", S3Options(endpoint_url=url, region="us-east-1", transport=transport))
         with pytest.raises(Temporary, match="no answer in time") as caught:
             asyncio.run(delivery(bench.item(b"x")))
         assert time.monotonic() - started < 20
@@ -345,7 +347,7 @@ def describe(**options: Any) -> str:
     """The sentence for the log."""
 
     async def run() -> str:
-        delivery = BotoDelivery("s3://bucket", S3Options(**options))
+        delivery = BucketDelivery("s3://bucket", S3Options(**options))
         try:
             return await delivery.describe()
         finally:

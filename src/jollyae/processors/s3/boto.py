@@ -54,6 +54,14 @@ class BotoTransport:
         """One sentence for the log: endpoint, region and credentials, and which setting each came from."""
         return (await self._connect()).description
 
+    async def connected(self) -> session.Connected:
+        """The client, for those who need to know what it knows."""
+        return await self._connect()
+
+    async def in_thread(self, call: Callable[[], Any]) -> Any:
+        """Run something of boto's that may block."""
+        return await self._run(call, DEADLINE)
+
     def close(self) -> None:
         """Take no more requests. Nothing is waited for."""
         self._threads.shutdown(wait=False)

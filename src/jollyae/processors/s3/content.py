@@ -20,7 +20,12 @@ SMALL = 256 * 1024
 
 def read(descriptor: int, start: int, size: int) -> bytes:
     """``size`` bytes from ``start``, or fewer at the file's end. Raises :class:`OSError`."""
-    parts = []
+    first = os.pread(descriptor, min(size, 16 * _BLOCK), start)
+    if len(first) < min(size, 16 * _BLOCK) or len(first) == size:
+        return first  # a regular file gives less than was asked for only at its end
+    parts = [first]
+    start += len(first)
+    size -= len(first)
     while size > 0 and (data := os.pread(descriptor, min(size, 16 * _BLOCK), start)):
         parts.append(data)
         start += len(data)

@@ -9,9 +9,10 @@ from jollyae.processors.keys import KeyTemplate
 from jollyae.spool import names
 from jollyae.spool.item import Item
 
-from . import faults, multipart, single
+from . import access, faults, multipart, single
 from .boto import BotoTransport
 from .check import Check
+from .fast import FastTransport
 from .options import S3Options, split_url
 from .session import endpoint_of
 from .target import LANES, Limiter, Target
@@ -52,8 +53,8 @@ class S3Delivery:
         return self._target.template.key(item.name, item.mtime, "<sha256>")
 
 
-class BotoDelivery(S3Delivery):
-    """:class:`S3Delivery` with boto3 behind it.
+class BucketDelivery(S3Delivery):
+    """:class:`S3Delivery` into a bucket that is named by its URL: small objects by the hot path, the rest by boto3.
 
     ``url`` is ``s3://bucket[/prefix]``, ``key`` the template of the keys, ``concurrency`` how many items are delivered
     at a time at most. Raises :class:`.options.OptionError` and :class:`jollyae.processors.keys.TemplateError`.
@@ -70,7 +71,10 @@ class BotoDelivery(S3Delivery):
     ) -> None:
         options = options or S3Options()
         bucket, prefix = split_url(url)
-        self.transport = BotoTransport(bucket, options, concurrency + LANES)
+        self.control = BotoTransport(bucket, options, concurrency + LANES)
+        self.transport: FastTransport | BotoTransport = self.control
+        if options.transport == "auto" and not access.why_not(bucket, os.environ):
+            self.transport = FastTransport(bucket, options, self.control, concurrency)
         super().__init__(self.transport, bucket, KeyTemplate(key, prefix), options, limiter)
         conditional = options.if_exists != "overwrite" and not options.head_first
         self._target.is_unproved = conditional and bool(endpoint_of(options, {}, {}, dict(os.environ))[0])
@@ -87,7 +91,7 @@ class BotoDelivery(S3Delivery):
 
     async def check(self) -> AsyncIterator[Finding]:
         """Try all that delivery needs; see :mod:`.check`."""
-        async for finding in Check(self.transport, self._options, self.template.prefix).findings():
+        async for finding in Check(self.control, self._options, self.template.prefix).findings():
             yield finding
 
     async def describe(self) -> str:

@@ -19,6 +19,7 @@ MAX_METADATA = 2048
 _OWN_METADATA = 512
 """Bytes kept free for ours: digest or upload id, mtime, mode."""
 
+TransportName = Literal["auto", "boto3"]
 IfExists = Literal["refuse", "overwrite", "keep-both"]
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&'*+.^_`|~-]+")
 
@@ -55,6 +56,8 @@ class S3Options:
     checksum_algorithm: str = "sha256"
     if_exists: IfExists = "refuse"
     head_first: bool = False
+    transport: TransportName = "auto"
+    """'auto': small PUTs by the hot path where it can; 'boto3': everything by boto3."""
     verify: bool = False
     """The item's file will be deleted: prove that the object is right before."""
     part_size: int = 16 * MiB

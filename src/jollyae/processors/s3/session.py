@@ -23,6 +23,10 @@ class Connected(NamedTuple):
 
     client: Any
     description: str
+    credentials: Any = None
+    """botocore's, which may refresh themselves; None for none."""
+    ca_bundle: str = ""
+    """The file of certificate authorities that environment or configuration file name."""
 
 
 def connect(options: S3Options, connections: int) -> Connected:
@@ -46,7 +50,8 @@ def connect(options: S3Options, connections: int) -> Connected:
         config=_config(options, connections, path_style=bool(endpoint)),
     )
     client.meta.events.register_last("before-call.s3", _no_expect_for_small)
-    return Connected(client, _describe(options, session, client, endpoint, source))
+    description = _describe(options, session, client, endpoint, source)
+    return Connected(client, description, session.get_credentials(), core.get_config_variable("ca_bundle") or "")
 
 
 def endpoint_of(

@@ -1,0 +1,331 @@
+"""HTTP/1.1 on the event loop, as little of it as a PUT needs: connections that are kept, one request at a time on each,
+a deadline for every step.
+
+A pool is for one origin (scheme, host, port) and one identity; it uses all addresses of the host in turn and asks for
+them anew every minute. Nothing is retried here but one thing: a kept connection that the server had closed before it
+answered anything, whose request is sent once more on a new one.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import deque
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httptools
+
+from .transport import NoAnswer, StoreError
+
+CONNECT = 10.0
+"""Seconds to connect, TLS included."""
+ANSWER = 60.0
+"""Seconds for sending and answer of one request, and one more for each SLOWEST bytes."""
+SLOWEST = 64 * 1024
+IDLE = 15.0
+"""Seconds a connection is kept unused: less than what servers and their balancers allow."""
+SWEEP = 1.0
+"""Seconds from one look at the deadlines to the next."""
+MOST_ADDRESSES = 3
+"""Addresses that are tried for one request, so that it ends; the next one tries others."""
+RESOLVE_EVERY = 60.0
+"""Seconds until the host's addresses are asked for anew."""
+MAX_ANSWER = 1 << 20
+"""Bytes of an answer that are read: an S3 error has some hundred."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came back. ``headers``: lower-case names."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+    def header(self, name: bytes) -> str:
+        """One header, '' where it is not there."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def skew(self) -> float | None:
+        """How far the server's clock is before ours, in seconds, where it tells."""
+        try:
+            return parsedate_to_datetime(self.header(b"date")).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return None
+
+
+class Connection(asyncio.Protocol):
+    """One connection: sends a request, parses its answer."""
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_head_read",
+        "_headers",
+        "_parser",
+        "_size",
+        "_transport",
+        "begun",
+        "deadline",
+        "idle_since",
+        "usable",
+    )
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: Any = None
+        self._answer: asyncio.Future[Answer] | None = None
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._head_read = False
+        self._size = 0
+        self.deadline = float("inf")
+        self.idle_since = 0.0
+        self.begun = False
+        self.usable = False
+
+    def send(self, loop: asyncio.AbstractEventLoop, data: bytes, deadline: float) -> "asyncio.Future[Answer]":
+        """Send one request; its answer, when it is there. ``deadline``: monotonic."""
+        self._answer = loop.create_future()
+        self.deadline = deadline
+        self.begun = False
+        self._size = 0
+        if not self.usable:
+            self._fail(StoreError(None, NoAnswer.CLOSED, "the connection was closed"))
+        else:
+            self._transport.write(data)
+        return self._answer
+
+    def close(self) -> None:
+        """Close it at once."""
+        self.usable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def expire(self, now: float) -> None:
+        """End the request if its deadline is over."""
+        if self._answer is not None and now >= self.deadline:
+            self._fail(StoreError(None, NoAnswer.TIMEOUT, "no answer in time"))
+            self.close()
+
+    def _fail(self, error: Exception) -> None:
+        answer, self._answer = self._answer, None
+        self.deadline = float("inf")
+        if answer is not None and not answer.done():
+            answer.set_exception(error)
+
+    # --- asyncio's calls
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self.usable = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None:
+            self.close()  # bytes that nobody asked for: they would be taken for the next answer
+            return
+        self.begun = True
+        self._size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(StoreError(None, NoAnswer.CLOSED, f"the answer is no HTTP: {error}"))
+            self.close()
+        if self._size > MAX_ANSWER and self._answer is not None:
+            self._end_early("the answer has no end")
+            self.close()
+
+    def eof_received(self) -> bool:
+        self.usable = False
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.usable = False
+        self._end_early(str(error or "the server closed the connection"), whole=error is None and self._ends_by_eof())
+
+    def _end_early(self, why: str, *, whole: bool = True) -> None:
+        """No more will be read: what is there of an answer is the answer, if that makes it ``whole`` enough."""
+        if whole and self._head_read:
+            self._finish()
+        else:
+            self._fail(StoreError(None, NoAnswer.CLOSED, why))
+
+    def _ends_by_eof(self) -> bool:
+        return b"content-length" not in self._headers and b"transfer-encoding" not in self._headers
+
+    # --- the parser's calls
+
+    def on_message_begin(self) -> None:
+        self._headers = {}
+        self._body = []
+        self._head_read = False
+        if self._answer is None:
+            self.usable = False  # more than one answer
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        self._head_read = self._parser.get_status_code() >= 200
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if not self._head_read:
+            return  # 100 Continue and the like: the answer is still to come
+        if not self._parser.should_keep_alive() or self._transport.get_write_buffer_size():
+            # The second: it answered before it had read all, and the rest is in its way. (Over TLS asyncio does not
+            # tell what is unsent. Then the next request waits behind it, until the server reads on or closes.)
+            self.usable = False
+        self._finish()
+
+    def _finish(self) -> None:
+        answer, self._answer = self._answer, None
+        self.deadline = float("inf")
+        self._head_read = False
+        if answer is not None and not answer.done():
+            answer.set_result(Answer(self._parser.get_status_code(), self._headers, b"".join(self._body)))
+
+
+class Pool:
+    """Connections to one origin. ``limit``: the most at a time; who comes later waits."""
+
+    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None, limit: int) -> None:
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._slots = asyncio.Semaphore(limit)
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._addresses: deque[tuple[Any, ...]] = deque()
+        self._resolved = float("-inf")
+        self._resolving = asyncio.Lock()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def request(self, data: bytes) -> Answer:
+        """Send ``data``, a whole request; its answer. Raises :class:`StoreError` where there is none."""
+        async with self._slots:
+            connection = self._reuse()
+            if connection is not None:
+                try:
+                    return await self._exchange(connection, data)
+                except StoreError as error:
+                    # The server had closed it while nobody looked. That it did so after acting on our request is
+                    # possible: the write is conditional, and its own 412 is recognised.
+                    if error.code != NoAnswer.CLOSED or connection.begun:
+                        raise
+            return await self._exchange(await self._connect(), data)
+
+    async def _exchange(self, connection: Connection, data: bytes) -> Answer:
+        loop = asyncio.get_running_loop()
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
+        self._busy.add(connection)
+        try:
+            answer = await connection.send(loop, data, time.monotonic() + ANSWER + len(data) / SLOWEST)
+        except BaseException:  # cancelled, too: its answer may still come, and would be taken for the next one's
+            connection.close()
+            raise
+        finally:
+            self._busy.discard(connection)
+        if connection.usable and not self._closed:
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return answer
+
+    def _reuse(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> Connection:
+        """A new connection, to the next of the host's addresses that takes one."""
+        last: Exception = OSError("the name has no address")
+        for address in (await self._resolve())[:MOST_ADDRESSES]:
+            self._refuse_if_closed()
+            try:
+                async with asyncio.timeout(CONNECT):
+                    connection = await self._connect_to(address)
+            except (OSError, TimeoutError) as error:
+                last = error
+                if address in self._addresses:
+                    self._addresses.remove(address)  # until the name is asked for again
+                continue
+            if self._closed:
+                connection.close()
+            self._refuse_if_closed()
+            return connection
+        raise StoreError(None, _why(last), self._told(last)) from last
+
+    async def _connect_to(self, address: tuple[Any, ...]) -> Connection:
+        server = self._host if self._tls is not None else None
+        _, connection = await asyncio.get_running_loop().create_connection(
+            Connection, address[0], address[1], ssl=self._tls, server_hostname=server
+        )
+        return connection
+
+    async def _resolve(self) -> list[tuple[Any, ...]]:
+        async with self._resolving:
+            if time.monotonic() - self._resolved > RESOLVE_EVERY or not self._addresses:
+                await self._ask_for_addresses()
+        self._addresses.rotate(-1)
+        return list(self._addresses)
+
+    async def _ask_for_addresses(self) -> None:
+        """The name's addresses as they are now; those of before while no name server answers."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT):
+                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, TimeoutError, UnicodeError) as error:
+            if not self._addresses:
+                raise StoreError(None, NoAnswer.NAME, f"{self._host}: {error}") from error
+        else:
+            self._addresses = deque(dict.fromkeys(one[4] for one in found))
+        self._resolved = time.monotonic()
+
+    def _told(self, error: Exception) -> str:
+        scheme = "https" if self._tls is not None else "http"
+        return f"{scheme}://{self._host}:{self._port}: {error}".removesuffix(": ")
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End what is over its deadline, close what has been idle for long."""
+        now = time.monotonic()
+        for connection in list(self._busy):
+            connection.expire(now)
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            if connection.usable and now - connection.idle_since < IDLE:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        some = self._idle or self._busy
+        self._sweeper = loop.call_later(SWEEP, self._sweep, loop) if some else None
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreError(None, NoAnswer.CLOSED, "no more requests are taken")
+
+    def close(self) -> None:
+        """Close all connections, and take no more requests. Those under way end with an error."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in [*self._idle, *self._busy]:
+            connection.close()
+        self._idle.clear()
+
+
+def _why(error: Exception) -> NoAnswer:
+    if isinstance(error, ssl.SSLError):
+        return NoAnswer.TLS
+    return NoAnswer.TIMEOUT if isinstance(error, TimeoutError) else NoAnswer.REFUSED
