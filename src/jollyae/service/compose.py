@@ -242,11 +242,8 @@ def _refuse_circles(places: Places, settings: Settings) -> None:
 def work(place: Spool, where: Destination, rules: Rules, listeners: tuple[Listener, ...] = ()) -> Summary:
     """Run a worker between a spool and a destination."""
     worker = Worker(place, where.process, rules, destination=where.name, listeners=listeners)
-    try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(_serve(worker, where))
-    finally:
-        where.close()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_serve(worker, where))
 
 
 async def _serve(worker: Worker, where: Destination) -> Summary:
@@ -255,6 +252,7 @@ async def _serve(worker: Worker, where: Destination) -> Summary:
         return await worker.serve()
     finally:
         told.cancel()
+        where.close()  # here: its connections belong to this event loop
 
 
 async def _announce(where: Destination) -> None:

@@ -672,3 +672,29 @@ def test_keys_are_refreshed(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
         await asyncio.sleep(0.02)
 
     asyncio.run(run())
+
+
+RUN_ONCE = """
+import sys
+from jollyae.service import compose
+if sys.argv.pop() == "asyncio":
+    compose.loop_factory = lambda: None
+from jollyae.cli.main import entry
+entry()
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_nothing_is_left_at_the_end_of_a_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loop: str
+) -> None:
+    """Kept connections are closed on the loop they belong to: no traceback, no warning."""
+    incoming = tmp_path / "q" / "incoming"
+    incoming.mkdir(parents=True)
+    (incoming / "a.txt").write_text("hello")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+    monkeypatch.setenv("PYTHONPATH", str(Path(fast.__file__).parents[3]))
+    command = [sys.executable, "-X", "dev", "-c", RUN_ONCE, "run", str(tmp_path / "q"), "--to", "s3://bucket", "--once"]
+    done = subprocess.run([*command, loop], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and [path for path, _, _ in store.got] == ["/bucket/a.txt"], done.stderr
+    assert "Warning" not in done.stderr and "Traceback" not in done.stderr
