@@ -861,3 +861,16 @@ def test_in_a_thread(spool: Spool) -> None:
     worker._loop.call_soon_threadsafe(worker.stop)
     thread.join()
     assert summaries[0].exit_code == 0
+
+
+def test_a_pause_does_not_lengthen_an_items_own_delays(spool: Spool) -> None:
+    """What an item met as a probe does not count when it is deferred for the first time."""
+    drop(spool, "probe")
+    answers = [Temporary("down", scope=Scope.DESTINATION, after=0.01)] * 3 + [Temporary("403", scope=Scope.UNSURE)]
+
+    async def process(item: Item) -> None:
+        raise answers.pop(0)
+
+    assert once(spool, process).exit_code == 75
+    due = (spool.places.deferred / ".probe.note").stat().st_mtime
+    assert due - time.time() < 7  # 5 s and a fifth; the fourth attempt's would be 40

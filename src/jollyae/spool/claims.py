@@ -308,6 +308,7 @@ class Claims:
         _blame(item, error, hint)
         note = item.noted()
         note.started = False
+        note.deferrals += 1
         due = time.time() + delay
         target = self._path(Place.DEFERRED, item.name)
         try:

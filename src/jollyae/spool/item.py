@@ -101,6 +101,11 @@ class Item:
         return (self.note.attempts if self.note else 0) + 1
 
     @property
+    def deferrals(self) -> int:
+        """How often it was deferred."""
+        return self.note.deferrals if self.note else 0
+
+    @property
     def memory(self) -> dict[str, Any]:
         """What :meth:`remember` kept for this very content."""
         return self.note.memory if self.note else {}
@@ -140,6 +145,7 @@ class Item:
         if self.note is not None:
             fresh = notes.about(self.name, now)
             fresh.arrived, fresh.attempts, fresh.adoptions = self.arrived, self.note.attempts, self.note.adoptions
+            fresh.deferrals = self.note.deferrals
             self.note = fresh
         return True
 

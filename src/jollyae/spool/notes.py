@@ -32,6 +32,8 @@ class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
     """When its file got its place in ``incoming/`` (ctime at the first claim)."""
     attempts: int = 0
     """How often it was tried."""
+    deferrals: int = 0
+    """How often it was deferred: what it met in its destination's pauses does not make its own delays longer."""
     adoptions: int = 0
     """How often a worker died while it worked on this."""
     started: bool = False

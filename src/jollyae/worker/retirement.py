@@ -100,13 +100,14 @@ class Retirement:
 
     def failed(self, item: Item, error: Exception, began: float) -> None:
         """The attempt ended with ``error``."""
-        outcome = decide(error, item.attempt, epidemic=self._is_epidemic(item, error), chance=random.random())
+        times = item.deferrals + 1
+        outcome = decide(error, times, epidemic=self._is_epidemic(item, error), chance=random.random())
         if isinstance(outcome, Hold):
             self._hold(item, outcome, began)
             return
         self.health.over(began)
         if isinstance(outcome, Fail) and self.rules.on_fail is OnFail.DEFER:
-            outcome = decide(Temporary(outcome.error), item.attempt, epidemic=False, chance=random.random())
+            outcome = decide(Temporary(outcome.error), times, epidemic=False, chance=random.random())
         if isinstance(outcome, Defer):
             self._defer(item, outcome)
         elif isinstance(outcome, Fail):

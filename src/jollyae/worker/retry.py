@@ -21,7 +21,8 @@ _MACHINE = frozenset(
 
 
 def delay(attempts: int, chance: float, first: float = FIRST_DELAY) -> float:
-    """Seconds until an item is tried again that was tried ``attempts`` times; ``chance`` is a random number in [0, 1).
+    """Seconds until an item is tried again that is deferred for the ``attempts``-th time; ``chance`` is a random number
+    in [0, 1).
 
     >>> [delay(attempts, 0.5) for attempts in (1, 2, 3, 30)]
     [5.0, 10.0, 20.0, 3600.0]
@@ -31,7 +32,8 @@ def delay(attempts: int, chance: float, first: float = FIRST_DELAY) -> float:
 
 
 def decide(error: BaseException, attempts: int, *, epidemic: bool, chance: float) -> Outcome:
-    """The outcome of an attempt that ended with ``error``. ``attempts``: how many there were, this one included.
+    """The outcome of an attempt that ended with ``error``. ``attempts``: how often the item was deferred, this time
+    included.
     ``epidemic``: the items before this one met an error of the same doubtful kind. ``chance``: random, in [0, 1).
 
     >>> decide(Permanent("not an image"), 1, epidemic=False, chance=0.5)
