@@ -168,6 +168,12 @@ class Worker:
         self._listeners.append(StateFile(self._claims.directory).show)
         self._executor = ThreadPoolExecutor(rules.concurrency, thread_name_prefix="jollyae")
         self._call = as_coroutine(self._process, self._executor)
+        self._listen()
+        self._sweep()
+        notice("working on %s (%s)", spool.places.incoming, self._watch.why, worker=self._claims.worker)
+
+    def _listen(self) -> None:
+        """From now on, hear the watch, the operator's signals and the clock."""
         descriptor = self._watch.fileno()
         if descriptor is not None:
             self._loop.add_reader(descriptor, self._hinted)
@@ -182,8 +188,6 @@ class Worker:
             self._loop.create_task(self._every(SUMMARY_EVERY, self._summarize)),
             self._loop.create_task(self._every(SWEEP_EVERY, self._sweep)),
         ]
-        self._sweep()
-        notice("working on %s (%s)", spool.places.incoming, self._watch.why, worker=self._claims.worker)
 
     def _make_retirement(self) -> Retirement:
         return Retirement(

@@ -13,6 +13,7 @@ from typing import Any
 
 from .boto import BotoTransport
 from .options import S3Options
+from .session import endpoint_of
 from .sigv4 import Keys
 from .transport import NoAnswer, StoreError
 
@@ -91,7 +92,7 @@ def from_environment(bucket: str, options: S3Options, environment: Mapping[str, 
     if keys is None and not options.no_sign_request:
         return None
     keys = None if options.no_sign_request else keys
-    url, source = _endpoint(options, environment)
+    url, source = endpoint_of(options, {}, {}, dict(environment))
     if not (url.startswith(("http://", "https://")) if url else _STANDARD_REGION.match(region)):
         return None  # what boto3 knows or refuses
     where = f"endpoint {url} (from {source})" if url else f"endpoint https://s3.{region}.amazonaws.com"
@@ -101,15 +102,6 @@ def from_environment(bucket: str, options: S3Options, environment: Mapping[str, 
     own = f"https://s3.{region}.amazonaws.com"
     path_style = bool(url) or not _IN_A_HOST.match(bucket)
     return Access(url or own, region, path_style, keys, description, _ca_bundle(environment))
-
-
-def _endpoint(options: S3Options, environment: Mapping[str, str]) -> tuple[str, str]:
-    if options.endpoint_url:
-        return options.endpoint_url, "--endpoint-url"
-    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
-        if environment.get(name):
-            return environment[name], name
-    return "", ""
 
 
 def _has_config(environment: Mapping[str, str]) -> bool:

@@ -47,11 +47,6 @@ class S3Delivery:
         except StoreError as error:
             raise faults.explain(error, names.show(f"s3://{self._target.bucket}")) from error
 
-    def key_of(self, item: Item) -> str:
-        """The key an item will get where its content is not part of it (``--dry-run``). Raises
-        :class:`~jollyae.spool.outcomes.Permanent`."""
-        return self._target.template.key(item.name, item.mtime, "<sha256>")
-
 
 class BucketDelivery(S3Delivery):
     """:class:`S3Delivery` into a bucket that is named by its URL: small objects by the hot path, the rest by boto3.
