@@ -47,6 +47,16 @@ class Timetable:
         before = [rate for begins, rate in self.entries if begins <= minute]
         return before[-1] if before else self.entries[-1][1]
 
+    def divided(self, parts: int) -> "Timetable":
+        """One of ``parts`` equal parts of each rate, never less than a byte a second.
+
+        >>> timetable("9b").divided(2).entries, timetable("1b").divided(2).entries, timetable("off").divided(2).entries
+        (((0, 4),), ((0, 1),), ((0, None),))
+        """
+        return Timetable(
+            tuple((begins, None if rate is None else max(rate // parts, 1)) for begins, rate in self.entries)
+        )
+
 
 def timetable(text: str) -> Timetable:
     """A rate or a timetable of rates, in rclone's grammar: ``10M`` (bytes a second), ``off``, ``10M:1M`` (the first
