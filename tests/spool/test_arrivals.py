@@ -145,6 +145,91 @@ def test_incoming_is_not_there(tmp_path: Path, told: Told) -> None:
     assert found.problem == ""
 
 
+# --- siblings
+
+
+def _odd(name: str) -> bool:
+    """Whose own the names with an odd number are."""
+    return int(name.rpartition("-")[2]) % 2 == 1
+
+
+@pytest.fixture
+def shared(tmp_path: Path, told: Told) -> Arrivals:
+    """What arrives in tmp_path, of which odd numbers are this worker's own."""
+    return Arrivals(str(tmp_path), told, lambda name: not is_ignored(name), _odd)
+
+
+def test_own_names_first(tmp_path: Path, shared: Arrivals) -> None:
+    """A scan gives the worker's own names, then, having no more, the siblings' that still lie there: none is left."""
+    for number in range(100):
+        (tmp_path / f"n-{number}").touch()
+    (tmp_path / "d").mkdir()
+    for number in range(100, 120):
+        (tmp_path / "d" / f"n-{number}").touch()
+    first = [candidate.name for candidate in (shared.next() for _ in range(60)) if candidate]
+    assert all(map(_odd, first)) and len(set(first)) == 60
+    for name in first:
+        (tmp_path / name).unlink()
+    for number in range(0, 50, 2):  # a sibling took them
+        (tmp_path / f"n-{number}").unlink()
+    rest = _all(shared)
+    assert len(rest) == 35 and not any(map(_odd, rest))
+    assert not shared.waiting() and _all(shared) == []
+
+
+def test_a_sibling_is_far_behind(tmp_path: Path, shared: Arrivals) -> None:
+    """Where a long stretch has no name of one's own, its names are given: the loop is not held by passing over all."""
+    for number in range(0, 4 * arrivals.PASSED_IN_A_ROW, 2):
+        (tmp_path / f"n-{number}").touch()
+    asked: list[str] = []
+
+    def nobodys(name: str) -> bool:
+        asked.append(name)
+        return False
+
+    shared._own = nobodys
+    assert shared.next() is not None
+    assert len(asked) == arrivals.PASSED_IN_A_ROW + 1
+    found = {candidate.name for candidate in iter(shared.next, None)}
+    assert len(found) == 2 * arrivals.PASSED_IN_A_ROW, "the passed ones come in the second round"
+
+
+def test_hints_of_siblings_names(shared: Arrivals, told: Told) -> None:
+    """One's own names are given at once; the others' a moment later, with what was known of them, after all else."""
+    assert _all(shared) == []
+    told.hints = [Hint(Kind.RENAMED, f"n-{number}") for number in range(6)]
+    shared.wake()
+    assert _all(shared) == ["n-1", "n-3", "n-5"]
+    assert shared.waiting() and shared.next_due() <= time.monotonic() + arrivals.LEAVE
+    assert shared.unready == 0, "they are not unready: status does not count them"
+    late = [until(shared.next) for _ in range(3)]
+    assert late == [("n-0", True), ("n-2", True), ("n-4", True)]
+    assert not shared.waiting()
+
+
+def test_more_siblings_names_than_can_be_remembered(
+    tmp_path: Path, shared: Arrivals, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit is found by a scan that is due soon."""
+    monkeypatch.setattr(arrivals, "MAX_UNREADY", 1)
+    assert _all(shared) == []
+    for number in (0, 2):
+        (tmp_path / f"n-{number}").touch()
+    told.hints = [Hint(Kind.RENAMED, f"n-{number}") for number in (0, 2)]
+    shared.wake()
+    assert until(shared.next).name == "n-0"
+    assert shared.waiting() and shared.next_due() < time.monotonic() + 2
+    assert {until(shared.next).name, until(shared.next).name} == {"n-0", "n-2"}
+
+
+def test_a_siblings_name_that_is_not_ready(shared: Arrivals) -> None:
+    """It is looked at again a moment later than its own worker looks."""
+    assert _all(shared) == []
+    shared.again("n-2", 0.0)
+    shared.again("n-3", 0.0)
+    assert [until(shared.next).name for _ in range(2)] == ["n-3", "n-2"]
+
+
 # --- deferred
 
 
@@ -189,3 +274,19 @@ def test_a_wake_looks_at_once(tmp_path: Path) -> None:
     assert deferred.next() is None
     deferred.wake()
     assert deferred.next() == "a"
+
+
+def test_what_is_due_for_a_sibling(tmp_path: Path) -> None:
+    """It is left to it for a moment, though never for good; a round of --once takes all that was due."""
+    now = time.time()
+    for number, due in ((1, now - 0.1), (2, now - 0.1), (4, now - 5)):
+        _defer(tmp_path, f"n-{number}", due)
+    deferred = Deferred(str(tmp_path), _odd)
+    assert {deferred.next(), deferred.next()} == {"n-1", "n-4"}
+    (tmp_path / "n-1").unlink()
+    (tmp_path / "n-4").unlink()
+    assert deferred.next() is None
+    assert deferred.next_due() - time.monotonic() <= arrivals.LEAVE_DEFERRED
+    assert until(deferred.next) == "n-2"
+    round_ = Deferred(str(tmp_path), _odd)
+    assert round_.next(now) == "n-2"

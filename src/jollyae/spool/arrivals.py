@@ -3,6 +3,11 @@
 One scandir cursor is kept open and walked on, and restarted at its end when a hint was lost or the watch's interval is
 over. Hinted names, names that were not ready at the last look, and the cursor take turns, so none starves. Nothing is
 sorted or listed whole: with a million names waiting, the next one costs what it costs with ten.
+
+Workers that are siblings (one parent started them on one spool) see the same names in the same order, and would race
+for each. So each prefers the names that are *its own*, by a function that says yes in one of them only; it takes the
+others' when a scan has no more of its own, or when they still lie there a moment after their hint. A sibling that is
+busy or dead thus costs latency; it never leaves anything lying.
 """
 
 import errno
@@ -21,6 +26,13 @@ MAX_HINTS = 100_000
 MAX_UNREADY = 10_000
 """Names waiting to be looked at again; what comes on top is found by the next scan."""
 
+LEAVE = 0.05
+"""Seconds that a name of which a hint came is left to the sibling whose own it is."""
+LEAVE_DEFERRED = 1.0
+"""The same for what is due in ``deferred/``, where taking costs a note."""
+PASSED_IN_A_ROW = 256
+"""A scan that passed so many names of siblings in a row is where they are behind: it helps them."""
+
 ROOT_AGAIN = 1.0
 """Seconds until ``incoming/`` is looked for again when it could not be read."""
 
@@ -33,12 +45,21 @@ class Candidate(NamedTuple):
 
 
 class Arrivals:
-    """Names below ``incoming`` in fair order. ``wanted`` says of a name whether it is an item here at all."""
+    """Names below ``incoming`` in fair order. ``wanted`` says of a name whether it is an item here at all, ``own``
+    whether it is this worker's rather than a sibling's (None: all are)."""
 
-    def __init__(self, incoming: str, watch: Watch, wanted: Callable[[str], bool]) -> None:
+    def __init__(
+        self, incoming: str, watch: Watch, wanted: Callable[[str], bool], own: Callable[[str], bool] | None = None
+    ) -> None:
         self._incoming = incoming
         self._watch = watch
         self._wanted = wanted
+        self._own = own
+        self._left: deque[tuple[float, Candidate]] = deque()  # hints of siblings' names, and when to look at them
+        self._below = ""  # where the cursor began
+        self._passed = 0  # names of siblings that this scan has passed over
+        self._passed_in_a_row = 0
+        self._helping = False  # the scan is at its second round, in which all names count
         self._hints: deque[Candidate] = deque()
         self._cursor: Iterator[str] | None = None
         self._directories: deque[str] = deque()
@@ -66,21 +87,36 @@ class Arrivals:
             if not names.is_hidden(hint.name):
                 self._directories.append(hint.name)
         elif hint.kind is not Kind.CONTROL and self._wanted(hint.name):
-            if len(self._hints) >= MAX_HINTS:
+            candidate = Candidate(hint.name, hint.kind is Kind.RENAMED)
+            if self._own is not None and not self._own(hint.name):
+                self._leave(candidate)
+            elif len(self._hints) >= MAX_HINTS:
                 self._again = True
             else:
-                self._hints.append(Candidate(hint.name, hint.kind is Kind.RENAMED))
+                self._hints.append(candidate)
+
+    def _leave(self, candidate: Candidate) -> None:
+        if len(self._left) < MAX_UNREADY:
+            self._left.append((time.monotonic() + LEAVE, candidate))
+        else:
+            self._drop(1.0)
+
+    def _drop(self, seconds: float) -> None:
+        """A name is not kept: a scan that is due so soon finds it."""
+        self._dropped = True
+        self._next_scan = min(self._next_scan, time.monotonic() + seconds)
 
     def again(self, name: str, seconds: float, *, renamed: bool = False) -> None:
-        """Look at ``name`` again in so many seconds."""
+        """Look at ``name`` again in so many seconds, a sibling's a moment later."""
+        if self._own is not None and not self._own(name):
+            seconds += LEAVE
         if name in self._unready_names:
             self._unready_names[name] |= renamed
         elif len(self._unready_names) < MAX_UNREADY:
             self._unready_names[name] = renamed
             heapq.heappush(self._unready, (time.monotonic() + seconds, name))
         else:
-            self._dropped = True
-            self._next_scan = min(self._next_scan, time.monotonic() + max(seconds, 1.0))
+            self._drop(max(seconds, 1.0))
 
     @property
     def unready(self) -> int:
@@ -89,7 +125,7 @@ class Arrivals:
 
     def waiting(self) -> bool:
         """Whether any name known here is still to be looked at, now or later."""
-        known = self._hints or self._unready_names or self._directories or self._cursor
+        known = self._hints or self._left or self._unready_names or self._directories or self._cursor
         return bool(known or self._again or self._dropped)
 
     def next(self) -> Candidate | None:
@@ -100,15 +136,24 @@ class Arrivals:
             if candidate is not None:
                 self._turn += 1
                 return candidate
-        return None
+        return self._next_left()
 
     def next_due(self) -> float:
         """When (monotonic) there is something to look at even without a wake."""
         due = self._next_scan
-        return min(due, self._unready[0][0]) if self._unready else due
+        for queue in (self._unready, self._left):
+            if queue:
+                due = min(due, queue[0][0])
+        return due
 
     def _next_hint(self) -> Candidate | None:
         return self._hints.popleft() if self._hints else None
+
+    def _next_left(self) -> Candidate | None:
+        """A name that a sibling has not taken by now, as far as we know. It comes last: only who is idle helps."""
+        if not self._left or self._left[0][0] > time.monotonic():
+            return None
+        return self._left.popleft()[1]
 
     def _next_unready(self) -> Candidate | None:
         if not self._unready or self._unready[0][0] > time.monotonic():
@@ -122,20 +167,37 @@ class Arrivals:
                 return None
             assert self._cursor is not None
             for name in self._cursor:
-                if name not in self._unready_names:
+                if name not in self._unready_names and not self._is_left(name):
                     return Candidate(name, False)
-            self._cursor = None
+            self._helping = self._passed > 0
+            self._passed = self._passed_in_a_row = 0
+            self._cursor = self._walk(self._below) if self._helping else None
+
+    def _is_left(self, name: str) -> bool:
+        """Whether a scanned name is left to a sibling for now. Not where none of the last names was our own: then all
+        of ours are taken there, and passing over a million names would hold the event loop."""
+        if self._own is None or self._helping:
+            return False
+        if self._own(name):
+            self._passed_in_a_row = 0
+            return False
+        self._passed_in_a_row += 1
+        if self._passed_in_a_row > PASSED_IN_A_ROW:
+            return False
+        self._passed += 1
+        return True
 
     def _start_scan(self) -> bool:
         if self._directories:
-            self._cursor = self._walk(self._directories.popleft())
+            self._below = self._directories.popleft()
+            self._cursor = self._walk(self._below)
             return True
         now = time.monotonic()
         if not self._again and now < self._next_scan:
             return False
         self._again = self._dropped = False
         self._next_scan = now + self._watch.interval
-        self.problem = ""
+        self.problem = self._below = ""
         self._cursor = self._walk("")
         return True
 
@@ -165,10 +227,12 @@ class Arrivals:
 
 
 class Deferred:
-    """Which items in ``deferred/`` are due, found by walking it with stat; how many there are does not matter."""
+    """Which items in ``deferred/`` are due, found by walking it with stat; how many there are does not matter.
+    ``own`` as for :class:`Arrivals`."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, own: Callable[[str], bool] | None = None) -> None:
         self._directory = directory
+        self._own = own
         self._cursor: Iterator[tuple[str, float]] | None = None
         self._next_walk = 0.0
         self._asked = True
@@ -205,6 +269,8 @@ class Deferred:
             self._cursor = self._walk()
         now = time.time() if until is None else until
         for name, due in self._cursor:
+            if until is None and self._own is not None and not self._own(name):
+                due += LEAVE_DEFERRED
             if due <= now:
                 return name
             self._earliest = min(self._earliest, due)

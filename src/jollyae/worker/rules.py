@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from zlib import crc32
 
 from ..spool.names import is_ignored
 
@@ -24,6 +25,40 @@ class OnFail(StrEnum):
     DEFER = "defer"
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which of several siblings (workers that one parent started on one spool) a worker is: number ``index`` of
+    ``of``. The parent gives the orders and tells what they did together."""
+
+    index: int = 0
+    of: int = 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are no siblings."""
+        return self.of == 1
+
+    def part(self, whole: int) -> int:
+        """This one's part of ``whole``, at least 1. The parts of all are ``whole``, where it is enough for all.
+
+        >>> [Share(index, 3).part(32) for index in range(3)], [Share(index, 3).part(2) for index in range(3)]
+        ([11, 11, 10], [1, 1, 1])
+        """
+        return max(whole // self.of + (self.index < whole % self.of), 1)
+
+    def own(self) -> Callable[[str], bool] | None:
+        """A function that says of a name whether it is this one's own: each name is one sibling's, always the same
+        one's. None: all are.
+
+        >>> [sum(bool(Share(index, 3).own()(name)) for index in range(3)) for name in ("a", "b", "c/d")]
+        [1, 1, 1]
+        """
+        if self.is_whole:
+            return None
+        index, of = self.index, self.of
+        return lambda name: crc32(name.encode(errors="surrogateescape")) % of == index
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The options of a worker.
@@ -34,6 +69,7 @@ class Rules:
     - ``grace``: seconds for what is in flight when the worker is told to stop
     - ``include``, ``exclude``: shell patterns on the item's whole name (``*`` matches ``/`` too); exclude wins
     - ``prune_empty``: remove directories in ``incoming/`` that have been empty for so many seconds (None: never)
+    - ``share``: which one of several siblings it is
     """
 
     once: bool = False
@@ -45,6 +81,7 @@ class Rules:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     prune_empty: float | None = None
+    share: Share = Share()
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:

@@ -149,8 +149,9 @@ class Worker:
         except OSError as error:
             raise SpoolError(f"cannot work in {spool.places.working}: {describe(error)}") from error
         self._watch = watch.watch(incoming, str(spool.places.control))
-        self._arrivals = Arrivals(incoming, self._watch, rules.wanted())
-        self._deferred = Deferred(str(spool.places.deferred))
+        own = rules.share.own()
+        self._arrivals = Arrivals(incoming, self._watch, rules.wanted(), own)
+        self._deferred = Deferred(str(spool.places.deferred), own)
         self._line = Line(self._claims, self._arrivals, self._deferred, once=rules.once)
         self._room = Room(self._claims.directory)
         self._receipts = Receipts(str(spool.places.receipts), self._claims.worker)
