@@ -3,13 +3,11 @@ all other requests, bodies over a MiB (which would hold the loop), and what :fun
 """
 
 import asyncio
-import html
-import http
-import re
 import ssl
 from urllib.parse import quote, urlencode, urlsplit
 
 from . import access, wire
+from .answers import CHECKSUM_HEADERS, refusal, stored
 from .boto import BotoTransport
 from .options import S3Options
 from .sigv4 import Signer, encode_path
@@ -17,16 +15,6 @@ from .transport import Attributes, Complete, Create, Found, NoAnswer, Part, Put,
 
 MAX_BODY = 1 << 20
 """Bytes of a body that is sent from the event loop; a larger one would hold it for milliseconds, over TLS above all."""
-
-_CHECKSUM_HEADERS = {
-    "sha256": "x-amz-checksum-sha256",
-    "crc32": "x-amz-checksum-crc32",
-    "crc32c": "x-amz-checksum-crc32c",
-    "crc64nvme": "x-amz-checksum-crc64nvme",
-    "md5": "content-md5",
-}
-_STORED = {name.encode(): algorithm for algorithm, name in _CHECKSUM_HEADERS.items() if algorithm != "md5"}
-_IN_ERROR = {name: re.compile(rb"<%s>([^<]*)</%s>" % (name, name)) for name in (b"Code", b"Message", b"RequestId")}
 
 
 class Origin:
@@ -77,11 +65,7 @@ class FastTransport:
         if line is None or not line.access.is_fresh():
             line = await self._prepare()
         answer = await line.put(request)
-        return Stored(
-            etag=answer.header(b"etag").removeprefix("W/").strip('"'),
-            version=answer.header(b"x-amz-version-id"),
-            checksums=_checksums(answer),
-        )
+        return stored(answer)
 
     async def _prepare(self) -> "_Line":
         async with self._preparing:
@@ -143,14 +127,14 @@ class _Line:
             raise StoreError(None, NoAnswer.CLIENT, "the key or a header has a character that cannot be sent") from None
         answer = await self.pool.request(head + request.body)
         if not 200 <= answer.status < 300:
-            raise _refusal(answer)
+            raise refusal(answer)
         return answer
 
     def _headers(self, request: Put) -> dict[str, str]:
         headers = _attributes(request.attributes)
         headers["host"] = self._origin.authority
         if request.checksum is not None:
-            headers[_CHECKSUM_HEADERS[request.checksum.algorithm]] = request.checksum.value
+            headers[CHECKSUM_HEADERS[request.checksum.algorithm]] = request.checksum.value
         if request.if_none_match:
             headers["if-none-match"] = "*"
         if request.if_match:
@@ -200,40 +184,3 @@ def _attributes(attributes: Attributes) -> dict[str, str]:
     if attributes.tags:
         found["x-amz-tagging"] = urlencode(dict(attributes.tags), quote_via=quote)
     return found
-
-
-def _checksums(answer: wire.Answer) -> dict[str, str]:
-    return {
-        algorithm: answer.headers[name].decode("latin-1")
-        for name, algorithm in _STORED.items()
-        if name in answer.headers
-    }
-
-
-def _refusal(answer: wire.Answer) -> StoreError:
-    return StoreError(
-        answer.status,
-        _in_error(answer, b"Code"),
-        _told(answer, _in_error(answer, b"Message") or _phrase(answer.status)),
-        request_id=answer.header(b"x-amz-request-id") or _in_error(answer, b"RequestId"),
-        skew=answer.skew(),
-    )
-
-
-def _in_error(answer: wire.Answer, name: bytes) -> str:
-    found = _IN_ERROR[name].search(answer.body)
-    return html.unescape(found.group(1).decode(errors="replace")).strip() if found else ""
-
-
-def _phrase(status: int) -> str:
-    try:
-        return http.HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
-def _told(answer: wire.Answer, message: str) -> str:
-    region = answer.header(b"x-amz-bucket-region")
-    if not region or answer.status not in (301, 307, 400):
-        return message
-    return f"{message} The bucket's region is {region}.".strip()

@@ -264,7 +264,7 @@ class Pool:
                 connection.close()
             self._refuse_if_closed()
             return connection
-        raise StoreError(None, _why(last), self._told(last)) from last
+        raise StoreError(None, why(last), self._told(last)) from last
 
     async def _connect_to(self, address: tuple[Any, ...]) -> Connection:
         server = self._host if self._tls is not None else None
@@ -272,6 +272,10 @@ class Pool:
             Connection, address[0], address[1], ssl=self._tls, server_hostname=server
         )
         return connection
+
+    async def addresses(self) -> list[tuple[Any, ...]]:
+        """The host's addresses, another one first each time. Raises :class:`StoreError`."""
+        return await self._resolve()
 
     async def _resolve(self) -> list[tuple[Any, ...]]:
         async with self._resolving:
@@ -325,7 +329,8 @@ class Pool:
         self._idle.clear()
 
 
-def _why(error: Exception) -> NoAnswer:
+def why(error: Exception) -> NoAnswer:
+    """Why a connection could not be made."""
     if isinstance(error, ssl.SSLError):
         return NoAnswer.TLS
     return NoAnswer.TIMEOUT if isinstance(error, TimeoutError) else NoAnswer.REFUSED

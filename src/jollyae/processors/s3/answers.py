@@ -1,0 +1,86 @@
+"""What a store's answer says, and the errors it tells: for whoever makes requests by hand."""
+
+import html
+import http
+import re
+
+from .transport import Stored, StoreError
+from .wire import Answer
+
+CHECKSUM_HEADERS = {
+    "sha256": "x-amz-checksum-sha256",
+    "crc32": "x-amz-checksum-crc32",
+    "crc32c": "x-amz-checksum-crc32c",
+    "crc64nvme": "x-amz-checksum-crc64nvme",
+    "md5": "content-md5",
+}
+"""The header of each checksum algorithm."""
+
+_STORED = {name.encode(): algorithm for algorithm, name in CHECKSUM_HEADERS.items() if algorithm != "md5"}
+_ELEMENT = {
+    name: re.compile(rb"<%s>([^<]*)</%s>" % (name, name))
+    for name in (b"Code", b"Message", b"RequestId", b"UploadId", b"ETag")
+}
+
+
+def stored(answer: Answer) -> Stored:
+    """An acknowledgement: ETag, version, and the checksums that the store computed."""
+    return Stored(etag=etag(answer), version=answer.header(b"x-amz-version-id"), checksums=checksums(answer))
+
+
+def etag(answer: Answer) -> str:
+    """The ETag, bare; '' where there is none."""
+    return bare(answer.header(b"etag"))
+
+
+def bare(etag: str) -> str:
+    """An ETag without its quotes.
+
+    >>> bare('W/"abc"'), bare("abc")
+    ('abc', 'abc')
+    """
+    return etag.removeprefix("W/").strip('"')
+
+
+def checksums(answer: Answer) -> dict[str, str]:
+    """The checksums among the headers, by algorithm."""
+    return {
+        algorithm: answer.headers[name].decode("latin-1")
+        for name, algorithm in _STORED.items()
+        if name in answer.headers
+    }
+
+
+def element(body: bytes, name: bytes) -> str:
+    """The text of the first XML element of this name, '' where there is none. S3's elements have no attributes.
+
+    >>> element(b"<Error><Code>SlowDown</Code></Error>", b"Code")
+    'SlowDown'
+    """
+    found = _ELEMENT[name].search(body)
+    return html.unescape(found.group(1).decode(errors="replace")).strip() if found else ""
+
+
+def refusal(answer: Answer) -> StoreError:
+    """The error of an answer that is no success."""
+    return StoreError(
+        answer.status,
+        element(answer.body, b"Code"),
+        _told(answer, element(answer.body, b"Message") or _phrase(answer.status)),
+        request_id=answer.header(b"x-amz-request-id") or element(answer.body, b"RequestId"),
+        skew=answer.skew(),
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _told(answer: Answer, message: str) -> str:
+    region = answer.header(b"x-amz-bucket-region")
+    if not region or answer.status not in (301, 307, 400):
+        return message
+    return f"{message} The bucket's region is {region}.".strip()
