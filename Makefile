@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv/bin
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
+BENCH_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup test test-tools lint format types demo lock build clean
+.PHONY: all help setup test test-tools lint format types demo bench bench-setup bench-tools bench-markdown lock build clean
 
 all: test lint types ## what has to pass before a commit: test + lint + types
 
@@ -37,19 +38,42 @@ format: setup ## let ruff mend and lay out the code
 	$(VENV)/ruff check --fix
 	$(VENV)/ruff format
 
-types: setup ## mypy --strict over src and tests
-	$(VENV)/mypy --strict src tests
+types: setup ## mypy --strict over src, tests and bench
+	$(VENV)/mypy --strict src tests bench
 
 demo: setup ## the whole thing on an embedded S3, nothing else needed; Ctrl-C ends it
 	@$(VENV)/jollyae demo
 
-lock: setup ## make requirements/dev.txt again; LOCK_ARGS=--upgrade for newer versions
+bench: bench-setup bench-tools ## jollyae beside its peers, a quarter of an hour; BENCH_ARGS='--list' or 'small-http --rounds 3'
+	@$(VENV)/python -m bench $(BENCH_ARGS)
+
+bench-setup: setup .bench/.stamp ## make .bench/venv with the peers (again only when they changed)
+
+ifneq ($(shell test -x .bench/venv/bin/python && cat .bench/.stamp 2>/dev/null),$(shell pwd -P))
+.PHONY: .bench/.stamp
+endif
+.bench/.stamp: requirements/bench.txt | setup
+	rm -rf .bench/venv
+	$(VENV)/python -m venv --without-pip .bench/venv
+	$(VENV)/python -m pip --python .bench/venv/bin/python --disable-pip-version-check install -q \
+		--require-hashes -r requirements/bench.txt
+	@pwd -P > $@
+
+bench-tools: ## as root on Debian: install what the benchmarks need beside the peers
+	@tools/bench-tools.sh
+
+bench-markdown: setup ## the tables of the last benchmark, for docs/PERFORMANCE.md
+	@$(VENV)/python -m bench --markdown
+
+lock: setup ## make requirements/*.txt again; LOCK_ARGS=--upgrade for newer versions
 	$(VENV)/uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet --output-file requirements/dev.txt $(LOCK_ARGS)
+	$(VENV)/uv pip compile --group bench --universal --python-version 3.11 \
+		--generate-hashes --no-header --quiet --output-file requirements/bench.txt $(LOCK_ARGS)
 
 build: setup ## wheel and sdist, in dist/
 	$(VENV)/hatchling build
 
 clean: ## remove all that can be made again, .venv too
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv .bench dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,38 @@
+"""The scenarios: one function each, by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..lab import Lab
+from . import arrival, backlog, batches, idle, latency, limit, start, submit
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A name, what it measures, and the function that does."""
+
+    name: str
+    about: str
+    run: Callable[[Lab], None]
+
+
+SCENARIOS = {
+    one.name: one
+    for one in (
+        Scenario("limit", "wrk to the null sink: how many PUTs of 4 KiB it takes, http and https", limit.run),
+        Scenario("small-http", "4 KiB files on tmpfs to the null sink", batches.small_http),
+        Scenario("small-https", "the same over TLS", batches.small_https),
+        Scenario("small-disk", "the same as small-http, the files on disk; no goal", batches.small_disk),
+        Scenario("small-rgw", "10 KiB files to Ceph RGW", batches.small_rgw),
+        Scenario("one-http", "one file of 1 GiB", batches.one_http),
+        Scenario("one-https", "the same over TLS", batches.one_https),
+        Scenario("sixteen-http", "16 files of 64 MiB", batches.sixteen_http),
+        Scenario("sixteen-https", "the same over TLS", batches.sixteen_https),
+        Scenario("latency", "a file renamed in while idle → its first byte at the server", latency.run),
+        Scenario("backlog", "1,000,000 waiting in one directory against 10,000", backlog.run),
+        Scenario("arrival", "2,000 files/s renamed in: arrival → object", arrival.run),
+        Scenario("idle", "nothing to do: requests and CPU", idle.run),
+        Scenario("submit", "durable submits, 8 producers against one", submit.run),
+        Scenario("start", "--help, and --once on an empty spool", start.run),
+    )
+}
