@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLING = 0.1
+SAMPLING = 0.05
 """Seconds between two looks at the memory of a process tree."""
 
 
@@ -23,7 +23,8 @@ class Failed(Exception):
 class Usage:
     """What a program cost: seconds from start to exit, seconds of CPU (user + system), peak memory in bytes.
 
-    CPU is that of the whole tree, as far as it was waited for. Memory: the sum over its processes of each one's peak.
+    CPU is that of the whole tree, as far as it was waited for. Memory: the sum over its processes of each one's
+    peak; 0: it ended before it was looked at.
     """
 
     seconds: float

@@ -35,4 +35,4 @@ def _measure(lab: Lab, number: int, who: str, command: list[str]) -> Run:
         need(usage, {})
     seconds = sum(usage.seconds for usage in used) / AGAIN
     peak = max(usage.peak for usage in used)
-    return Run("start", who, number, AGAIN, 0, {"seconds": seconds, "peak_mb": peak / 1e6})
+    return Run("start", who, number, AGAIN, 0, {"seconds": seconds} | ({"peak_mb": peak / 1e6} if peak else {}))
