@@ -38,7 +38,7 @@ def settings(arguments: argparse.Namespace) -> "Settings":
 
 def main(arguments: argparse.Namespace) -> int:
     """Run; the exit code."""
-    from ..service import processes
+    from ..service import compose
 
     if (arguments.to is None) == (arguments.exec is None):
         raise UsageError("say where to deliver: --to URL, or --exec COMMAND", hint="Try: --to s3://BUCKET/PREFIX")
@@ -46,12 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
         return _dry_run(where.existing(arguments).places, settings(arguments))
     places = where.places(arguments)
     handler = logging_for(arguments)
-    listeners = live(places, arguments, handler)
-    try:
-        return processes.run(places, settings(arguments), listeners, handler.step_aside).exit_code
-    finally:
-        if handler.live is not None:
-            handler.live.clear()
+    return compose.run(places, settings(arguments), live(places, arguments, handler)).exit_code
 
 
 def logging_for(arguments: argparse.Namespace) -> "StreamHandler":
@@ -77,7 +72,7 @@ def live(places: "Places", arguments: argparse.Namespace, handler: "StreamHandle
         found = backlog(places, most)
         return f"{found:,}" if found < most else f"{most:,}+"
 
-    handler.live = Live(sys.stderr, waiting, shared=arguments.processes > 1)
+    handler.live = Live(sys.stderr, waiting)
     return (handler.live.show,)
 
 

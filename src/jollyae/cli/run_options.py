@@ -3,7 +3,7 @@
 from .options import Option, pair, positive, rate, seconds
 
 DESTINATION = (
-    Option(("--to",), "deliver to s3://BUCKET[/PREFIX] or file:///DIR", "URL"),
+    Option(("--to",), "deliver to s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"),
     Option(("--exec",), "run COMMAND per item; {} is its path; exit 0 done, 75 again later, else failed", "COMMAND"),
 )
 
@@ -11,9 +11,6 @@ WORK = (
     Option(("--once",), "deliver what is there and exit: 0 all, 1 some failed, 75 some wait", parse=None),
     Option(("--dry-run", "-n"), "say what would be delivered where; change nothing", parse=None, hidden=("--dryrun",)),
     Option(("--concurrency",), "most items in flight; fewer are used where fewer do", "N", 32, positive),
-    Option(
-        ("--processes",), "worker processes; --concurrency and --bandwidth are divided among them", "N", 1, positive
-    ),
     Option(
         ("--settle",), "seconds a file must rest before it is taken; 1 with the lease test, else 3", "S", None, seconds
     ),

@@ -10,7 +10,7 @@ from ..processors.finding import Finding, failed, ok, warning
 from ..spool import fs, mount, readiness, watch
 from ..spool.places import Places
 from ..spool.spool import Spool, SpoolError
-from .compose import ConfigurationError, Settings, destination, s3_delivery
+from .compose import CLOUDS, ConfigurationError, Settings, cloud_delivery, destination, s3_delivery
 
 _LITTLE_ROOM = 0.05
 
@@ -77,8 +77,9 @@ def _lease(directory: Path) -> Finding:
 async def store(settings: Settings) -> AsyncIterator[Finding]:
     """The destination. Raises nothing: what cannot work is a finding."""
     try:
-        if settings.to is not None and settings.to.startswith("s3://"):
-            delivery = s3_delivery(settings)
+        scheme = (settings.to or "").partition("://")[0]
+        if scheme in ("s3", *CLOUDS):
+            delivery = s3_delivery(settings) if scheme == "s3" else cloud_delivery(settings)
             try:
                 async for finding in delivery.check():
                     yield finding

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -16,7 +16,7 @@ from ..spool.places import Places
 from ..spool.spool import Spool
 from ..worker.attempt import Process
 from ..worker.loop import loop_factory
-from ..worker.rules import OnDone, Rules, Share
+from ..worker.rules import OnDone, Rules
 from ..worker.summary import Summary
 from ..worker.telling import notice, warn
 from ..worker.worker import Listener, Worker
@@ -24,7 +24,11 @@ from .bandwidth import Limiter
 from .units import timetable
 
 if TYPE_CHECKING:
+    from ..processors.clouds import CloudDelivery
     from ..processors.s3 import BucketDelivery
+
+CLOUDS = ("gs", "az")
+"""The schemes of what obstore delivers to."""
 
 
 class ConfigurationError(Exception):
@@ -38,8 +42,7 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The options of ``run``, by their names. '' and None: not given. ``share``: what of it is for one of several
-    processes."""
+    """The options of ``run``, by their names. '' and None: not given."""
 
     to: str | None = None
     exec: str | None = None
@@ -74,8 +77,6 @@ class Settings:
     ca_bundle: str | None = None
     no_verify_ssl: bool = False
     transport: str = "auto"
-    processes: int = 1
-    share: Share = field(default_factory=Share)
 
     def rules(self) -> Rules:
         """What of it the worker must know."""
@@ -88,16 +89,7 @@ class Settings:
             include=self.include,
             exclude=self.exclude,
             prune_empty=self.prune_empty,
-            share=self.share,
         )
-
-    def divided(self, share: Share) -> "Settings":
-        """The settings of one of several processes."""
-        return replace(self, share=share, concurrency=share.part(self.concurrency))
-
-    def limiter(self) -> Limiter | None:
-        """What bounds the bandwidth of this process, where it is bounded."""
-        return Limiter(timetable(self.bandwidth).divided(self.share.of)) if self.bandwidth else None
 
 
 async def _nothing_to_say() -> str:
@@ -131,12 +123,15 @@ def destination(settings: Settings) -> Destination:
         scheme = settings.to.partition("://")[0]
         if scheme == "s3":
             return _s3(settings, settings.to)
+        if scheme in CLOUDS:
+            return _cloud(settings)
         if scheme == "file":
             return _files(settings, settings.to)
     except (TemplateError, CommandError) as error:
         raise ConfigurationError(str(error)) from error
     raise ConfigurationError(
-        f"cannot deliver to {settings.to}", "Destinations are s3://BUCKET[/PREFIX] and file:///DIR."
+        f"cannot deliver to {settings.to}",
+        "Destinations are s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX], az://CONTAINER[/PREFIX] and file:///DIR.",
     )
 
 
@@ -184,13 +179,39 @@ def s3_delivery(settings: Settings) -> "BucketDelivery":
     from ..processors.s3 import BucketDelivery, OptionError
 
     try:
+        limiter = Limiter(timetable(settings.bandwidth)) if settings.bandwidth else None
         return BucketDelivery(
             settings.to or "",
             s3_options(settings),
             key=settings.key,
             concurrency=settings.concurrency,
-            limiter=settings.limiter(),
+            limiter=limiter,
         )
+    except (OptionError, TemplateError) as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _cloud(settings: Settings) -> Destination:
+    delivery = cloud_delivery(settings)
+    return Destination(
+        settings.to or "",
+        delivery,
+        lambda name, mtime: delivery.url(delivery.key(name, mtime, "<sha256>")),
+        delivery.describe,
+        delivery.close,
+    )
+
+
+def cloud_delivery(settings: Settings) -> "CloudDelivery":
+    """The delivery into the bucket or container that the settings name. Raises :class:`ConfigurationError`."""
+    from ..processors.clouds import CloudDelivery, open_cloud, split_url
+    from ..processors.s3 import OptionError
+
+    try:
+        scheme, bucket, prefix = split_url(settings.to or "")
+        options = s3_options(settings)
+        limiter = Limiter(timetable(settings.bandwidth)) if settings.bandwidth else None
+        return CloudDelivery(open_cloud(scheme, bucket, options), KeyTemplate(settings.key, prefix), options, limiter)
     except (OptionError, TemplateError) as error:
         raise ConfigurationError(str(error)) from error
 
@@ -199,7 +220,7 @@ def s3_options(settings: Settings) -> Any:
     """What of the settings S3 must know. Raises :class:`~jollyae.processors.s3.OptionError`."""
     from ..processors.s3 import S3Options
 
-    options = S3Options(
+    return S3Options(
         endpoint_url=settings.endpoint_url or "",
         region=settings.region or "",
         profile=settings.profile or "",
@@ -222,7 +243,6 @@ def s3_options(settings: Settings) -> Any:
         transport=cast(Any, settings.transport),
         verify=settings.on_done == "delete",
     )
-    return replace(options, memory=settings.share.part(options.memory))
 
 
 def spool(places: Places, *, copy: bool = False) -> Spool:
@@ -235,16 +255,10 @@ def spool(places: Places, *, copy: bool = False) -> Spool:
 def run(places: Places, settings: Settings, listeners: tuple[Listener, ...] = ()) -> Summary:
     """Work until told to stop, or with ``once`` until all is done. Raises :class:`ConfigurationError` and
     :class:`SpoolError`."""
-    return work(*prepared(places, settings), settings.rules(), listeners)
-
-
-def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
-    """The spool and the destination, with all there that must be. Raises :class:`ConfigurationError` and
-    :class:`SpoolError`."""
     where = destination(settings)
     _refuse_circles(places, settings)
     where.prepare()
-    return spool(places, copy=settings.copy), where
+    return work(spool(places, copy=settings.copy), where, settings.rules(), listeners)
 
 
 def _refuse_circles(places: Places, settings: Settings) -> None:
@@ -261,17 +275,15 @@ def work(place: Spool, where: Destination, rules: Rules, listeners: tuple[Listen
     """Run a worker between a spool and a destination."""
     worker = Worker(place, where.process, rules, destination=where.name, listeners=listeners)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(serve(worker, where))
+        return runner.run(_serve(worker, where))
 
 
-async def serve(worker: Worker, where: Destination, *, silent: bool = False) -> Summary:
-    """Have the worker serve. ``silent``: others have told what is delivered to."""
-    told = None if silent else asyncio.create_task(_announce(where))
+async def _serve(worker: Worker, where: Destination) -> Summary:
+    told = asyncio.create_task(_announce(where))
     try:
         return await worker.serve()
     finally:
-        if told is not None:
-            told.cancel()
+        told.cancel()
         where.close()  # here: its connections belong to this event loop
 
 

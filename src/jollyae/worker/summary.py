@@ -3,35 +3,18 @@
 import os
 from dataclasses import dataclass
 
-from ..spool import names
 from .telling import notice
 
 
-class _Count:
-    """One number of a tally."""
-
-    def __init__(self, index: int) -> None:
-        self._index = index
-
-    def __get__(self, tally: "Tally", owner: object = None) -> int:
-        return tally.counts[self._index]
-
-    def __set__(self, tally: "Tally", value: int) -> None:
-        tally.counts[self._index] = value
-
-
+@dataclass(slots=True)
 class Tally:
-    """Counts since the worker's start. ``bytes``: of delivered items. ``counts``: where they are kept, four numbers;
-    in memory that is shared with another process they outlive the worker, whatever ends it."""
+    """Counts since the worker's start. ``bytes``: of delivered items."""
 
-    delivered = _Count(0)
-    bytes = _Count(1)
-    failed = _Count(2)
-    deferred = _Count(3)
-
-    def __init__(self, counts: "list[int] | memoryview[int] | None" = None) -> None:
-        self.counts = [0] * 4 if counts is None else counts
-        self._told: tuple[int, ...] = ()
+    delivered: int = 0
+    bytes: int = 0
+    failed: int = 0
+    deferred: int = 0
+    _told: tuple[int, ...] = ()
 
     def tell(self, in_flight: int) -> None:
         """Put the counts into the log, if they are not what was told last."""
@@ -43,8 +26,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a worker did. ``left``: items still in flight at its end; ``waiting``: items that wait for another try;
-    ``growing``: names that were still being written; ``gave_up``: a pause lasted too long."""
+    """What a worker did. ``left``: items still in flight at its end; ``waiting``: items that wait for another try."""
 
     delivered: int
     failed: int
@@ -53,15 +35,6 @@ class Summary:
     waiting: int
     once: bool
     signal: int = 0
-    growing: tuple[str, ...] = ()
-    gave_up: bool = False
-
-    def tell(self) -> None:
-        """Put it into the log, with why ``once`` left something where that is not told by the items' own notes."""
-        why = " (gave up)" if self.gave_up else ""
-        if self.growing:
-            why = f" (still being written: {', '.join(map(names.show, sorted(self.growing)[:3]))})"
-        notice("delivered %d, failed %d, left waiting %d%s", self.delivered, self.failed, self.waiting, why)
 
     @property
     def exit_code(self) -> int:

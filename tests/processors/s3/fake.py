@@ -23,6 +23,7 @@ from jollyae.processors.s3.transport import (
     StoredPart,
     StoreError,
 )
+from jollyae.spool import notes
 from jollyae.spool.item import Item
 
 MiB = 1 << 20
@@ -186,6 +187,7 @@ class Bench:
         """An item in work with these bytes."""
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        notes.forget(str(path))  # an earlier item's: the inode's number, size and time may be the same
         path.write_bytes(body)
         os.utime(path, ns=(1_795_305_598_123_456_700, 1_795_305_598_123_456_700))
         path.chmod(0o640)
@@ -193,8 +195,6 @@ class Bench:
 
     def again(self, name: str = "a/b.txt") -> Item:
         """The same file as a later attempt, or an adopter after a crash, sees it: with its note and nothing else."""
-        from jollyae.spool import notes
-
         path = str(self.directory / name)
         descriptor = os.open(path, os.O_RDONLY)
         item = Item(name, path, cast(Any, None), descriptor, os.fstat(descriptor))

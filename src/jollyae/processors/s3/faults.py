@@ -123,13 +123,13 @@ def meaning(error: StoreError) -> Meaning:
     return Meaning("the store refused", "Try: jollyae check", Scope.UNSURE)
 
 
-def explain(error: StoreError, where: str) -> Temporary | Permanent:
-    """The error to raise for what the store said about ``where`` (a URL).
+def explain(error: StoreError, where: str, row: Meaning | None = None) -> Temporary | Permanent:
+    """The error to raise for what the store said about ``where`` (a URL). ``row``: instead of the table's.
 
     >>> explain(StoreError(503, "SlowDown"), "s3://photos/a.jpg")
     Temporary('the store asks for fewer requests: s3://photos/a.jpg: 503 SlowDown')
     """
-    row = meaning(error)
+    row = row or meaning(error)
     message = f"{row.what}: {where}: {_why(error)}"
     if row.scope is None:
         return Permanent(message, hint=row.hint)
