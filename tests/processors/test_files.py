@@ -74,32 +74,15 @@ def test_on_the_disk_in_order(spool: Spool, to: Path, monkeypatch: pytest.Monkey
     assert seen == ["mkdir", "fsync", "write", "fsync", "rename", "fsync"]
 
 
-@pytest.mark.parametrize("if_exists", ["refuse", "overwrite", "keep-both"])
-def test_the_same_again(spool: Spool, to: Path, if_exists: str) -> None:
-    """The same bytes under the same key are delivered already, whoever put them there."""
+def test_the_same_again_is_not_written_again(spool: Spool, to: Path) -> None:
+    """With --if-exists overwrite too, the same bytes under the same key are there already."""
     (to / "f").write_text("x")
+    inode = (to / "f").stat().st_ino
     drop(spool, "f", "x")
-    assert _deliver(spool, to, if_exists=if_exists) == 0
+    assert _deliver(spool, to, if_exists="overwrite") == 0
     (one,) = receipts.read(spool.places.receipts)
     assert one["already_there"] is True
-    assert os.listdir(to) == ["f"]
-
-
-def test_other_content(spool: Spool, to: Path) -> None:
-    """Other content is never overwritten unless the user said so; keep-both gives the same second name each time."""
-    (to / "f.txt").write_text("old")
-    drop(spool, "f.txt", "new")
-    assert _deliver(spool, to) == 1
-    assert "exists with other content" in _why(spool, "f.txt")
-    assert (to / "f.txt").read_text() == "old"
-    second = f"f-{hashlib.sha256(b'new').hexdigest()[:8]}.txt"
-    for _ in range(2):
-        drop(spool, "f.txt", "new")
-        assert _deliver(spool, to, if_exists="keep-both") == 0
-        assert {path.name: path.read_text() for path in to.iterdir()} == {"f.txt": "old", second: "new"}
-    drop(spool, "f.txt", "newer")
-    assert _deliver(spool, to, if_exists="overwrite") == 0
-    assert (to / "f.txt").read_text() == "newer"
+    assert (os.listdir(to), (to / "f").stat().st_ino) == (["f"], inode)
 
 
 def test_what_is_in_the_way(spool: Spool, to: Path) -> None:
@@ -181,21 +164,3 @@ def test_a_crash_leaves_a_temporary_file_that_is_used_again(spool: Spool, to: Pa
     drop(spool, "f", "x")
     assert _deliver(spool, to) == 0
     assert {path.name: path.read_text() for path in to.iterdir()} == {"f": "x"}
-
-
-def test_what_we_put_there_ourselves_is_replaced(spool: Spool, to: Path) -> None:
-    """A file that changed while it was delivered is delivered again over our own first copy, and over nothing else."""
-    deliver = FileDelivery(str(to), KeyTemplate())
-    rounds: list[int] = []
-
-    def process(item: Any) -> dict[str, Any]:
-        fields = deliver(item)
-        rounds.append(1)
-        if len(rounds) == 1:
-            with open(item.path, "a") as file:
-                file.write("more")
-        return fields
-
-    drop(spool, "f", "x")
-    assert once(spool, process).exit_code == 0
-    assert (to / "f").read_text() == "xmore" and len(rounds) == 2

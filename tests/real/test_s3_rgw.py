@@ -12,7 +12,7 @@ import pytest
 from jollyae.processors.s3 import BucketDelivery, S3Options
 from jollyae.processors.s3.boto import BotoTransport
 from jollyae.processors.s3.transport import Part, StoredPart
-from jollyae.spool import names, notes
+from jollyae.spool import notes
 from jollyae.spool.item import Item
 from jollyae.spool.outcomes import Permanent, Scope, Temporary
 
@@ -122,41 +122,6 @@ def test_nothing_is_chunked(store: Store) -> None:
         assert store.body(f"in/{algorithm}") == b"plain " * 1000
 
 
-HOSTILE = {
-    "space": "with some spaces .txt",
-    "newline": "two\nlines",
-    "esc": "\x1b[31mred\x1b[0m",
-    "latin-1": os.fsdecode(b"caf\xe9.txt"),
-    "no utf-8 at all": os.fsdecode(bytes([0x80, 0xFE, 0xFF])),
-    "255 bytes": "x" * 255,
-    "255 bytes of emoji": "🎄" * 63,
-    "leading dash": "-rf",
-    "percent": "100%",
-    "percent escape": "100%41",
-    "plus": "a+b=c&d?e#f",
-    "emoji": "🎄/🎁.jpg",
-    "quotes": "\"'`$(x)\\",
-    "dots": "a...b..",
-    "tilde star": "~*!().txt",
-    "umlauts, composed and not": "ä a\u0308",
-    "right to left": "\u202egpj.exe",
-    "tab and DEL": "a\tb\x7fc",
-    "c1": "a\x85b",
-    "xml": "<Key>&amp;]]></Key>",
-    "nonchar": "a\ufffeb\uffff",
-}
-
-
-def test_hostile_names(store: Store) -> None:
-    """Each name has its own key, from which it can be taken back; none is lost, none meets another."""
-    items = {name: store.item(name, name.encode(errors="surrogateescape")) for name in HOSTILE.values()}
-    receipts = store.deliver(*items.values(), to=f"s3://{store.bucket}")
-    for name, receipt in zip(items, receipts, strict=True):
-        key = receipt["url"].removeprefix(f"s3://{store.bucket}/")
-        assert names.decode(key) == name
-        assert store.body(key) == os.fsencode(name)
-
-
 def test_names_in_metadata(store: Store) -> None:
     """Where the key does not tell the name, the metadata do, in ASCII."""
     name = os.fsdecode(b"d/caf\xe9 \n\xf0\x9f\x8e\x84.txt")
@@ -165,33 +130,6 @@ def test_names_in_metadata(store: Store) -> None:
     assert store.client.head_object(Bucket=store.bucket, Key=key)["Metadata"]["jollyae-name"] == (
         "d/caf%E9%20%0A%F0%9F%8E%84.txt"
     )
-
-
-def test_a_repeat_is_told_from_a_collision(store: Store) -> None:
-    """412 to our own bytes is done, to others is refused, and nothing is overwritten."""
-    item = store.item("report.csv", b"first")
-    store.deliver(item)
-    assert store.deliver(item)[0]["already_there"] is True
-    with pytest.raises(Permanent, match="exists with other content"):
-        store.deliver(store.item("report.csv", b"second"))
-    assert store.body("in/report.csv") == b"first"
-
-
-def test_the_same_bytes_of_another_program(store: Store) -> None:
-    """Without our metadata the ETag proves it."""
-    store.client.put_object(Bucket=store.bucket, Key="in/x", Body=b"hello")
-    assert store.deliver(store.item("x", b"hello"))[0]["already_there"] is True
-
-
-def test_overwrite_and_keep_both(store: Store) -> None:
-    """Only when asked; and the other key is the same at a repeat."""
-    store.deliver(store.item("r.csv", b"first"))
-    second = store.item("r.csv", b"second")
-    beside = f"in/r-{hashlib.sha256(b'second').hexdigest()[:8]}.csv"
-    assert store.deliver(second, if_exists="keep-both")[0]["url"].endswith(beside)
-    assert store.deliver(second, if_exists="keep-both")[0]["already_there"] is True
-    store.deliver(store.item("r.csv", b"third"), if_exists="overwrite")
-    assert {key: store.body(key) for key in store.all_keys()} == {"in/r.csv": b"third", beside: b"second"}
 
 
 @pytest.mark.parametrize("head_first", [False, True])
