@@ -21,6 +21,7 @@ _LEVELS = {
     logging.WARNING: "warning",
     logging.ERROR: "error",
 }
+_ERASE = "\r\x1b[2K"
 _COLOURS = {"notice": "\x1b[36m", "warning": "\x1b[33m", "error": "\x1b[31m", "info": "\x1b[32m", "debug": "\x1b[2m"}
 
 
@@ -85,10 +86,12 @@ def _quoted(value: Any) -> str:
 
 
 class Live:
-    """The live line at the bottom of a terminal. ``waiting``: counts what lies in incoming/, up to a bound."""
+    """The live line at the bottom of a terminal. ``waiting``: counts what lies in incoming/, up to a bound;
+    ``shared``: other processes write to the terminal too, so it may be gone."""
 
-    def __init__(self, stream: TextIO, waiting: Callable[[], str]) -> None:
+    def __init__(self, stream: TextIO, waiting: Callable[[], str], *, shared: bool = False) -> None:
         self._stream = stream
+        self._shared = shared
         self._waiting = waiting
         self._line = ""
         self._last: tuple[float, int] = (time.monotonic(), 0)
@@ -99,9 +102,9 @@ class Live:
         self._measure(snapshot)
         columns = shutil.get_terminal_size().columns
         line = render(snapshot, self._waiting(), self._rate)[: max(columns - 1, 10)]
-        if line != self._line:
+        if line != self._line or self._shared:
             self._line = line
-            self._stream.write(f"\r\x1b[2K{line}")
+            self._stream.write(f"\r{line}\x1b[K")
             self._stream.flush()
 
     def _measure(self, snapshot: Snapshot) -> None:
@@ -114,7 +117,8 @@ class Live:
     def clear(self) -> None:
         """Remove the line, so that something else can be written."""
         if self._line:
-            self._stream.write("\r\x1b[2K")
+            self._stream.write(_ERASE)
+            self._stream.flush()
             self._line = ""
 
 
@@ -124,6 +128,16 @@ class StreamHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self.live: Live | None = None
+        self._before = ""
+
+    def step_aside(self) -> None:
+        """In a process beside the one that draws the live line: each line of the log first erases that."""
+        if self.live is not None:
+            self.live, self._before = None, _ERASE
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as it is written: with what erases the live line in one write."""
+        return self._before + super().format(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.live is not None:

@@ -38,7 +38,7 @@ def settings(arguments: argparse.Namespace) -> "Settings":
 
 def main(arguments: argparse.Namespace) -> int:
     """Run; the exit code."""
-    from ..service import compose
+    from ..service import processes
 
     if (arguments.to is None) == (arguments.exec is None):
         raise UsageError("say where to deliver: --to URL, or --exec COMMAND", hint="Try: --to s3://BUCKET/PREFIX")
@@ -46,7 +46,12 @@ def main(arguments: argparse.Namespace) -> int:
         return _dry_run(where.existing(arguments).places, settings(arguments))
     places = where.places(arguments)
     handler = logging_for(arguments)
-    return compose.run(places, settings(arguments), live(places, arguments, handler)).exit_code
+    listeners = live(places, arguments, handler)
+    try:
+        return processes.run(places, settings(arguments), listeners, handler.step_aside).exit_code
+    finally:
+        if handler.live is not None:
+            handler.live.clear()
 
 
 def logging_for(arguments: argparse.Namespace) -> "StreamHandler":
@@ -72,7 +77,7 @@ def live(places: "Places", arguments: argparse.Namespace, handler: "StreamHandle
         found = backlog(places, most)
         return f"{found:,}" if found < most else f"{most:,}+"
 
-    handler.live = Live(sys.stderr, waiting)
+    handler.live = Live(sys.stderr, waiting, shared=arguments.processes > 1)
     return (handler.live.show,)
 
 

@@ -12,6 +12,9 @@ WORK = (
     Option(("--dry-run", "-n"), "say what would be delivered where; change nothing", parse=None, hidden=("--dryrun",)),
     Option(("--concurrency",), "most items in flight; fewer are used where fewer do", "N", 32, positive),
     Option(
+        ("--processes",), "worker processes; --concurrency and --bandwidth are divided among them", "N", 1, positive
+    ),
+    Option(
         ("--settle",), "seconds a file must rest before it is taken; 1 with the lease test, else 3", "S", None, seconds
     ),
     Option(("--grace",), "seconds for what is in flight at SIGTERM or SIGINT", "S", 30.0, seconds),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -16,7 +16,7 @@ from ..spool.places import Places
 from ..spool.spool import Spool
 from ..worker.attempt import Process
 from ..worker.loop import loop_factory
-from ..worker.rules import OnDone, Rules
+from ..worker.rules import OnDone, Rules, Share
 from ..worker.summary import Summary
 from ..worker.telling import notice, warn
 from ..worker.worker import Listener, Worker
@@ -42,7 +42,8 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The options of ``run``, by their names. '' and None: not given."""
+    """The options of ``run``, by their names. '' and None: not given. ``share``: what of it is for one of several
+    processes."""
 
     to: str | None = None
     exec: str | None = None
@@ -77,6 +78,8 @@ class Settings:
     ca_bundle: str | None = None
     no_verify_ssl: bool = False
     transport: str = "auto"
+    processes: int = 1
+    share: Share = field(default_factory=Share)
 
     def rules(self) -> Rules:
         """What of it the worker must know."""
@@ -89,7 +92,16 @@ class Settings:
             include=self.include,
             exclude=self.exclude,
             prune_empty=self.prune_empty,
+            share=self.share,
         )
+
+    def divided(self, share: Share) -> "Settings":
+        """The settings of one of several processes."""
+        return replace(self, share=share, concurrency=share.part(self.concurrency))
+
+    def limiter(self) -> Limiter | None:
+        """What bounds the bandwidth of this process, where it is bounded."""
+        return Limiter(timetable(self.bandwidth).divided(self.share.of)) if self.bandwidth else None
 
 
 async def _nothing_to_say() -> str:
@@ -179,13 +191,12 @@ def s3_delivery(settings: Settings) -> "BucketDelivery":
     from ..processors.s3 import BucketDelivery, OptionError
 
     try:
-        limiter = Limiter(timetable(settings.bandwidth)) if settings.bandwidth else None
         return BucketDelivery(
             settings.to or "",
             s3_options(settings),
             key=settings.key,
             concurrency=settings.concurrency,
-            limiter=limiter,
+            limiter=settings.limiter(),
         )
     except (OptionError, TemplateError) as error:
         raise ConfigurationError(str(error)) from error
@@ -220,7 +231,7 @@ def s3_options(settings: Settings) -> Any:
     """What of the settings S3 must know. Raises :class:`~jollyae.processors.s3.OptionError`."""
     from ..processors.s3 import S3Options
 
-    return S3Options(
+    options = S3Options(
         endpoint_url=settings.endpoint_url or "",
         region=settings.region or "",
         profile=settings.profile or "",
@@ -243,6 +254,7 @@ def s3_options(settings: Settings) -> Any:
         transport=cast(Any, settings.transport),
         verify=settings.on_done == "delete",
     )
+    return replace(options, memory=settings.share.part(options.memory))
 
 
 def spool(places: Places, *, copy: bool = False) -> Spool:
@@ -255,10 +267,16 @@ def spool(places: Places, *, copy: bool = False) -> Spool:
 def run(places: Places, settings: Settings, listeners: tuple[Listener, ...] = ()) -> Summary:
     """Work until told to stop, or with ``once`` until all is done. Raises :class:`ConfigurationError` and
     :class:`SpoolError`."""
+    return work(*prepared(places, settings), settings.rules(), listeners)
+
+
+def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
+    """The spool and the destination, with all there that must be. Raises :class:`ConfigurationError` and
+    :class:`SpoolError`."""
     where = destination(settings)
     _refuse_circles(places, settings)
     where.prepare()
-    return work(spool(places, copy=settings.copy), where, settings.rules(), listeners)
+    return spool(places, copy=settings.copy), where
 
 
 def _refuse_circles(places: Places, settings: Settings) -> None:
@@ -275,15 +293,17 @@ def work(place: Spool, where: Destination, rules: Rules, listeners: tuple[Listen
     """Run a worker between a spool and a destination."""
     worker = Worker(place, where.process, rules, destination=where.name, listeners=listeners)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(worker, where))
+        return runner.run(serve(worker, where))
 
 
-async def _serve(worker: Worker, where: Destination) -> Summary:
-    told = asyncio.create_task(_announce(where))
+async def serve(worker: Worker, where: Destination, *, silent: bool = False) -> Summary:
+    """Have the worker serve. ``silent``: others have told what is delivered to."""
+    told = None if silent else asyncio.create_task(_announce(where))
     try:
         return await worker.serve()
     finally:
-        told.cancel()
+        if told is not None:
+            told.cancel()
         where.close()  # here: its connections belong to this event loop
 
 

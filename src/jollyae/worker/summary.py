@@ -3,18 +3,35 @@
 import os
 from dataclasses import dataclass
 
+from ..spool import names
 from .telling import notice
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts since the worker's start. ``bytes``: of delivered items."""
+class _Count:
+    """One number of a tally."""
 
-    delivered: int = 0
-    bytes: int = 0
-    failed: int = 0
-    deferred: int = 0
-    _told: tuple[int, ...] = ()
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __get__(self, tally: "Tally", owner: object = None) -> int:
+        return tally.counts[self._index]
+
+    def __set__(self, tally: "Tally", value: int) -> None:
+        tally.counts[self._index] = value
+
+
+class Tally:
+    """Counts since the worker's start. ``bytes``: of delivered items. ``counts``: where they are kept, four numbers;
+    in memory that is shared with another process they outlive the worker, whatever ends it."""
+
+    delivered = _Count(0)
+    bytes = _Count(1)
+    failed = _Count(2)
+    deferred = _Count(3)
+
+    def __init__(self, counts: "list[int] | memoryview[int] | None" = None) -> None:
+        self.counts = [0] * 4 if counts is None else counts
+        self._told: tuple[int, ...] = ()
 
     def tell(self, in_flight: int) -> None:
         """Put the counts into the log, if they are not what was told last."""
@@ -26,7 +43,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a worker did. ``left``: items still in flight at its end; ``waiting``: items that wait for another try."""
+    """What a worker did. ``left``: items still in flight at its end; ``waiting``: items that wait for another try;
+    ``growing``: names that were still being written; ``gave_up``: a pause lasted too long."""
 
     delivered: int
     failed: int
@@ -35,6 +53,15 @@ class Summary:
     waiting: int
     once: bool
     signal: int = 0
+    growing: tuple[str, ...] = ()
+    gave_up: bool = False
+
+    def tell(self) -> None:
+        """Put it into the log, with why ``once`` left something where that is not told by the items' own notes."""
+        why = " (gave up)" if self.gave_up else ""
+        if self.growing:
+            why = f" (still being written: {', '.join(map(names.show, sorted(self.growing)[:3]))})"
+        notice("delivered %d, failed %d, left waiting %d%s", self.delivered, self.failed, self.waiting, why)
 
     @property
     def exit_code(self) -> int:

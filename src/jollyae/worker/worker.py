@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import NoReturn
 
 from ..spool import mount, names, sweep, watch
 from ..spool.arrivals import Arrivals, Deferred
@@ -57,6 +58,7 @@ class Worker:
     (a dict for the receipt, or None): done; raises :class:`Temporary`: again later; raises :class:`Permanent`: never.
     It may be called more than once for an item (a crash), so repeating it must be harmless. ``listeners`` are told
     about the worker's state up to four times a second while it changes. ``destination``: its name for people.
+    ``tally``: where it counts what it does.
 
     >>> import tempfile
     >>> spool = Spool(tempfile.mkdtemp() + "/spool")
@@ -76,6 +78,7 @@ class Worker:
         *,
         destination: str = "",
         listeners: Iterable[Listener] = (),
+        tally: Tally | None = None,
     ) -> None:
         self._spool = spool
         self._process = process
@@ -91,7 +94,9 @@ class Worker:
         self._stopping = False
         self._given_up = False
         self._told_problem = ""
-        self._tally = Tally()
+        self._tally = tally or Tally()
+        self.name = ""
+        """HOST-PID-X, from when it works on."""
 
     # --- the life of a worker
 
@@ -102,15 +107,25 @@ class Worker:
             return runner.run(self.serve())
 
     def stop(self, signum: int = 0) -> None:
-        """Stop taking items, finish what is in flight within the grace time, and end."""
-        if signum and self._stopping:
-            with suppress(Exception):  # an order, so what is in flight has not killed its worker
-                self._claims.stop(busy=set(self._flying))
+        """Stop taking items, finish what is in flight within the grace time, and end. A second signal ends the process
+        at once. Siblings are only told again: to them the parent gives that order, and one signal may come to them by
+        several ways (the terminal and systemd tell all processes, the parent does)."""
+        alone = self._rules.share.is_whole
+        if self._stopping:
+            if signum and alone:
                 notice("leaving at once: the next worker takes over what was in flight")
-            os._exit(128 + signum)
+                self.leave(signum)
+            return
         self._stopping, self._stop_signal = True, signum
-        notice("stopping: %d in flight, %g s for them; again: at once", len(self._flying), self._rules.grace)
+        if alone:
+            notice("stopping: %d in flight, %g s for them; again: at once", len(self._flying), self._rules.grace)
         self._wake.set()
+
+    def leave(self, signum: int) -> NoReturn:
+        """End the process at once, with the exit code for that signal."""
+        with suppress(Exception):  # an order, so what is in flight has not killed its worker
+            self._claims.stop(busy=set(self._flying))
+        os._exit(128 + signum)
 
     async def serve(self) -> Summary:
         """:meth:`run`, on a running event loop."""
@@ -125,17 +140,12 @@ class Worker:
         finally:
             waiting = self._close()
         tally, once = self._tally, self._rules.once
-        if once:
-            told = (tally.delivered, tally.failed, waiting, self._why_waiting())
-            notice("delivered %d, failed %d, left waiting %d%s", *told)
-        return Summary(tally.delivered, tally.failed, tally.deferred, left, waiting, once, self._stop_signal)
-
-    def _why_waiting(self) -> str:
-        """Why ``once`` left something, where that is not told by the items' own notes."""
-        growing = sorted(self._line.given_up)[:3]
-        if growing:
-            return f" (still being written: {', '.join(map(names.show, growing))})"
-        return " (gave up: paused)" if self._given_up else ""
+        growing = tuple(self._line.given_up)
+        counts = (tally.delivered, tally.failed, tally.deferred, left, waiting)
+        summary = Summary(*counts, once, self._stop_signal, growing, self._given_up)
+        if once and self._rules.share.is_whole:
+            summary.tell()
+        return summary
 
     def _open(self) -> None:
         spool, rules = self._spool, self._rules
@@ -148,6 +158,7 @@ class Worker:
             self._claims = Claims(spool.places, readiness, copy=spool.copy)
         except OSError as error:
             raise SpoolError(f"cannot work in {spool.places.working}: {describe(error)}") from error
+        self.name = self._claims.worker
         self._watch = watch.watch(incoming, str(spool.places.control))
         own = rules.share.own()
         self._arrivals = Arrivals(incoming, self._watch, rules.wanted(), own)
@@ -171,7 +182,7 @@ class Worker:
         self._call = as_coroutine(self._process, self._executor)
         self._listen()
         self._sweep()
-        notice("working on %s (%s)", spool.places.incoming, self._watch.why, worker=self._claims.worker)
+        notice("working on %s (%s)", spool.places.incoming, self._watch.why, worker=self.name)
 
     def _listen(self) -> None:
         """From now on, hear the watch, the operator's signals and the clock."""
@@ -428,4 +439,5 @@ class Worker:
             listener(snapshot)
 
     def _summarize(self) -> None:
-        self._tally.tell(len(self._flying))
+        if self._rules.share.is_whole:
+            self._tally.tell(len(self._flying))
