@@ -187,10 +187,12 @@ def test_what_cannot_work_is_said_before_they_start(spool: Spool, start: Start, 
     assert (run.wait(), run.log.count("cannot deliver")) == (78, 1)
 
 
-@pytest.mark.parametrize("to", ["s3://bucket/prefix", "file:///TMP/out"])
+@pytest.mark.parametrize("to", ["s3://bucket/prefix", "file:///TMP/out", "az://container"])
 def test_what_is_forked_has_nothing_open(tmp_path: Path, to: str) -> None:
     """When the workers are forked their parent has one thread, no connection, and no boto3."""
     to = to.replace("/TMP", str(tmp_path))
+    if to.startswith("az"):
+        pytest.importorskip("obstore")
     script = f"""
 import os, sys
 from jollyae.service import compose
@@ -200,6 +202,7 @@ links = [os.readlink(f.path) for f in os.scandir("/proc/self/fd") if os.path.isl
 print(len(os.listdir("/proc/self/task")), "boto3" in sys.modules, [link for link in links if "socket" in link])
 """
     env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    env |= {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "YQ=="}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "1 False []\n"
 
@@ -220,6 +223,24 @@ def test_one_is_killed(spool: Spool, start: Start) -> None:
     assert run.wait() == 0, run.log
     assert whereabouts(spool) == {name: ["finished"] for name in names}
     assert not list(spool.places.working.iterdir())
+
+
+def test_one_hangs(spool: Spool, start: Start, to: Path) -> None:
+    """Items that are a stopped worker's own are taken by the other, the hinted and the scanned ones: none is left."""
+    run = start("--to", f"file://{to}", "--processes", "2")
+    victim = run.until_works(2).pop()
+    os.kill(victim, signal.SIGSTOP)
+    names = fill(spool, 40)
+    (spool.places.tmp / "directory").mkdir()
+    for number in range(40):
+        (spool.places.tmp / "directory" / f"{number}").touch()
+    (spool.places.tmp / "directory").rename(spool.places.incoming / "directory")
+    until(lambda: len(receipts(spool)) == 80, run.log)
+    assert {one["worker"].split("-")[-2] for one in receipts(spool)} == {str((run.workers() - {victim}).pop())}
+    os.kill(victim, signal.SIGCONT)
+    run.process.terminate()
+    assert run.wait() == 0, run.log
+    assert sorted(whereabouts(spool)) == sorted([*names, *(f"directory/{number}" for number in range(40))])
 
 
 def test_items_that_kill_their_workers(spool: Spool, start: Start) -> None:

@@ -221,8 +221,8 @@ def cloud_delivery(settings: Settings) -> "CloudDelivery":
     try:
         scheme, bucket, prefix = split_url(settings.to or "")
         options = s3_options(settings)
-        limiter = Limiter(timetable(settings.bandwidth)) if settings.bandwidth else None
-        return CloudDelivery(open_cloud(scheme, bucket, options), KeyTemplate(settings.key, prefix), options, limiter)
+        template = KeyTemplate(settings.key, prefix)
+        return CloudDelivery(open_cloud(scheme, bucket, options), template, options, settings.limiter())
     except (OptionError, TemplateError) as error:
         raise ConfigurationError(str(error)) from error
 

@@ -240,7 +240,7 @@ class Parent:
         if sibling.refusal is not None and not self._deaths:
             self._refuse(sibling.refusal)
         elif sibling.summary is None:
-            self._replace(sibling, _how(sibling, code))
+            self._replace(sibling, code)
         elif sibling.summary.signal:
             # Told, and not by us. Where that was to all of us, as systemd does, our own signal comes in an instant.
             self._due[sibling.share.index] = time.monotonic() + FIRST_AGAIN
@@ -253,12 +253,14 @@ class Parent:
         for sibling in self._living.values():
             sibling.line.order(signal.SIGTERM)
 
-    def _replace(self, sibling: Sibling, how: str) -> None:
+    def _replace(self, sibling: Sibling, code: int) -> None:
         now, done = time.monotonic(), list(self._counts().counts)
         in_a_row = done == self._done_at_death and now - sibling.began < LIVED
         self._deaths = self._deaths + 1 if in_a_row else 1
         self._done_at_death = done
-        hint = "What it had in work is taken over."
+        how, hint = _how(sibling, code), "What it had in work is taken over."
+        if code == -signal.SIGKILL:
+            hint += " If nobody killed it, the machine was short of memory: see the kernel's log."
         who = sibling.snapshot.worker if sibling.snapshot else ""
         if self._settings.once and self._deaths >= GIVE_UP:
             self._gave_up = True
