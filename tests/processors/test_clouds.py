@@ -178,6 +178,43 @@ def test_bandwidth_is_asked_for_before_a_body_is_sent(gcs: Gcs, bench: Bench) ->
     assert taken == [5 * MiB, 5 * MiB, MiB, 5]
 
 
+@pytest.mark.parametrize("memory", [1, 4, 16])
+def test_small_files_pass_the_large_ones(gcs: Gcs, bench: Bench, memory: int) -> None:
+    """With large files under way and more of them waiting, a small one is delivered, also with little memory."""
+    items = [bench.item(bytes([number]) * (11 * MiB), f"{number}") for number in range(4)]
+    small = bench.item(BODY, "small")
+
+    async def attempt() -> None:
+        gone = asyncio.Event()
+
+        class Limiter:
+            async def take(self, size: int) -> None:
+                if size != len(BODY):
+                    await gone.wait()
+
+        options = S3Options(endpoint_url=gcs.url, memory=memory * 5 * MiB, **LARGE)
+        delivery = CloudDelivery(open_cloud("gs", BUCKET, options), KeyTemplate(), options, Limiter())
+        try:
+            large = asyncio.gather(*map(delivery, items))
+            await delivery(small)
+            assert list(gcs.objects) == ["small"]
+            gone.set()
+            await large
+        finally:
+            delivery.close()
+
+    asyncio.run(attempt())
+    assert len(gcs.objects) == 5
+
+
+@pytest.mark.parametrize(("memory", "part", "parts"), [(256, 16, 4), (64, 16, 1), (128, 16, 4), (256, 105, 1)])
+def test_parts_in_flight(memory: int, part: int, parts: int) -> None:
+    """As many as the memory has room for, never none."""
+    store = MemoryStore()
+    delivery = CloudDelivery(Cloud("gs://b", store, store), KeyTemplate(), S3Options(memory=memory * MiB))
+    assert delivery.parts_at_a_time(part * MiB) == parts
+
+
 def test_azures_names(bench: Bench) -> None:
     """Azure takes only identifiers as metadata, and no component that ends with a dot."""
     store = MemoryStore()

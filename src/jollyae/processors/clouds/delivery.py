@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 _LARGE = 2
 """Large files under way at a time; the others are small ones, which always get through."""
 _PARTS = 4
-"""Parts of one file in flight."""
+"""Parts of one file in flight, at most."""
+_MORE = 2
+"""Parts in memory beside those: the one that is read, and the one that obstore is given."""
 
 
 _T = TypeVar("_T")
@@ -76,8 +78,12 @@ class CloudDelivery:
         self.template = template
         self.options = options
         self.threads = Threads(2 * _LARGE, "cloud-read")
-        self._memory = Budget(options.memory)
-        self._lanes = asyncio.Semaphore(_LARGE)
+        # A quarter is for small files alone: none of them waits for a large one's room.
+        self._memory = Budget(options.memory // 4)
+        room = options.memory - options.memory // 4
+        lanes = _LARGE if room >= _LARGE * (_PARTS + _MORE) * options.part_size else 1
+        self._lanes = asyncio.Semaphore(lanes)
+        self._room = room // lanes
         self._limiter = limiter
 
     async def __call__(self, item: Item) -> dict[str, Any]:
@@ -87,8 +93,7 @@ class CloudDelivery:
             async with self._memory.hold(item.size):
                 body, content, _ = await read_whole(item, self.threads, "none")
                 return await self._deliver(_Job(self, item, content, body))
-        size = part_size_for(item.size, self.options.part_size)
-        async with self._lanes, self._memory.hold((_PARTS + 2) * size):
+        async with self._lanes:
             content = await digest_file(item, self.threads)
             return await self._deliver(_Job(self, item, content, None))
 
@@ -121,6 +126,10 @@ class CloudDelivery:
     def url(self, key: str) -> str:
         """The object's URL, as receipts and messages have it."""
         return f"{self.cloud.url}/{key}"
+
+    def parts_at_a_time(self, part_size: int) -> int:
+        """How many parts of one file may be in flight for its share of the memory."""
+        return max(1, min(_PARTS, self._room // part_size - _MORE))
 
     async def describe(self) -> str:
         """One sentence for the log: endpoint and credentials, and which setting each came from."""
@@ -294,7 +303,7 @@ class _Job:
                 self._parts(),
                 use_multipart=True,
                 chunk_size=self._part_size,
-                max_concurrency=_PARTS,
+                max_concurrency=self.delivery.parts_at_a_time(self._part_size),
                 **self._beside(key),
             )
 
