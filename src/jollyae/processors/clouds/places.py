@@ -127,9 +127,11 @@ def open_cloud(scheme: str, bucket: str, options: S3Options, environment: Mappin
         raise OptionError(f"{scheme}:// needs the extra: pip install 'jollyae[clouds]'") from error
     endpoint, source = _endpoint(scheme, options, environment)
     config = _azure(environment) if scheme == "az" else {}
+    if not endpoint and "endpoint" in config:
+        endpoint, source = config["endpoint"], "AZURE_STORAGE_CONNECTION_STRING"
     if endpoint:
         config["endpoint" if scheme == "az" else "base_url"] = endpoint
-    plain = str(config.get("endpoint") or endpoint).startswith("http://")
+    plain = endpoint.startswith("http://")
     try:
         store = _open(scheme, bucket, config, _client(scheme, options, options.multipart_threshold, plain), 0)
         patient = _open(scheme, bucket, config, _client(scheme, options, options.part_size, plain), _PART_TRIES)
