@@ -370,8 +370,8 @@ def test_who_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
         "AZURE_STORAGE_CONNECTION_STRING", "AccountName=me;AccountKey=c2VjcmV0;BlobEndpoint=http://a:1/me"
     )
     cloud = open_cloud("az", "c", S3Options())
-    text = "endpoint http://a:1/me (from AZURE_STORAGE_CONNECTION_STRING), credentials from AZURE_STORAGE_CONNECTION_STRING"
-    assert cloud.description == text
+    source = "AZURE_STORAGE_CONNECTION_STRING"
+    assert cloud.description == f"endpoint http://a:1/me (from {source}), credentials from {source}"
     assert "c2VjcmV0" not in repr(cloud)
     monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", "http://b:1/me")
     assert "http://b:1/me (from AZURE_STORAGE_ENDPOINT)" in open_cloud("az", "c", S3Options()).description
