@@ -306,15 +306,22 @@ def test_a_signal_ends_all_in_order(spool: Spool, start: Start) -> None:
     assert run.log.count("stopping:") == 1 and "another is started" not in run.log
 
 
-def test_one_is_told_to_stop(spool: Spool, start: Start, to: Path) -> None:
-    """SIGTERM to one worker: it stops in order, and another takes its place."""
-    run = start("--to", f"file://{to}", "--processes", "2")
-    victim = run.until_works(2).pop()
+def test_one_is_told_to_stop(spool: Spool, start: Start, tmp_path: Path) -> None:
+    """SIGTERM to one worker: it stops in order, and another takes its place and what it left. That counts for nothing
+    at the end."""
+    drop(spool, "left")
+    script = f"[ -e {tmp_path}/seen ] || {{ touch {tmp_path}/seen; exec sleep 30; }}"
+    run = start("--exec", f"sh -c '{script}' sh {{}}", "--processes", "2", "--grace", "0.1", "--settle", "0")
+    run.until_works(2)
+    until((tmp_path / "seen").exists)
+    victim = int(next(spool.places.working.glob("*/left")).parent.name.split("-")[-2])
     os.kill(victim, signal.SIGTERM)
     until(lambda: "was told to stop while the others go on: another is started" in run.log, run.log)
     until(lambda: victim not in run.workers() and len(run.workers()) == 2)
     drop(spool, "item")
-    until(lambda: whereabouts(spool) == {"item": ["finished"]})
+    until(lambda: whereabouts(spool) == {"item": ["finished"], "left": ["finished"]}, run.log)
+    run.process.terminate()
+    assert run.wait() == 0, run.log
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ class Parent:
         del self._living[sibling.share.index]
         self._past = _sum(self._past, sibling.tally)
         if sibling.summary is not None:
-            self._left += sibling.summary.left
+            self._left += sibling.summary.left if self._signal else 0  # what one left before is taken over
             self._growing.update(sibling.summary.growing)
             self._gave_up |= sibling.summary.gave_up
         if self._signal or self._refusal:

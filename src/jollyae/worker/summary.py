@@ -58,7 +58,7 @@ class Summary:
 
     def tell(self) -> None:
         """Put it into the log, with why ``once`` left something where that is not told by the items' own notes."""
-        why = " (gave up)" if self.gave_up else ""
+        why = " (gave up)" if self.gave_up and self.waiting else ""
         if self.growing:
             why = f" (still being written: {', '.join(map(names.show, sorted(self.growing)[:3]))})"
         notice("delivered %d, failed %d, left waiting %d%s", self.delivered, self.failed, self.waiting, why)
