@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,18 +161,53 @@ def test_a_writer_keeps_its_file(spool: Spool, claims: Claims) -> None:
     assert _take(claims, "f").size == 3
 
 
-def test_a_writer_between_the_two_lease_tests(spool: Spool, claims: Claims, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opened between look and claim, the file goes back; where its name was taken meanwhile, it waits in working."""
-    writers = []
+class Writer(threading.Thread):
+    """A producer that opens ``path`` to append to it, and has it open until told to close it. Its open(2) waits while
+    somebody holds a lease on the file; when this is made, it is open or waits."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self._path = path
+        self._inode = path.stat().st_ino
+        self.open = threading.Event()
+        self._close = threading.Event()
+        self.start()
+        deadline = time.monotonic() + 20
+        while not self.open.is_set() and not self._waits():
+            assert time.monotonic() < deadline
+
+    def _waits(self) -> bool:
+        locks = Path("/proc/locks").read_text().splitlines()
+        return any("BREAKING" in lock and f":{self._inode} " in lock for lock in locks)
+
+    def run(self) -> None:
+        """Open, wait, close."""
+        with self._path.open("a"):
+            self.open.set()
+            self._close.wait(60)
+
+    def close(self) -> None:
+        """Return when it is closed."""
+        self._close.set()
+        self.join(60)
+        assert not self.is_alive()
+
+
+def test_a_writer_between_look_and_claim(spool: Spool, claims: Claims, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened in between, the file goes back and its writer goes on; where its name was taken meanwhile, it waits in
+    working."""
+    writers: list[Writer] = []
 
     def observer(operation: str, path: str) -> None:
         if operation == "rename" and path == str(spool.places.incoming / "f"):
-            writers.append(open(path, "a"))  # noqa: SIM115
+            writers.append(Writer(Path(path)))
 
     monkeypatch.setattr(fs, "observer", observer)
     drop(spool, "f", "x")
     assert claims.take("f", renamed=True) is None
     assert whereabouts(spool) == {"f": ["incoming"]} and list(claims.unblocked()) == ["f"]
+    assert writers[0].open.wait(20)  # the lease was given back
+    writers[0].close()
 
     def taken(operation: str, path: str) -> None:
         observer(operation, path)
@@ -179,12 +215,11 @@ def test_a_writer_between_the_two_lease_tests(spool: Spool, claims: Claims, monk
             (spool.places.incoming / "f").write_text("newer")
 
     monkeypatch.setattr(fs, "observer", taken)
-    for writer in writers:
-        writer.close()
     assert claims.take("f", renamed=True) is None
     monkeypatch.setattr(fs, "observer", None)
     assert sorted(whereabouts(spool)["f"]) == ["incoming", "working"] and len(claims) == 1
     assert claims.take("f", renamed=True) is None
+    assert writers[-1].open.wait(20)
     writers[-1].close()
     deadline = time.monotonic() + 20
     while (item := claims.next_parked()) is None:

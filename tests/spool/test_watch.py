@@ -74,7 +74,7 @@ def test_any_name(watched: Watched) -> None:
 
 
 def test_directories(watched: Watched) -> None:
-    """A directory that comes is to be scanned; once watched it tells of its own; moved out it is silent."""
+    """A directory that comes is to be scanned; once watched it tells of its own; moved out it tells only that."""
     (watched.outside / "d").mkdir()
     (watched.outside / "d").rename(watched.incoming / "d")
     assert watched.hints() == [Hint(Kind.DIRECTORY, "d")]
@@ -89,6 +89,8 @@ def test_directories(watched: Watched) -> None:
     assert set(watched.hints()) == {Hint(Kind.CHANGED, "e/g")}
     (watched.incoming / "e").rename(watched.outside / "e")
     (watched.outside / "e" / "h").touch()
+    assert watched.hints() == [Hint(Kind.DIRECTORY, "e")]  # a scan finds that it is gone
+    (watched.outside / "e" / "i").touch()
     assert watched.hints() == []
 
 

@@ -27,6 +27,9 @@ _HINT = (
     "Fields are {name} {path} {stem} {ext} {host} {date:%Y/%m/%d} {sha256}; "
     f"in a date: {' '.join('%' + letter for letter in sorted(_DIRECTIVES))}."
 )
+_SHORT = 500  # bytes: two of them make a key
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*\Z")
+"""Names that are keys as they are."""
 _CUT_ESCAPE = re.compile(r"%[0-9A-F]?$")
 
 
@@ -56,6 +59,8 @@ class KeyTemplate:
         self._host = names.encode(host if host is not None else socket.gethostname())
         self._parts = _parse(text.lstrip("/"))
         self._check()
+        self._before = self._join("")
+        self._is_path = self._parts == [("", "path", "")] and len(self._before.encode()) < _SHORT
 
     @property
     def needs_digest(self) -> bool:
@@ -68,6 +73,8 @@ class KeyTemplate:
         Raises :class:`Permanent` where the item can have no key: over 1,024 bytes, or with an empty, '.' or '..'
         component.
         """
+        if self._is_path and len(name) < _SHORT and _PLAIN.match(name):
+            return f"{self._before}{name}"
         key = self._join(self._render(name, mtime, sha256))
         if why := _why_impossible(key):
             raise Permanent(f"no key is possible: {names.show(key[:200])}: {why}", hint="Rename it, or change --key.")

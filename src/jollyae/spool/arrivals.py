@@ -38,10 +38,12 @@ ROOT_AGAIN = 1.0
 
 
 class Candidate(NamedTuple):
-    """A name to look at; ``renamed``: the watcher saw it renamed in (door 1)."""
+    """A name to look at. ``renamed``: the watcher saw it renamed in (door 1); ``regular``: the directory said that it
+    is a regular file."""
 
     name: str
-    renamed: bool
+    renamed: bool = False
+    regular: bool = False
 
 
 class Arrivals:
@@ -61,7 +63,7 @@ class Arrivals:
         self._passed_in_a_row = 0
         self._helping = False  # the scan is at its second round, in which all names count
         self._hints: deque[Candidate] = deque()
-        self._cursor: Iterator[str] | None = None
+        self._cursor: Iterator[Candidate] | None = None
         self._directories: deque[str] = deque()
         self._again = True
         self._dropped = False  # a name was not kept, for want of room: the next scan finds it
@@ -130,6 +132,8 @@ class Arrivals:
 
     def next(self) -> Candidate | None:
         """The next name to look at; None when there is nothing to do before :meth:`next_due` or the next wake."""
+        if not self._hints and not self._unready:
+            return self._next_scanned() or self._next_left()
         sources = (self._next_hint, self._next_unready, self._next_scanned)
         for shift in range(len(sources)):
             candidate = sources[(self._turn + shift) % len(sources)]()
@@ -166,9 +170,10 @@ class Arrivals:
             if self._cursor is None and not self._start_scan():
                 return None
             assert self._cursor is not None
-            for name in self._cursor:
-                if name not in self._unready_names and not self._is_left(name):
-                    return Candidate(name, False)
+            for candidate in self._cursor:
+                name = candidate.name
+                if name not in self._unready_names and (self._own is None or not self._is_left(name)):
+                    return candidate
             self._helping = self._passed > 0
             self._passed = self._passed_in_a_row = 0
             self._cursor = self._walk(self._below) if self._helping else None
@@ -201,7 +206,7 @@ class Arrivals:
         self._cursor = self._walk("")
         return True
 
-    def _walk(self, directory: str) -> Iterator[str]:
+    def _walk(self, directory: str) -> Iterator[Candidate]:
         """The wanted names below ``directory``. Each directory is watched before it is read: what comes between is
         then seen twice rather than never. Not by recursion: a producer may make trees deeper than Python's stack."""
         pending = [directory]
@@ -211,13 +216,18 @@ class Arrivals:
             try:
                 with os.scandir(os.path.join(self._incoming, below)) as entries:
                     for entry in entries:
-                        name = f"{below}/{entry.name}" if below else entry.name
-                        if names.is_hidden(entry.name):
+                        name = entry.name
+                        if name.startswith("."):
                             continue
-                        if entry.is_dir(follow_symlinks=False):
+                        if below:
+                            name = f"{below}/{name}"
+                        if entry.is_file(follow_symlinks=False):
+                            if self._wanted(name):
+                                yield Candidate(name, regular=True)
+                        elif entry.is_dir(follow_symlinks=False):
                             pending.append(name)
                         elif self._wanted(name):
-                            yield name
+                            yield Candidate(name)
             except OSError as error:
                 if below and error.errno in (errno.ENOENT, errno.ENOTDIR):
                     continue  # gone since it was listed

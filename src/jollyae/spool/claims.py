@@ -25,6 +25,7 @@ MAX_BLOCKED = 10_000
 DEATHS = 3
 """An item with which so many workers died is not tried again."""
 
+_DEFERRED_KNOWN_FOR = 0.1  # seconds for which an empty deferred/ is taken to be empty
 _OBSTRUCTED = 0.2  # seconds until a name that another item's directory obstructs is looked at again
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -43,6 +44,7 @@ class Claims:
         self._places = places
         self._readiness = readiness
         self._directories = {place: str(places.of(place)) for place in Place}
+        self._incoming = self._directories[Place.INCOMING]
         self._copy = copy
         self._own = owner.publish(str(places.working))
         self._held: dict[owner.Owner, int] = {self._own: 0}
@@ -51,6 +53,8 @@ class Claims:
         self._unblocked: list[str] = []
         self._parked: list[tuple[float, int, Item]] = []
         self._count = itertools.count()
+        self._deferred_is_empty = False
+        self._look_at_deferred = 0.0
 
     @property
     def worker(self) -> str:
@@ -72,16 +76,23 @@ class Claims:
     # --- taking
 
     def take(
-        self, name: str, *, renamed: bool, below: int | None = None, otherwise: float = 1.0
+        self,
+        name: str,
+        *,
+        renamed: bool,
+        regular: bool = False,
+        below: int | None = None,
+        otherwise: float = 1.0,
     ) -> Item | Later | None:
         """Claim ``incoming/NAME``. The item; or when to look again, since it is not ready; or None: it is gone, another
-        worker was faster, or its namesake is in work (then :meth:`unblocked` tells when). ``below``: only if it is
-        smaller than so many bytes, else to be looked at again in ``otherwise`` seconds."""
+        worker was faster, or its namesake is in work (then :meth:`unblocked` tells when). ``regular``: as for
+        :func:`.item.open_file`. ``below``: only if it is smaller than so many bytes, else to be looked at again in
+        ``otherwise`` seconds."""
         if self._is_blocked(name):
             return None
-        source = self._path(Place.INCOMING, name)
+        source = f"{self._incoming}/{name}"
         try:
-            descriptor, found = open_file(source)
+            descriptor, found = open_file(source, regular=regular)
         except (FileNotFoundError, NotADirectoryError):
             self._readiness.forget(name)
             return None
@@ -91,7 +102,7 @@ class Claims:
             close_file(descriptor)
             raise
         full = wait <= 0 and below is not None and found.st_size >= below
-        if wait > 0 or full or stat.S_ISDIR(found.st_mode):
+        if wait > 0 or full or (descriptor < 0 and stat.S_ISDIR(found.st_mode)):
             close_file(descriptor)
             return None if stat.S_ISDIR(found.st_mode) else Later(otherwise if full else wait, full)
         return self._claim(name, Place.INCOMING, descriptor, found)
@@ -152,10 +163,15 @@ class Claims:
             raise
         self._readiness.forget(name)
         item = self._hold(name, self._own, descriptor, found)
-        if place is Place.INCOMING and self._readiness.ask(item.fd) is Lease.HELD:
+        if place is Place.INCOMING and self._writer_came(item, found):
             self._give_back(item, source)
             return None
         return item
+
+    def _writer_came(self, item: Item, looked_at: os.stat_result) -> bool:
+        if item.stat is looked_at:
+            return self._readiness.writer_came(item.fd)
+        return self._readiness.ask(item.fd) is Lease.HELD  # another file than the one we had looked at
 
     def _hold(self, name: str, holder: owner.Owner, descriptor: int, found: os.stat_result) -> Item:
         """Make the item of a file that is now in ``holder``'s directory. Between our open and our rename the name may
@@ -188,11 +204,26 @@ class Claims:
             self._release(item)
 
     def _is_blocked(self, name: str) -> bool:
-        if name not in self._in_work and not os.path.lexists(self._path(Place.DEFERRED, name)):
+        if name not in self._in_work and not self._is_deferred(name):
             return False
         if len(self._blocked) < MAX_BLOCKED:
             self._blocked.add(name)
         return True
+
+    def _is_deferred(self, name: str) -> bool:
+        """Whether ``deferred/`` has the name. That it holds nothing at all is looked at ten times a second rather than
+        once for each item: what another worker defers in between has no order to keep with what we take."""
+        now = time.monotonic()
+        if now >= self._look_at_deferred:
+            self._look_at_deferred = now + _DEFERRED_KNOWN_FOR
+            with os.scandir(self._directories[Place.DEFERRED]) as entries:
+                self._deferred_is_empty = next(entries, None) is None
+        return not self._deferred_is_empty and os.path.lexists(self._path(Place.DEFERRED, name))
+
+    @property
+    def has_unblocked(self) -> bool:
+        """Whether :meth:`unblocked` has any."""
+        return bool(self._unblocked)
 
     def unblocked(self) -> Iterator[str]:
         """Names in ``incoming/`` whose namesake is out of work since the last call."""
@@ -313,6 +344,7 @@ class Claims:
         target = self._path(Place.DEFERRED, item.name)
         try:
             if not os.path.lexists(target):
+                self._deferred_is_empty = False
                 notes.write(target, note, due=due)
                 if not self._hand_on(item, Place.DEFERRED, target):
                     _forget(target)

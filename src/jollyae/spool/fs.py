@@ -25,6 +25,7 @@ _RENAME_NOREPLACE = 1  # Linux, linux/fs.h
 _RENAME_EXCL = 4  # macOS, stdio.h
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 _COPY_CHUNK = 1 << 20
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # what os.fsencode uses
 
 
 def _about_to(operation: str, path: str) -> None:
@@ -35,14 +36,17 @@ def _about_to(operation: str, path: str) -> None:
 def _native_rename() -> Callable[[bytes, bytes], int] | None:
     """The kernel's rename that refuses to replace, as a function that returns 0 or -1, or None where there is none."""
     library = ctypes.CDLL(None, use_errno=True)
+    path, number, flags = ctypes.c_char_p, ctypes.c_int, ctypes.c_uint
     if sys.platform == "darwin" and hasattr(library, "renamex_np"):
         renamex = library.renamex_np
-        renamex.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint)
-        return lambda source, target: int(renamex(source, target, _RENAME_EXCL))
+        renamex.argtypes = (path, path, flags)
+        excl = flags(_RENAME_EXCL)
+        return lambda source, target: renamex(source, target, excl)  # type: ignore[no-any-return]
     if hasattr(library, "renameat2"):
         renameat2 = library.renameat2
-        renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-        return lambda source, target: int(renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE))
+        renameat2.argtypes = (number, path, number, path, flags)
+        here, noreplace = number(_AT_FDCWD), flags(_RENAME_NOREPLACE)  # made once: this is called twice for each item
+        return lambda source, target: renameat2(here, source, here, target, noreplace)
     return None
 
 
@@ -55,9 +59,10 @@ def rename(source: str, target: str, *, ours: bool = False) -> None:
     Raises :class:`FileExistsError` (the target is taken), :class:`FileNotFoundError` (the source is gone or the
     target's parent is not there), and any other :class:`OSError` of rename(2).
     """
-    _about_to("rename", source)
+    if observer is not None:
+        observer("rename", source)
     if _rename is not None:
-        if _rename(os.fsencode(source), os.fsencode(target)) == 0:
+        if _rename(source.encode(_ENCODING, _ERRORS), target.encode(_ENCODING, _ERRORS)) == 0:
             return
         code = ctypes.get_errno()
         if code not in _UNSUPPORTED:

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import fs, notes
+from . import notes
 from .owner import Owner
 
+_UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -21,7 +22,7 @@ class Item:
     A processor reads it through ``fd`` (or ``path``), and must not write to it. Attributes:
 
     - ``name`` (str): the path below ``incoming/``; bytes that are not UTF-8 are lone surrogates (see :mod:`.names`)
-    - ``path`` (:class:`pathlib.Path`): where the file is while it is worked on
+    - ``path`` (:class:`pathlib.Path`): where the file is while it is worked on; ``where``: the same as str
     - ``fd`` (int): a descriptor, read-only; use :func:`os.pread`, or open ``path``
     - ``size`` (int, bytes), ``mtime`` (float, seconds since 1970), ``mtime_ns`` (int), ``mode`` (int), ``inode`` (int)
     - ``attempt`` (int): 1 the first time
@@ -31,30 +32,35 @@ class Item:
     """
 
     __slots__ = (
-        "_claim_path",
         "_temporary",
         "arrived",
         "claimed",
         "fd",
+        "inode",
+        "mode",
+        "mtime",
+        "mtime_ns",
         "name",
         "note",
         "owner",
         "sent",
+        "size",
         "stat",
         "superseded",
+        "where",
     )
 
     def __init__(self, name: str, path: str, owner: Owner, fd: int, stat: os.stat_result) -> None:
         self.name = name
         self.owner = owner
         self.fd = fd
-        self.stat = stat
+        self._know(stat)
         self.note: notes.Note | None = None
         self.arrived = stat.st_ctime
         self.claimed = time.time()
         self.superseded: dict[str, Any] | None = None
         self.sent = 0
-        self._claim_path = path
+        self.where = path
         self._temporary: str | None = None
 
     def __repr__(self) -> str:
@@ -63,37 +69,7 @@ class Item:
     @property
     def path(self) -> Path:
         """Where the file is now."""
-        return Path(self._claim_path)
-
-    @property
-    def where(self) -> str:
-        """:attr:`path` as ``str``, for the hot path."""
-        return self._claim_path
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.stat.st_size
-
-    @property
-    def inode(self) -> int:
-        """The file's inode number."""
-        return self.stat.st_ino
-
-    @property
-    def mtime(self) -> float:
-        """Last modification, seconds since 1970."""
-        return self.stat.st_mtime
-
-    @property
-    def mtime_ns(self) -> int:
-        """Last modification, nanoseconds since 1970."""
-        return self.stat.st_mtime_ns
-
-    @property
-    def mode(self) -> int:
-        """Type and permission bits, as in stat(2)."""
-        return self.stat.st_mode
+        return Path(self.where)
 
     @property
     def attempt(self) -> int:
@@ -116,7 +92,7 @@ class Item:
         note = self.noted()
         note.memory = memory
         note.started = True
-        notes.write(self._claim_path, note, durable=True)
+        notes.write(self.where, note, durable=True)
 
     def noted(self) -> notes.Note:
         """The item's note, made now if there was none."""
@@ -139,15 +115,24 @@ class Item:
         """Whether the file was written to since it was claimed or last seen. The new state is then the one known, and
         what was remembered of the old content is forgotten."""
         now = os.fstat(self.fd)
-        if fs.unchanged(self.stat, now):
+        if now.st_mtime_ns == self.mtime_ns and now.st_size == self.size:
             return False
-        self.stat = now
+        self._know(now)
         if self.note is not None:
             fresh = notes.about(self.name, now)
             fresh.arrived, fresh.attempts, fresh.adoptions = self.arrived, self.note.attempts, self.note.adoptions
             fresh.deferrals = self.note.deferrals
             self.note = fresh
         return True
+
+    def _know(self, found: os.stat_result) -> None:
+        """This is the file's state. Plain attributes: they are read some ten times for each item."""
+        self.stat = found
+        self.size: int = found.st_size
+        self.mtime: float = found.st_mtime
+        self.mtime_ns: int = found.st_mtime_ns
+        self.mode: int = found.st_mode
+        self.inode: int = found.st_ino
 
     def tidy(self) -> None:
         """Remove the attempt's temporary directory."""
@@ -157,27 +142,32 @@ class Item:
 
     def close(self) -> None:
         """Close the descriptor; the item is out of work."""
-        self.tidy()
+        if self._temporary is not None:
+            self.tidy()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
-def open_file(path: str) -> tuple[int, os.stat_result]:
+def open_file(path: str, *, regular: bool = False) -> tuple[int, os.stat_result]:
     """Open an item's file for reading, and stat it; descriptor -1 for what must not or cannot be opened: no regular
-    file (opening a device or a pipe has effects), or no right to. Raises :class:`OSError`."""
-    found = os.lstat(path)
-    if not stat.S_ISREG(found.st_mode):
-        return -1, found
+    file (opening a device or a pipe has effects), or no right to. ``regular``: its directory said just now that it is
+    one. Raises :class:`OSError`."""
+    if not regular:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            return -1, found
     try:
         descriptor = os.open(path, _OPEN)
-    except PermissionError:
-        return -1, found
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            return -1, os.lstat(path)  # became something else this instant
+        if error.errno in _UNREADABLE:
+            return -1, os.lstat(path)  # not ours to read, or it became something else this instant
         raise
-    return descriptor, os.fstat(descriptor)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        return -1, found
+    return descriptor, found
 
 
 def close_file(descriptor: int) -> None:

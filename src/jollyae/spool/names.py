@@ -33,6 +33,8 @@ def encode(name: str) -> str:
     >>> encode("line\\nbreak %41")
     'line%0Abreak %2541'
     """
+    if name.isascii() and name.isprintable() and "%" not in name:  # most are, and this is quick to see
+        return name
     return _UNSAFE.sub(lambda match: _escape(match.group()), name)
 
 
@@ -72,10 +74,10 @@ def is_ignored(name: str) -> bool:
     >>> [is_ignored(name) for name in (".hidden", "film.part", "a/.git/config", "Thumbs.db", "report.csv")]
     [True, True, True, True, False]
     """
-    if is_hidden(name):
+    if name.startswith(".") or "/." in name:
         return True
     last = name.rpartition("/")[2].lower()
-    return last.endswith(_PARTIAL_SUFFIXES) or last.startswith("~$") or last in _LITTER
+    return last.endswith(_PARTIAL_SUFFIXES) or last in _LITTER or last.startswith("~$")
 
 
 def is_hidden(name: str) -> bool:

@@ -30,14 +30,11 @@ class Owner:
     def __init__(self, path: str, lock: int) -> None:
         self.path = path
         self.lock = lock
+        self.name = os.path.basename(path)
+        """HOST-PID-X: the worker's name in receipts and logs."""
 
     def __repr__(self) -> str:
         return f"<Owner {self.name}>"
-
-    @property
-    def name(self) -> str:
-        """HOST-PID-X: the worker's name in receipts and logs."""
-        return os.path.basename(self.path)
 
     def items(self) -> Iterator[str]:
         """The names of the items that lie here."""

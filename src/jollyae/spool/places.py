@@ -28,6 +28,8 @@ class Place(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
 
+    __hash__ = str.__hash__  # Enum's own is written in Python, and each item's moves are looked up
+
 
 MOVES: frozenset[tuple[Place, Place | None]] = frozenset(
     {

@@ -52,6 +52,15 @@ def ignore_lease_signal() -> bool:
 def test_lease(descriptor: int) -> Lease:
     """Ask the kernel whether anybody can write to the file open at ``descriptor`` (read-only). The lease is given back
     at once. Call :func:`ignore_lease_signal` first."""
+    lease = take_lease(descriptor)
+    if lease is Lease.FREE:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return lease
+
+
+def take_lease(descriptor: int) -> Lease:
+    """:func:`test_lease`; a lease that was free is kept, until it is given back or the descriptor closed. While it is
+    kept, who wants to write waits (at most /proc/sys/fs/lease-break-time, 45 s)."""
     if sys.platform != "linux":
         return Lease.UNKNOWN
     try:
@@ -62,7 +71,6 @@ def test_lease(descriptor: int) -> Lease:
         if error.errno in _NO_LEASE:
             return Lease.UNKNOWN
         raise
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return Lease.FREE
 
 
@@ -86,17 +94,34 @@ class Readiness:
         self.lease = lease
         self._trust_ctime = trust_ctime
         self._looks: OrderedDict[str, _Look] = OrderedDict()
+        self._leased = False
 
     def wait(self, name: str, descriptor: int, found: os.stat_result, *, renamed: bool) -> float:
         """In how many seconds to look again at ``name``, open at ``descriptor`` with stat ``found``; 0 when it may be
-        taken now. ``renamed``: the watcher saw it renamed in."""
-        lease = self.ask(descriptor)
+        taken now. ``renamed``: the watcher saw it renamed in. The lease stays with the descriptor until
+        :meth:`writer_came` is asked or it is closed: who wants to write meanwhile waits in open(2) and is noticed."""
+        lease = take_lease(descriptor) if self.lease and descriptor >= 0 else Lease.UNKNOWN
+        self._leased = lease is Lease.FREE
+        if renamed and lease is not Lease.HELD:
+            return 0.0
         settle = self._settle_for(lease)
         if lease is Lease.HELD:
             return max(settle, 0.1)
-        if renamed:
-            return 0.0
         return self._settling(name, found, settle, lease)
+
+    def writer_came(self, descriptor: int) -> bool:
+        """Whether somebody opened the file for writing since :meth:`wait` said that it may be taken. To be asked when
+        it has been renamed: nobody can open the old path any more, so the answer is final. ``descriptor`` is the one
+        that was given to :meth:`wait` just before."""
+        if not self._leased:
+            return self.ask(descriptor) is Lease.HELD
+        self._leased = False
+        came = fcntl.fcntl(descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except OSError:  # we were stopped for so long that the kernel has ended it
+            return True
+        return came
 
     def ask(self, descriptor: int) -> Lease:
         """The lease test, where it is to be used."""
@@ -110,7 +135,7 @@ class Readiness:
     def _settling(self, name: str, found: os.stat_result, settle: float, lease: Lease) -> float:
         age = time.time() - found.st_ctime
         if lease is Lease.FREE and self._trust_ctime and age >= 0:
-            return max(settle - age, 0.0)
+            return settle - age if settle > age else 0.0
         return self._seen_unchanged(name, found, settle)
 
     def _seen_unchanged(self, name: str, found: os.stat_result, settle: float) -> float:

@@ -92,7 +92,8 @@ class Inotify:
         # ATTRIB (control only): somebody touched the directory to wake us.
         flags = ino.flags
         common = flags.CREATE | flags.MOVED_TO | flags.ONLYDIR
-        self._mask = common | flags.CLOSE_WRITE | flags.MOVED_FROM | flags.DELETE_SELF | flags.MOVE_SELF
+        # Not MOVED_FROM: every claim would tell us of itself. A directory's own MOVE_SELF says that it went.
+        self._mask = int(common | flags.CLOSE_WRITE | flags.DELETE_SELF | flags.MOVE_SELF)
         self._notify = ino.INotify(nonblocking=True)
         self._directories: dict[int, str | None] = {}
         self._ids: dict[str, int] = {}
@@ -139,18 +140,17 @@ class Inotify:
             # A directory that comes into the control directory may be incoming/ itself, made again.
             came = mask & flags.ISDIR and mask & (flags.CREATE | flags.MOVED_TO)
             return Hint(Kind.OVERFLOW) if came else Hint(Kind.CONTROL, name)
+        if mask & flags.MOVE_SELF and directory:
+            # It may have come back under a name that we know it by already: then it is to be watched again.
+            self._leave(directory)
+            return Hint(Kind.DIRECTORY, directory)
         if mask & (flags.IGNORED | flags.DELETE_SELF | flags.MOVE_SELF):
             # The root itself moved or removed: what comes in its place is found, and watched, by the next scan.
             self._forget(watch_id, directory)
             return Hint(Kind.OVERFLOW) if not directory else None
         below = f"{directory}/{name}" if directory else name
         if mask & flags.ISDIR:
-            if mask & flags.MOVED_FROM:
-                self._leave(below)
-                return None
             return Hint(Kind.DIRECTORY, below)
-        if mask & flags.MOVED_FROM:
-            return None
         return Hint(Kind.RENAMED if mask & flags.MOVED_TO else Kind.CHANGED, below)
 
     def _forget(self, watch_id: int, directory: str) -> None:

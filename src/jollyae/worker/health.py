@@ -51,17 +51,14 @@ class Health:
         self._now = now
         self._chance = chance
         self._limit = float(min(START_LIMIT, ceiling))
+        self.limit = int(self._limit)
+        """How many items may be in flight: one, the probe, while it is paused."""
         self._seen_throttling = False
         self._last_cut = float("-inf")
         self._doubted: list[str] = []
         self._probing = False
         self._well_since = float("-inf")
         self.paused: Pause | None = None
-
-    @property
-    def limit(self) -> int:
-        """How many items may be in flight: one, the probe, while it is paused."""
-        return max(1, int(self._limit))
 
     def may_start(self, in_flight: int) -> bool:
         """Whether another item may be sent now."""
@@ -90,8 +87,8 @@ class Health:
     def succeeded(self, in_flight: int, began: float | None = None) -> bool:
         """An item was acknowledged; whether that ended a pause."""
         self._doubted.clear()
-        if in_flight >= self.limit - 1:
-            self._limit = min(self._ceiling, self._limit + (1 / self._limit if self._seen_throttling else 1))
+        if in_flight >= self.limit - 1 and self._limit < self._ceiling:
+            self._set_limit(self._limit + (1 / self._limit if self._seen_throttling else 1))
         if self.paused is None or self._is_older_than_pause(began):
             return False
         self.paused = None
@@ -120,7 +117,7 @@ class Health:
         now = self._now()
         if throttled and now - self._last_cut > 1.0:
             self._seen_throttling, self._last_cut = True, now
-            self._limit = max(1.0, self._limit / 2)
+            self._set_limit(self._limit / 2)
         pause = self.paused
         if pause is None:
             if began is not None and began < self._well_since:
@@ -135,6 +132,10 @@ class Health:
         news = pause.reason != (reason or error)
         pause.error, pause.hint, pause.reason = error, hint, reason or error
         return news
+
+    def _set_limit(self, limit: float) -> None:
+        self._limit = min(max(1.0, limit), self._ceiling)
+        self.limit = int(self._limit)
 
     def _is_older_than_pause(self, began: float | None) -> bool:
         return self.paused is not None and began is not None and began < self.paused.began

@@ -95,7 +95,10 @@ class Line:
             self._deferred.wake()
         if idle and self.next_is_alone:
             return self._alone.popleft()[1]
-        item = self._in_hand(room_for_large) or self._claims.next_parked() or self._new(room_for_large)
+        item = None
+        if self._held or self._adopted or self._large:
+            item = self._in_hand(room_for_large)
+        item = item or self._claims.next_parked() or self._new(room_for_large)
         if item is None and self._held:
             item = self._held.popleft()
         if item is None and idle and self._alone and not self.out_of_breath:
@@ -116,8 +119,9 @@ class Line:
         return None
 
     def _new(self, room_for_large: bool) -> Item | None:
-        for name in self._claims.unblocked():
-            self._arrivals.again(name, 0.0)
+        if self._claims.has_unblocked:
+            for name in self._claims.unblocked():
+                self._arrivals.again(name, 0.0)
         while self._full and len(self._large) < _LARGE_WAITING:
             item = self._take(self._full.pop(next(iter(self._full))), room_for_large)
             if item is not None:
@@ -161,9 +165,10 @@ class Line:
         return None
 
     def _take(self, candidate: Candidate, room_for_large: bool) -> Item | None:
-        name, renamed = candidate
+        name, renamed, regular = candidate
+        below = self._below() if self._large else None
         try:
-            taken = self._claims.take(name, renamed=renamed, below=self._below(), otherwise=_LARGE_AGAIN)
+            taken = self._claims.take(name, renamed=renamed, regular=regular, below=below, otherwise=_LARGE_AGAIN)
         except OSError as error:
             if error.errno not in _ITS_OWN:
                 self._arrivals.again(name, 0.0, renamed=renamed)
@@ -176,9 +181,10 @@ class Line:
             else:
                 self._not_ready(candidate, taken)
             return None
-        self._patience.pop(name, None)
-        self.given_up.discard(name)
-        self.stuck.pop(name, None)
+        if self._patience or self.given_up or self.stuck:
+            self._patience.pop(name, None)
+            self.given_up.discard(name)
+            self.stuck.pop(name, None)
         if taken is not None and taken.size >= LARGE and not room_for_large:
             self._large.append(taken)
             return None

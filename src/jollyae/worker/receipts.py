@@ -36,7 +36,7 @@ def delivery_id(url: str, digest: str, inode: int, mtime_ns: int) -> str:
     >>> delivery_id("s3://b/k", "ab12", 7, 1) == delivery_id("s3://b/k", "ab12", 7, 1)
     True
     """
-    text = "\0".join((url, digest, str(inode), str(mtime_ns)))
+    text = f"{url}\0{digest}\0{inode}\0{mtime_ns}"
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_ID_LENGTH]
 
 
@@ -56,17 +56,16 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def receipt(item: Item, fields: dict[str, Any], worker: str, finished: float) -> dict[str, Any]:
-    """The receipt of a delivered item. ``fields``: what the processor returned."""
-    digest = str(fields.get("sha256", ""))
+def receipt(item: Item, fields: dict[str, Any], worker: str, finished: str) -> dict[str, Any]:
+    """The receipt of a delivered item. ``fields``: what the processor returned; ``finished``: a :func:`moment`."""
     return {
-        "id": delivery_id(str(fields.get("url", "")), digest, item.inode, item.mtime_ns),
+        "id": delivery_id(str(fields.get("url", "")), str(fields.get("sha256", "")), item.inode, item.mtime_ns),
         "name": names.encode(item.name),
         "size": item.size,
         **fields,
         "arrived": moment(item.arrived),
         "claimed": moment(item.claimed),
-        "finished": moment(finished),
+        "finished": finished,
         "attempts": item.attempt,
         "worker": worker,
     }

@@ -19,7 +19,7 @@ from . import telling
 from .attempt import Fields
 from .health import Health
 from .line import Line
-from .receipts import Receipts, receipt
+from .receipts import Receipts, moment, receipt
 from .retry import decide
 from .room import Room
 from .rules import OnDone, OnFail, Rules
@@ -41,7 +41,7 @@ class Retirement:
     tally: Tally
     soon: Callable[[Callable[[], None]], Any]
     wake: Callable[[], None]
-    _acknowledged: list[tuple[Item, Fields, float]] = field(default_factory=list)
+    _acknowledged: list[tuple[Item, Fields]] = field(default_factory=list)
     _unretired: list[Item] = field(default_factory=list)
 
     @property
@@ -55,26 +55,29 @@ class Retirement:
         """The destination acknowledged it."""
         if self.health.succeeded(in_flight, began):
             telling.notice("resumed: %s", self.destination, destination=self.destination)
-        self._acknowledged.append((item, fields, time.time()))
-        if len(self._acknowledged) == 1:
+        if not self._acknowledged:
             self.soon(self.write_down)
+        self._acknowledged.append((item, fields))
 
     def write_down(self) -> None:
         """Write the receipts of all that was acknowledged, then retire the items."""
         batch, self._acknowledged = self._acknowledged, []
         if not batch:
             return
-        receipts = [receipt(item, fields, self.claims.worker, when) for item, fields, when in batch]
+        worker, finished = self.claims.worker, moment(time.time())
+        receipts = [receipt(item, fields, worker, finished) for item, fields in batch]
         try:
             self.receipts.write(receipts)
         except OSError as error:
             self._acknowledged = batch + self._acknowledged
             self.room.trouble(error)
             return
-        for (item, _, _), one in zip(batch, receipts, strict=True):
-            self.tally.delivered += 1
-            self.tally.bytes += item.size
-            telling.delivered(item, one)
+        self.tally.delivered += len(batch)
+        self.tally.bytes += sum([item.size for item, _ in batch])
+        if telling.tells_each():
+            for (item, _), one in zip(batch, receipts, strict=True):
+                telling.delivered(item, one)
+        for item, _ in batch:
             self._retire(item)
         self.wake()
 

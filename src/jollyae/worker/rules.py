@@ -95,6 +95,8 @@ class Rules:
         [True, False, False, False]
         """
         included, excluded = _matcher(self.include), _matcher(self.exclude)
+        if included is None and excluded is None:
+            return lambda name: not is_ignored(name)
 
         def wanted(name: str) -> bool:
             if is_ignored(name) or (excluded is not None and excluded(name)):

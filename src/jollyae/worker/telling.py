@@ -23,8 +23,12 @@ def warn(text: str, hint: str, about: Item | None = None, *, level: int = loggin
     log.log(level, text, extra={**item, **fields, "hint": hint})
 
 
+def tells_each() -> bool:
+    """Whether anybody wants to hear of each delivered item."""
+    return log.isEnabledFor(logging.INFO)
+
+
 def delivered(item: Item, receipt: dict[str, Any]) -> None:
     """One item is delivered."""
-    if log.isEnabledFor(logging.INFO):
-        brief: dict[str, object] = {key: receipt[key] for key in ("id", "url", "size", "attempts") if key in receipt}
-        log.info("delivered", extra={"item": names.show(item.name), **brief})
+    brief: dict[str, object] = {key: receipt[key] for key in ("id", "url", "size", "attempts") if key in receipt}
+    log.info("delivered", extra={"item": names.show(item.name), **brief})

@@ -18,6 +18,7 @@ from ..spool import mount, names, sweep, watch
 from ..spool.arrivals import Arrivals, Deferred
 from ..spool.claims import DEATHS, Claims
 from ..spool.item import Item
+from ..spool.notes import Note
 from ..spool.outcomes import Fail
 from ..spool.owner import items_below
 from ..spool.readiness import Readiness, ignore_lease_signal
@@ -45,6 +46,7 @@ SWEEP_EVERY = 3600.0
 SUMMARY_EVERY = 60.0
 """Seconds between two summaries in the log, while there is something to tell."""
 _STARTS = 64  # items started before the event loop has its turn
+_IN_A_ROW = 16  # items that one task works on before the event loop certainly has its turn
 _LARGE_LANE = 4
 _DEADLY = Fail("the worker died three times with this", "Look at it; then: jollyae retry SPOOL NAME")
 
@@ -92,6 +94,8 @@ class Worker:
         self._alone: Item | None = None
         self._stop_signal = 0
         self._stopping = False
+        self._landing = False
+        self._why_not = ""
         self._given_up = False
         self._told_problem = ""
         self._tally = tally or Tally()
@@ -253,23 +257,40 @@ class Worker:
     def _start_ready(self) -> str:
         """Start what is ready and has room; why no more was started ('' if it was only for breath)."""
         for _ in range(_STARTS):
-            if why_not := self._obstacle():
-                return why_not
+            item = self._next_ready()
+            if item is None:
+                return self._why_not
+            self._flying[item] = self._loop.create_task(self._work(item, self._health.started()))
+        return ""
+
+    def _next_ready(self) -> Item | None:
+        """The next item that may be started now, and is begun with. None: ``_why_not`` tells the reason."""
+        while not (why_not := self._obstacle()):
             try:
-                item = self._line.next(room_for_large=self._has_large_room(), idle=not self._flying)
+                item = self._line.next(
+                    room_for_large=self._large_flying < min(_LARGE_LANE, max(1, self._health.limit // 4)),
+                    idle=not self._flying,
+                )
             except OSError as error:
                 self._room.trouble(error)
-                return "spool"
+                why_not = "spool"
+                break
             finally:
-                self._tell_stuck()
+                if self._line.newly_stuck:
+                    self._tell_stuck()
             if item is None:
-                return "" if self._line.out_of_breath else "empty"
-            self._start(item)
-        return ""
+                why_not = "" if self._line.out_of_breath else "empty"
+                break
+            if self._begin(item):
+                return item
+        self._why_not = why_not
+        return None
 
     def _obstacle(self) -> str:
         """What forbids to start anything now."""
-        if not self._is_well():
+        if self._landing or self._stopping:
+            return "stopping"
+        if self._room.health.paused is not None and not self._is_well():
             return "spool"
         if self._by_hand is not None:
             return "by hand"
@@ -278,9 +299,6 @@ class Worker:
         if not self._health.may_start(len(self._flying)):
             return "paused" if self._health.paused else "limit"
         return ""
-
-    def _has_large_room(self) -> bool:
-        return self._large_flying < min(_LARGE_LANE, max(1, self._health.limit // 4))
 
     async def _rest(self, why_not: str) -> None:
         """Wait for a wake, or until there is something to do without one."""
@@ -312,6 +330,7 @@ class Worker:
 
     async def _land(self) -> int:
         """Let what is in flight finish within the grace time; how many items did not."""
+        self._landing = True
         if self._flying:
             await asyncio.wait(self._flying.values(), timeout=self._rules.grace)
         left = list(self._flying.values())
@@ -325,38 +344,56 @@ class Worker:
 
     # --- one item
 
-    def _start(self, item: Item) -> None:
-        note = item.note
-        if note is not None and note.adoptions >= DEATHS:
-            self._retirement.fail(
-                item, Fail("the worker died three times with this", "Look at it; then: jollyae retry.")
-            )
-            return
-        suspect = note is not None and note.adoptions > 1
+    def _begin(self, item: Item) -> bool:
+        """Whether the item is to be worked on now."""
+        if item.note is not None and not self._begin_noted(item, item.note):
+            return False
+        self._large_flying += item.size >= LARGE
+        return True
+
+    def _begin_noted(self, item: Item, note: Note) -> bool:
+        if note.adoptions >= DEATHS:
+            self._retirement.fail(item, _DEADLY)
+            return False
+        suspect = note.adoptions > 1
         if suspect and self._flying:
             self._line.adopt(item)  # it waits until it can have the worker for itself
-            return
+            return False
         try:
             self._claims.begin(item)
         except OSError as error:
             self._line.hold(item)
             self._room.trouble(error)
-            return
+            return False
         if suspect:
             self._alone = item
-        self._large_flying += item.size >= LARGE
-        self._flying[item] = self._loop.create_task(self._work(item, self._health.started()))
+        return True
 
     async def _work(self, item: Item, began: float) -> None:
-        large = item.size >= LARGE
-        try:
-            fields = await attempt(self._call, item)
-        except Exception as error:
-            self._land_one(item, large)
-            self._retirement.failed(item, error, began)
-        else:
-            self._land_one(item, large)
-            self._retirement.succeeded(item, fields, began, len(self._flying))
+        """Work on this item, and then on what is next: a task for each would cost more than many a delivery."""
+        task = self._flying[item]
+        rounds = 0
+        while True:
+            large = item.size >= LARGE
+            try:
+                fields = await attempt(self._call, item)
+            except Exception as error:
+                self._land_one(item, large)
+                self._retirement.failed(item, error, began)
+            else:
+                self._land_one(item, large)
+                self._retirement.succeeded(item, fields, began, len(self._flying))
+            following = self._next_ready()
+            if following is None:
+                self._wake.set()  # the loop finds out what there is to wait for
+                return
+            item, began = following, self._health.started()
+            self._flying[item] = task
+            if len(self._flying) < self._health.limit:
+                self._wake.set()
+            rounds += 1
+            if not rounds % _IN_A_ROW:  # a processor that never waits must not keep the loop from its turn
+                await asyncio.sleep(0)
 
     def _land_one(self, item: Item, large: bool) -> None:
         item.tidy()
@@ -364,7 +401,6 @@ class Worker:
         self._large_flying -= large
         if self._alone is item:
             self._alone = None
-        self._wake.set()
 
     def _is_well(self) -> bool:
         """Whether the spool can be worked on; when it can again, what could not be taken over is."""

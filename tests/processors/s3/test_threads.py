@@ -61,10 +61,12 @@ def test_the_budget() -> None:
     log: list[str] = []
 
     async def user(budget: Budget, name: str, size: int) -> None:
-        async with budget.hold(size):
-            log.append(f"+{name}")
-            await asyncio.sleep(0.01)
-            log.append(f"-{name}")
+        if not budget.take_now(size):
+            await budget.take(size)
+        log.append(f"+{name}")
+        await asyncio.sleep(0.01)
+        log.append(f"-{name}")
+        budget.give(size)
 
     async def run() -> None:
         budget = Budget(10)

@@ -44,6 +44,8 @@ def bare(etag: str) -> str:
 
 def checksums(answer: Answer) -> dict[str, str]:
     """The checksums among the headers, by algorithm."""
+    if _STORED.keys().isdisjoint(answer.headers):
+        return {}
     return {
         algorithm: answer.headers[name].decode("latin-1")
         for name, algorithm in _STORED.items()

@@ -23,6 +23,13 @@ class Budget:
         finally:
             self.give(size)
 
+    def take_now(self, size: int) -> bool:
+        """Have ``size`` bytes if they are there and nobody waits; whether that is so. They must be given back then."""
+        if self._used + size > self._total or self._turn.locked():
+            return False
+        self._used += size
+        return True
+
     async def take(self, size: int) -> None:
         """Have ``size`` bytes, or wait for them. Each must be given back."""
         size = min(size, self._total)
@@ -35,4 +42,5 @@ class Budget:
     def give(self, size: int) -> None:
         """Give ``size`` bytes back that were taken."""
         self._used -= min(size, self._total)
-        self._freed.set()
+        if self._turn.locked():
+            self._freed.set()

@@ -136,11 +136,11 @@ class Content:
         self._blocks = blocks
 
     @classmethod
-    def of(cls, data: bytes) -> "Content":
-        """The content that is ``data``."""
+    def of(cls, data: bytes, sha256: str = "") -> "Content":
+        """The content that is ``data``; ``sha256`` where it is known."""
         return cls(
             len(data),
-            hashlib.sha256(data).hexdigest(),
+            sha256 or hashlib.sha256(data).hexdigest(),
             lambda size: (data[start : start + size] for start in range(0, len(data), size)),
         )
 

@@ -1,6 +1,7 @@
 """Reading an item for S3: digest and body come from one read, so what is sent is what was hashed."""
 
-import base64
+import binascii
+import hashlib
 import os
 from collections.abc import Iterator
 
@@ -14,19 +15,20 @@ from .threads import Threads
 from .transport import Checksum
 
 _BLOCK = 1 << 20
+_MOST = 16 * _BLOCK  # read in one call
 SMALL = 256 * 1024
 """Bytes that are read and hashed on the event loop (0.3 ms); more goes to a thread."""
 
 
 def read(descriptor: int, start: int, size: int) -> bytes:
     """``size`` bytes from ``start``, or fewer at the file's end. Raises :class:`OSError`."""
-    first = os.pread(descriptor, min(size, 16 * _BLOCK), start)
-    if len(first) < min(size, 16 * _BLOCK) or len(first) == size:
+    first = os.pread(descriptor, min(size, _MOST), start)
+    if len(first) < _MOST:
         return first  # a regular file gives less than was asked for only at its end
     parts = [first]
     start += len(first)
     size -= len(first)
-    while size > 0 and (data := os.pread(descriptor, min(size, 16 * _BLOCK), start)):
+    while size > 0 and (data := os.pread(descriptor, min(size, _MOST), start)):
         parts.append(data)
         start += len(data)
         size -= len(data)
@@ -53,19 +55,20 @@ async def read_whole(item: Item, threads: Threads, algorithm: str) -> Whole:
     """A small item's bytes, what is known of them, and the checksum for the header. Raises :class:`Changed` if its size
     is no longer the known."""
     if item.size <= SMALL:
-        whole = _read_whole(item.fd, item.size, algorithm)
-    else:
-        whole = await threads.run(_read_whole, item.fd, item.size, algorithm)
-    if len(whole[0]) != item.size:
+        return read_now(item, algorithm)
+    return await threads.run(read_now, item, algorithm)
+
+
+def read_now(item: Item, algorithm: str) -> Whole:
+    """:func:`read_whole`, here and now."""
+    size = item.size
+    body = read(item.fd, 0, size + 1)  # one more, to see that it has grown
+    if len(body) != size:
         raise Changed(item.name)
-    return whole
-
-
-def _read_whole(descriptor: int, size: int, algorithm: str) -> Whole:
-    body = read(descriptor, 0, size + 1)  # one more, to see that it has grown
-    content = Content.of(body)
+    digest = hashlib.sha256(body).digest()
+    content = Content.of(body, digest.hex())
     if algorithm == "sha256":
-        return body, content, Checksum("sha256", base64.b64encode(bytes.fromhex(content.sha256)).decode())
+        return body, content, Checksum("sha256", binascii.b2a_base64(digest, newline=False).decode())
     return body, content, checksums.of(body, algorithm)
 
 

@@ -3,18 +3,23 @@ all other requests, bodies over a MiB (which would hold the loop), and what :fun
 """
 
 import asyncio
+import operator
 import ssl
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from . import access, wire
 from .answers import CHECKSUM_HEADERS, refusal, stored
 from .boto import BotoTransport
 from .options import S3Options
-from .sigv4 import Signer, encode_path
+from .sigv4 import Form, Keys, Signer, encode_path
 from .transport import Attributes, Complete, Create, Found, NoAnswer, Part, Put, Stored, StoredPart, StoreError
 
 MAX_BODY = 1 << 20
 """Bytes of a body that is sent from the event loop; a larger one would hold it for milliseconds, over TLS above all."""
+
+_MOST_SHAPES = 100  # a content type each, and not much else differs in one run
 
 
 class Origin:
@@ -115,45 +120,101 @@ class _Line:
         except ValueError as error:  # a port that is none
             raise StoreError(None, NoAnswer.CLIENT, f"{found.url}: {error}") from error
         self._signer = Signer(found.region)
+        self._shapes: dict[Any, _Shape] = {}
+        self._shaped_for: Keys | None = None
         tls = _tls(options, found.ca_bundle) if self._origin.tls else None
         self.pool = wire.Pool(self._origin.host, self._origin.port, tls=tls, limit=connections)
 
     async def put(self, request: Put) -> wire.Answer:
         """One PUT; the answer, which is a success. Raises :class:`StoreError`."""
         try:
-            path = self._origin.path + encode_path(request.key)
-            head = self._head(path, self._headers(request), request)
+            head = self._head(request)
         except UnicodeEncodeError:  # told without its text, in which the session token may be
             raise StoreError(None, NoAnswer.CLIENT, "the key or a header has a character that cannot be sent") from None
+        except ValueError as error:  # it does not say which one: that might tell a secret
+            raise StoreError(None, NoAnswer.CLIENT, str(error)) from None
         answer = await self.pool.request(head + request.body)
         if not 200 <= answer.status < 300:
             raise refusal(answer)
         return answer
 
-    def _headers(self, request: Put) -> dict[str, str]:
-        headers = _attributes(request.attributes)
-        headers["host"] = self._origin.authority
+    def _head(self, request: Put) -> bytes:
+        path = self._origin.path + encode_path(request.key)
+        keys, stamp, checksum = self.access.keys, self._signer.stamp(), request.checksum
+        shape = self._shape(request, keys)
+        values = shape.pick(
+            (
+                *request.attributes.metadata.values(),
+                stamp,
+                request.sha256,
+                checksum.value if checksum is not None else "",
+                request.if_match,
+            )
+        )
+        lines = shape.form.wire(values)
+        if keys is not None:
+            signed = self._signer.authorize(keys, shape.form, path, values, stamp, request.sha256)
+            if "\r" in signed or "\n" in signed:
+                raise ValueError("a line break in a header")
+            lines = f"{lines}authorization: {signed}\r\n"
+        return f"PUT {path} HTTP/1.1\r\n{lines}content-length: {len(request.body)}\r\n\r\n".encode("ascii")
+
+    def _shape(self, request: Put, keys: Keys | None) -> "_Shape":
+        if keys is not self._shaped_for:
+            self._shapes.clear()
+            self._shaped_for = keys
+        given, checksum = request.attributes, request.checksum
+        key = (
+            given.content_type,
+            given.content_encoding,
+            given.cache_control,
+            given.storage_class,
+            given.acl,
+            given.sse,
+            given.sse_kms_key_id,
+            tuple(given.tags.items()) if given.tags else (),
+            tuple(given.metadata),
+            checksum.algorithm if checksum is not None else "",
+            request.if_none_match,
+            not request.if_match,
+        )
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            shape = self._shapes[key] = _Shape(request, self._origin.authority, keys)
+        return shape
+
+
+class _Shape:
+    """The headers of requests that differ in values only, prepared once. ``pick`` puts what varies (the metadata, then
+    date, digest, checksum and If-Match) into the order of the form."""
+
+    def __init__(self, request: Put, authority: str, keys: Keys | None) -> None:
+        given = request.attributes
+        metadata = {f"x-amz-meta-{name.lower()}": index for index, name in enumerate(given.metadata)}
+        date, digest, checksum, if_match = range(len(given.metadata), len(given.metadata) + 4)
+        varying = dict(metadata)
+        headers: dict[str, str | None] = {**_attributes(given), "host": authority}
         if request.checksum is not None:
-            headers[CHECKSUM_HEADERS[request.checksum.algorithm]] = request.checksum.value
+            varying[CHECKSUM_HEADERS[request.checksum.algorithm]] = checksum
         if request.if_none_match:
             headers["if-none-match"] = "*"
         if request.if_match:
-            headers["if-match"] = request.if_match
-        return headers
-
-    def _head(self, path: str, headers: dict[str, str], request: Put) -> bytes:
-        keys = self.access.keys
+            varying["if-match"] = if_match
         if keys is not None:
-            headers["x-amz-content-sha256"] = request.sha256
-            headers["x-amz-date"] = self._signer.stamp()
+            varying |= {"x-amz-content-sha256": digest, "x-amz-date": date}
             if keys.token:
                 headers["x-amz-security-token"] = keys.token
-            headers = dict(sorted(headers.items()))
-            headers["authorization"] = self._signer.authorization(keys, "PUT", path, "", headers, request.sha256)
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if not len(headers) == lines.count("\r") == lines.count("\n"):
-            raise StoreError(None, NoAnswer.CLIENT, "a line break in a header")  # which one might tell a secret
-        return f"PUT {path} HTTP/1.1\r\n{lines}content-length: {len(request.body)}\r\n\r\n".encode("ascii")
+        self.form = Form("PUT", headers | dict.fromkeys(varying))
+        self.pick = _picker([varying[name] for name in self.form.varying])
+
+
+def _picker(order: list[int]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """A function that gives these of a tuple's values, in this order."""
+    if len(order) < 2:  # itemgetter gives no tuple then
+        return lambda values: tuple([values[index] for index in order])
+    return operator.itemgetter(*order)
 
 
 def _tls(options: S3Options, ca_bundle: str) -> ssl.SSLContext:
@@ -169,6 +230,7 @@ def _tls(options: S3Options, ca_bundle: str) -> ssl.SSLContext:
 
 
 def _attributes(attributes: Attributes) -> dict[str, str]:
+    """The headers of all but the metadata."""
     headers = {
         "content-type": attributes.content_type,
         "content-encoding": attributes.content_encoding,
@@ -179,8 +241,6 @@ def _attributes(attributes: Attributes) -> dict[str, str]:
         "x-amz-server-side-encryption-aws-kms-key-id": attributes.sse_kms_key_id,
     }
     found = {name: value for name, value in headers.items() if value}
-    for name, value in attributes.metadata.items():
-        found[f"x-amz-meta-{name.lower()}"] = value
     if attributes.tags:
         found["x-amz-tagging"] = urlencode(dict(attributes.tags), quote_via=quote)
     return found

@@ -8,6 +8,7 @@ printable ASCII.
 
 import mimetypes
 import os
+from functools import lru_cache
 from urllib.parse import quote
 
 from jollyae.spool import names
@@ -63,8 +64,15 @@ def content_type(name: str) -> str:
     >>> content_type("a/photo.JPG"), content_type("backup.tar.gz"), content_type("data")
     ('image/jpeg', 'application/gzip', '')
     """
-    last = name.rpartition("/")[2]
-    found, packed = _types.guess_type("x" + last[-255:].replace(":", "_"))
+    _, dot, extension = name.rpartition(".")
+    if not dot or "/" in extension:
+        return ""
+    return _type_of(extension)
+
+
+@lru_cache(1024)
+def _type_of(extension: str) -> str:
+    found, packed = _types.guess_type(f"x.{extension[:255].replace(':', '_')}")
     return _PACKED.get(packed, "application/octet-stream") if packed else found or ""
 
 
@@ -74,9 +82,9 @@ def mtime(nanoseconds: int) -> str:
     >>> mtime(1354040105123456700), mtime(1354040105000000000), mtime(-500000000)
     ('1354040105.1234567', '1354040105', '-0.5')
     """
-    sign = "-" if nanoseconds < 0 else ""
-    seconds, rest = divmod(abs(nanoseconds), 1_000_000_000)
-    return f"{sign}{seconds}.{rest:09d}".rstrip("0").rstrip(".") if rest else f"{sign}{seconds}"
+    digits = f"{nanoseconds:011d}" if nanoseconds < 0 else f"{nanoseconds:010d}"  # at least one before the point
+    rest = digits[-9:].rstrip("0")
+    return f"{digits[:-9]}.{rest}" if rest else digits[:-9]
 
 
 def name_if_needed(name: str, key: str) -> str:
@@ -98,8 +106,10 @@ def attributes(
     """Everything that goes with the object of the item ``name`` at ``key``: a single PUT has ``sha256`` (hex), a
     multipart upload ``upload`` (our id of it)."""
     metadata = {"mtime": mtime(mtime_ns), "mode": f"{mode:o}", **options.metadata}
-    metadata |= {SHA256: sha256} if sha256 else {}
-    metadata |= {UPLOAD: upload} if upload else {}
+    if sha256:
+        metadata[SHA256] = sha256
+    if upload:
+        metadata[UPLOAD] = upload
     told = name_if_needed(name, key)
     if told and sum(map(len, [*metadata, *metadata.values()])) + len(NAME) + len(told) <= MAX_METADATA:
         metadata[NAME] = told

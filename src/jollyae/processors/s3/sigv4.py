@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -54,6 +54,43 @@ def _folded(value: str) -> str:
     return " ".join(value.split())
 
 
+class Form:
+    """What many requests without a query have in common: their method and headers. ``headers``: lower-case names, with
+    the value where it is the same in all of them, None where each has its own; x-amz-date is one of these.
+
+    >>> form = Form("PUT", {"host": "h", "x-amz-meta-b": None, "x-amz-date": None})
+    >>> form.varying, form.names
+    (['x-amz-date', 'x-amz-meta-b'], 'host;x-amz-date;x-amz-meta-b')
+    """
+
+    __slots__ = ("_count", "_lines", "_wire", "method", "names", "varying")
+
+    def __init__(self, method: str, headers: Mapping[str, str | None]) -> None:
+        ordered = sorted(headers.items())
+        self.method = method
+        self.names = ";".join([name for name, _ in ordered])
+        self._count = len(ordered)
+        self.varying = [name for name, value in ordered if value is None]
+        fixed = [(name, "%s" if value is None else value.replace("%", "%%")) for name, value in ordered]
+        self._wire = "".join([f"{name}: {value}\r\n" for name, value in fixed])
+        self._lines = "".join([f"{name}:{_folded(value)}\n" for name, value in fixed])
+
+    def wire(self, values: tuple[str, ...]) -> str:
+        """The header lines as they are sent; ``values``: of those that vary, in their order. Raises
+        :class:`ValueError` where one holds a line break: it would be a header of its own."""
+        lines = self._wire % values
+        if not self._count == lines.count("\r") == lines.count("\n"):
+            raise ValueError("a line break in a header")
+        return lines
+
+    def canonical(self, values: tuple[str, ...]) -> str:
+        """The header lines as they are signed."""
+        lines = self._lines % values
+        if "  " in lines or ": " in lines or " \n" in lines or "\t" in lines:
+            lines = self._lines % tuple(map(_folded, values))
+        return lines
+
+
 class Signer:
     """Signs for one region. The day's signing key is kept."""
 
@@ -62,11 +99,10 @@ class Signer:
         self._service = service
         self._day = ""
         self._keys: Keys | None = None
-        self._key = hmac.new(b"", digestmod=hashlib.sha256)
-        self._scope = ""
+        self._inner = self._outer = hashlib.sha256()
+        self._scope = self._before_names = ""
         self._second = -1
         self._stamp = ""
-        self._names: dict[tuple[str, ...], str] = {}
 
     def stamp(self, now: float | None = None) -> str:
         """The time as x-amz-date has it. ``now``: seconds since 1970."""
@@ -81,35 +117,33 @@ class Signer:
     ) -> str:
         """The Authorization header. ``path`` and ``query`` are encoded; ``headers`` are all that are signed: lower-case
         names, in sorted order, with x-amz-date among them; ``payload`` is the body's SHA-256 in hex, or UNSIGNED."""
-        stamp = headers["x-amz-date"]
+        names = ";".join(headers)
+        lines = "".join([f"{name}:{_folded(value)}\n" for name, value in headers.items()])
+        request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{payload}"
+        return self._sign(keys, headers["x-amz-date"], names, request)
+
+    def authorize(self, keys: Keys, form: Form, path: str, values: tuple[str, ...], stamp: str, payload: str) -> str:
+        """:meth:`authorization` for a request of this form. ``stamp``: its x-amz-date."""
+        request = f"{form.method}\n{path}\n\n{form.canonical(values)}\n{form.names}\n{payload}"
+        return self._sign(keys, stamp, form.names, request)
+
+    def _sign(self, keys: Keys, stamp: str, names: str, request: str) -> str:
         if stamp[:8] != self._day or keys is not self._keys:
             self._derive(keys, stamp[:8])
-        names = self._signed_names(headers)
-        lines = "".join([f"{name}:{value}\n" for name, value in headers.items()])
-        if "  " in lines or ": " in lines or " \n" in lines or "\t" in lines:
-            lines = "".join([f"{name}:{_folded(value)}\n" for name, value in headers.items()])
-        request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{payload}"
         hashed = hashlib.sha256(request.encode()).hexdigest()
-        mac = self._key.copy()
-        mac.update(f"{_ALGORITHM}\n{stamp}\n{self._scope}\n{hashed}".encode())
-        return (
-            f"{_ALGORITHM} Credential={keys.access_key}/{self._scope}, "
-            f"SignedHeaders={names}, Signature={mac.hexdigest()}"
-        )
-
-    def _signed_names(self, headers: dict[str, str]) -> str:
-        key = tuple(headers)
-        found = self._names.get(key)
-        if found is None:
-            if len(self._names) > 64:
-                self._names.clear()
-            found = self._names[key] = ";".join(key)
-        return found
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{_ALGORITHM}\n{stamp}\n{self._scope}\n{hashed}".encode())
+        outer.update(inner.digest())
+        return f"{self._before_names}{names}, Signature={outer.hexdigest()}"
 
     def _derive(self, keys: Keys, day: str) -> None:
         key = f"AWS4{keys.secret_key}".encode()
         for part in (day, self._region, self._service, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")
-        self._key = hmac.new(key, digestmod=hashlib.sha256)
+        # HMAC (RFC 2104), what depends on the key alone done once a day: the hmac module's objects copy slowly.
+        padded = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes([byte ^ 0x36 for byte in padded]))
+        self._outer = hashlib.sha256(bytes([byte ^ 0x5C for byte in padded]))
         self._scope = f"{day}/{self._region}/{self._service}/aws4_request"
+        self._before_names = f"{_ALGORITHM} Credential={keys.access_key}/{self._scope}, SignedHeaders="
         self._day, self._keys = day, keys

@@ -23,7 +23,10 @@ class Collision(Exception):
 
 async def deliver(target: Target, item: Item) -> dict[str, Any]:
     """Send the item whole; the receipt's fields. Raises :class:`Temporary`, :class:`Permanent`, :class:`StoreError`."""
-    async with target.memory.hold(item.size):
+    memory, size = target.memory, item.size
+    if not memory.take_now(size):
+        await memory.take(size)
+    try:
         body, content, checksum = await read_whole(item, target.threads, target.options.checksum_algorithm)
         key = target.template.key(item.name, item.mtime, content.sha256)
         job = _Single(target, item, body, content, checksum)
@@ -33,8 +36,10 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
             if target.options.if_exists != "keep-both":
                 raise target.refused(key) from collision
             receipt = await _beside(target, job, key)
-        item.progress(content.size)
+        item.sent = size
         return receipt
+    finally:
+        memory.give(size)
 
 
 async def _beside(target: Target, job: "_Single", key: str) -> dict[str, Any]:
@@ -47,6 +52,8 @@ async def _beside(target: Target, job: "_Single", key: str) -> dict[str, Any]:
 
 class _Single:
     """One item with its bytes in memory."""
+
+    __slots__ = ("body", "checksum", "content", "item", "target")
 
     def __init__(self, target: Target, item: Item, body: bytes, content: Content, checksum: Checksum | None) -> None:
         self.target = target
@@ -136,20 +143,17 @@ class _Single:
         return str(before.get("etag", ""))
 
     async def _put(self, key: str, *, if_none_match: bool = False, if_match: str = "") -> dict[str, Any]:
-        await self.target.pace(len(self.body))
-        stored = await self.target.transport.put(
+        target, item, sha256 = self.target, self.item, self.content.sha256
+        await target.pace(len(self.body))
+        attributes = metadata.attributes(
+            target.options, item.name, key, mtime_ns=item.mtime_ns, mode=item.mode, sha256=sha256
+        )
+        stored = await target.transport.put(
             Put(
                 key=key,
                 body=self.body,
-                sha256=self.content.sha256,
-                attributes=metadata.attributes(
-                    self.target.options,
-                    self.item.name,
-                    key,
-                    mtime_ns=self.item.mtime_ns,
-                    mode=self.item.mode,
-                    sha256=self.content.sha256,
-                ),
+                sha256=sha256,
+                attributes=attributes,
                 checksum=self.checksum,
                 if_none_match=if_none_match,
                 if_match=if_match,
@@ -162,7 +166,7 @@ class _Single:
         """An answer must not contradict us; before a delete it must prove us right."""
         if not stored.etag:
             raise Temporary(f"no acknowledgement: {names.show(self.target.url(key))}: a 200 without an ETag", after=5.0)
-        proved = agrees(stored.checksums, self.checksum, self.target.url(key))
+        proved = bool(stored.checksums) and agrees(stored.checksums, self.checksum, self.target.url(key))
         if self.target.options.verify and not proved and not await self._etag_is_ours(stored.etag):
             await self.target.prove(key, self.content)
 
@@ -171,5 +175,5 @@ class _Single:
 
     def _receipt(self, key: str, stored: Any, **more: Any) -> dict[str, Any]:
         if self.checksum and self.checksum.algorithm != "sha256":  # that one is there anyway, in hex
-            more |= {f"checksum_{self.checksum.algorithm}": self.checksum.value}
+            more[f"checksum_{self.checksum.algorithm}"] = self.checksum.value
         return self.target.receipt(key, self.content, stored, **more)

@@ -100,7 +100,7 @@ class Target:
             fields["version"] = stored.version
         if self.options.head_first and self.options.if_exists != "overwrite":
             fields["atomic"] = False
-        return fields | more
+        return fields | more if more else fields
 
     async def prove(self, key: str, content: Content, mark: str = "") -> Found:
         """The object at the key, proved by HEAD to be ours: its size, and our digest or mark. For before a delete."""

@@ -6,21 +6,20 @@ will be another: it needs :meth:`Transport.put` and :meth:`Transport.part` only 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Checksum:
+
+class Checksum(msgspec.Struct, frozen=True):
     """A checksum that goes into a header. ``value`` is base64, as S3 wants it."""
 
     algorithm: str
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
+class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     """What an object has beside its bytes; '' is: not sent."""
 
     content_type: str = ""
@@ -30,12 +29,11 @@ class Attributes:
     acl: str = ""
     sse: str = ""
     sse_kms_key_id: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = {}
+    tags: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Put:
+class Put(msgspec.Struct, frozen=True, kw_only=True):
     """A whole object. ``sha256`` (hex) is that of ``body``: a transport that signs by itself need not hash again.
     ``if_match`` is an ETag as the header shall have it, so with its quotes."""
 
@@ -48,8 +46,7 @@ class Put:
     if_match: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Create:
+class Create(msgspec.Struct, frozen=True, kw_only=True):
     """The beginning of a multipart upload. ``algorithm``: which checksum its parts will bear ('' for none)."""
 
     key: str
@@ -57,8 +54,7 @@ class Create:
     algorithm: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One part, ``number`` from 1. ``sha256`` (hex) of ``body`` where it is known."""
 
     key: str
@@ -69,18 +65,16 @@ class Part:
     checksum: Checksum | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPart:
+class StoredPart(msgspec.Struct, frozen=True, kw_only=True):
     """A part that the store has. ``etag`` without quotes."""
 
     number: int
     size: int
     etag: str
-    checksums: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Complete:
+class Complete(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a multipart upload. ``size`` in bytes of the whole, ``checksum`` over the whole where there is one."""
 
     key: str
@@ -92,24 +86,22 @@ class Complete:
     if_match: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """An acknowledgement. ``etag`` without quotes; ``checksums``: what the store computed, algorithm → base64."""
 
     etag: str
     version: str = ""
-    checksums: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What HEAD tells of an object. ``size`` in bytes; a checksum ending in ``-N`` is one of N parts."""
 
     size: int
     etag: str
     version: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    checksums: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = {}
+    checksums: Mapping[str, str] = {}
 
 
 class NoAnswer(StrEnum):

@@ -70,15 +70,20 @@ class Connection(asyncio.Protocol):
         "begun",
         "deadline",
         "idle_since",
+        "on_body",
+        "on_header",
         "usable",
     )
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self._transport: Any = None
         self._answer: asyncio.Future[Answer] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
+        # The parser calls these for each header and each piece of a body: no Python of ours is needed in between.
+        self.on_header = self._headers.__setitem__
+        self.on_body = self._body.append
+        self._parser = httptools.HttpResponseParser(self)
         self._head_read = False
         self._size = 0
         self.deadline = float("inf")
@@ -86,17 +91,20 @@ class Connection(asyncio.Protocol):
         self.begun = False
         self.usable = False
 
-    def send(self, loop: asyncio.AbstractEventLoop, data: bytes, deadline: float) -> "asyncio.Future[Answer]":
-        """Send one request; its answer, when it is there. ``deadline``: monotonic."""
+    def expect(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "asyncio.Future[Answer]":
+        """A request is going to be written; its answer, when it is there. ``deadline``: monotonic."""
         self._answer = loop.create_future()
         self.deadline = deadline
         self.begun = False
         self._size = 0
         if not self.usable:
             self._fail(StoreError(None, NoAnswer.CLOSED, "the connection was closed"))
-        else:
-            self._transport.write(data)
         return self._answer
+
+    def write(self, data: bytes) -> None:
+        """Write the request, unless it has failed by now."""
+        if self.usable and self._answer is not None:
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close it at once."""
@@ -153,25 +161,19 @@ class Connection(asyncio.Protocol):
             self._fail(StoreError(None, NoAnswer.CLOSED, why))
 
     def _ends_by_eof(self) -> bool:
-        return b"content-length" not in self._headers and b"transfer-encoding" not in self._headers
+        return {b"content-length", b"transfer-encoding"}.isdisjoint(name.lower() for name in self._headers)
 
     # --- the parser's calls
 
     def on_message_begin(self) -> None:
-        self._headers = {}
-        self._body = []
+        self._headers.clear()
+        self._body.clear()
         self._head_read = False
         if self._answer is None:
             self.usable = False  # more than one answer
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-
     def on_headers_complete(self) -> None:
         self._head_read = self._parser.get_status_code() >= 200
-
-    def on_body(self, data: bytes) -> None:
-        self._body.append(data)
 
     def on_message_complete(self) -> None:
         if not self._head_read:
@@ -187,7 +189,27 @@ class Connection(asyncio.Protocol):
         self.deadline = float("inf")
         self._head_read = False
         if answer is not None and not answer.done():
-            answer.set_result(Answer(self._parser.get_status_code(), self._headers, b"".join(self._body)))
+            headers = {name.lower(): value for name, value in self._headers.items()}
+            answer.set_result(Answer(self._parser.get_status_code(), headers, b"".join(self._body)))
+
+
+class Outbox:
+    """The writes of one turn of the event loop, made together at its end. On each write the kernel wakes the receiver
+    if it sleeps, which costs more than the write; of many in a row only the first does."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Connection, bytes]] = []
+
+    def add(self, loop: asyncio.AbstractEventLoop, connection: Connection, data: bytes) -> None:
+        """Write ``data`` soon."""
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        self._waiting.append((connection, data))
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for connection, data in waiting:
+            connection.write(data)
 
 
 class Pool:
@@ -197,9 +219,11 @@ class Pool:
         self._host = host
         self._port = port
         self._tls = tls
-        self._slots = asyncio.Semaphore(limit)
+        self._free = limit
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
+        self._outbox = Outbox()
         self._addresses: deque[tuple[Any, ...]] = deque()
         self._resolved = float("-inf")
         self._resolving = asyncio.Lock()
@@ -208,7 +232,11 @@ class Pool:
 
     async def request(self, data: bytes) -> Answer:
         """Send ``data``, a whole request; its answer. Raises :class:`StoreError` where there is none."""
-        async with self._slots:
+        self._loop = asyncio.get_running_loop()
+        if self._free <= 0:
+            await self._wait_for_turn()
+        self._free -= 1
+        try:
             connection = self._reuse()
             if connection is not None:
                 try:
@@ -219,14 +247,37 @@ class Pool:
                     if error.code != NoAnswer.CLOSED or connection.begun:
                         raise
             return await self._exchange(await self._connect(), data)
+        finally:
+            self._free += 1
+            if self._waiting:
+                self._call_next()
+
+    async def _wait_for_turn(self) -> None:
+        while self._free <= 0:
+            turn = self._loop.create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except BaseException:  # cancelled: if it was our turn already, it is the next one's
+                if turn.done() and not turn.cancelled():
+                    self._call_next()
+                raise
+
+    def _call_next(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
     async def _exchange(self, connection: Connection, data: bytes) -> Answer:
-        loop = asyncio.get_running_loop()
         if self._sweeper is None:
-            self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
+            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         self._busy.add(connection)
         try:
-            answer = await connection.send(loop, data, time.monotonic() + ANSWER + len(data) / SLOWEST)
+            expected = connection.expect(self._loop, time.monotonic() + ANSWER + len(data) / SLOWEST)
+            self._outbox.add(self._loop, connection, data)
+            answer = await expected
         except BaseException:  # cancelled, too: its answer may still come, and would be taken for the next one's
             connection.close()
             raise
@@ -268,7 +319,7 @@ class Pool:
 
     async def _connect_to(self, address: tuple[Any, ...]) -> Connection:
         server = self._host if self._tls is not None else None
-        _, connection = await asyncio.get_running_loop().create_connection(
+        _, connection = await self._loop.create_connection(
             Connection, address[0], address[1], ssl=self._tls, server_hostname=server
         )
         return connection
@@ -286,10 +337,9 @@ class Pool:
 
     async def _ask_for_addresses(self) -> None:
         """The name's addresses as they are now; those of before while no name server answers."""
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT):
-                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                found = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, TimeoutError, UnicodeError) as error:
             if not self._addresses:
                 raise StoreError(None, NoAnswer.NAME, f"{self._host}: {error}") from error
@@ -301,7 +351,7 @@ class Pool:
         scheme = "https" if self._tls is not None else "http"
         return f"{scheme}://{self._host}:{self._port}: {error}".removesuffix(": ")
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep(self) -> None:
         """End what is over its deadline, close what has been idle for long."""
         now = time.monotonic()
         for connection in list(self._busy):
@@ -313,7 +363,7 @@ class Pool:
             else:
                 connection.close()
         some = self._idle or self._busy
-        self._sweeper = loop.call_later(SWEEP, self._sweep, loop) if some else None
+        self._sweeper = self._loop.call_later(SWEEP, self._sweep) if some else None
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
