@@ -1,8 +1,10 @@
 """S3 delivery against a real server, Ceph RGW: what is in the bucket is compared byte for byte."""
 
 import asyncio
+import base64
 import hashlib
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +14,7 @@ import pytest
 from jollyae.processors.s3 import BucketDelivery, S3Options
 from jollyae.processors.s3.boto import BotoTransport
 from jollyae.processors.s3.transport import Part, StoredPart
+from jollyae.processors.s3.uploads import Uploads
 from jollyae.spool import notes
 from jollyae.spool.item import Item
 from jollyae.spool.outcomes import Permanent, Scope, Temporary
@@ -182,7 +185,13 @@ def test_in_parts(store: Store, algorithm: str) -> None:
     """40 MiB and a byte in nine parts, byte for byte, with any checksum; RGW's empty ETag is looked up."""
     [receipt] = store.deliver(store.item("large", BODY), checksum_algorithm=algorithm, **IN_PARTS)
     assert receipt["parts"] == 9 and receipt["etag"].endswith("-9")
-    assert receipt["sha256"] == hashlib.sha256(BODY).hexdigest()
+    digests = [hashlib.sha256(BODY[start : start + 5 * MiB]).digest() for start in range(0, len(BODY), 5 * MiB)]
+    told = {
+        "checksum_sha256": f"{base64.b64encode(hashlib.sha256(b''.join(digests)).digest()).decode()}-9",
+        "checksum_crc32": base64.b64encode(zlib.crc32(BODY).to_bytes(4, "big")).decode(),
+    }
+    expected = {name: value for name, value in told.items() if name.endswith(algorithm)}
+    assert {name: value for name, value in receipt.items() if "sha256" in name or "crc" in name} == expected
     assert store.body("in/large") == BODY
     assert store.uploads() == 0
 
@@ -204,16 +213,22 @@ class Crash(BaseException):
 def count_parts(monkeypatch: pytest.MonkeyPatch, crash_at: int = 0) -> Callable[[], list[int]]:
     """Count the parts that are really sent; die when part ``crash_at`` is to go out."""
     sent: list[int] = []
-    original = BotoTransport.part
 
-    async def part(self: BotoTransport, request: Part) -> StoredPart:
-        if request.number == crash_at:
-            await asyncio.sleep(0.5)  # let those in flight arrive
-            raise Crash
-        sent.append(request.number)
-        return await original(self, request)
+    def count(sender: type) -> None:
+        original: Any = sender.part  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(BotoTransport, "part", part)
+        async def part(self: Any, request: Part) -> StoredPart:
+            if request.number == crash_at:
+                await asyncio.sleep(0.5)  # let those in flight arrive
+                raise Crash
+            sent.append(request.number)
+            stored: StoredPart = await original(self, request)
+            return stored
+
+        monkeypatch.setattr(sender, "part", part)
+
+    count(BotoTransport)
+    count(Uploads)
     return lambda: sorted(sent)
 
 
@@ -249,14 +264,17 @@ def test_an_upload_that_was_aborted_begins_again(store: Store, monkeypatch: pyte
 
 def test_a_lost_answer_to_complete(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The object is there and ours: nothing is sent again."""
-    original = BotoTransport.complete
 
-    async def lost(self: BotoTransport, request: Any) -> None:
-        await original(self, request)
-        raise Crash
+    def losing(original: Any) -> Any:
+        async def lost(self: Any, request: Any) -> None:
+            await original(self, request)
+            raise Crash
+
+        return lost
 
     with monkeypatch.context() as patch:
-        patch.setattr(BotoTransport, "complete", lost)
+        patch.setattr(BotoTransport, "complete", losing(BotoTransport.complete))
+        patch.setattr(Uploads, "complete", losing(Uploads.complete))
         with pytest.raises(Crash):
             store.deliver(store.item("large", BODY), **IN_PARTS)
     sent = count_parts(monkeypatch)

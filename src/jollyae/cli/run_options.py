@@ -63,10 +63,10 @@ OBJECT = (
     Option(("--cache-control",), "cache control of all objects", "TEXT"),
     Option(
         ("--checksum-algorithm",),
-        "checksum sent with each object",
+        "checksum sent with each object; auto: sha256, and a CRC for parts over TLS",
         "NAME",
-        "sha256",
-        choices=("sha256", "crc32", "crc32c", "crc64nvme", "md5", "none"),
+        "auto",
+        choices=("auto", "sha256", "crc32", "crc32c", "crc64nvme", "md5", "none"),
     ),
 )
 

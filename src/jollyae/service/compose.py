@@ -71,7 +71,7 @@ class Settings:
     no_guess_mime_type: bool = False
     content_encoding: str | None = None
     cache_control: str | None = None
-    checksum_algorithm: str = "sha256"
+    checksum_algorithm: str = "auto"
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None

@@ -64,6 +64,7 @@ class FakeTransport:
         self.no_complete_etag = False
         self.stores_checksums = False
         self.kms = False
+        self.secure = False
 
     @property
     def calls(self) -> Counter[str]:
@@ -101,6 +102,10 @@ class FakeTransport:
         if not self.stores_checksums or request.checksum is None:
             return {}
         return {request.checksum.algorithm: request.checksum.value}
+
+    async def is_secure(self) -> bool:
+        """Whether it passes for one behind TLS."""
+        return self.secure
 
     async def put(self, request: Put) -> Stored:
         """PutObject."""
@@ -143,7 +148,7 @@ class FakeTransport:
         """UploadPart."""
         self._begin("part", request)
         self._maybe_raise(f"part {request.number}")
-        self._upload(request.upload).parts[request.number] = request.body
+        self._upload(request.upload).parts[request.number] = bytes(request.body)
         return _stored(request.number, request.body)
 
     async def parts(self, key: str, upload: str) -> list[StoredPart]:
@@ -172,7 +177,7 @@ class FakeTransport:
         self.aborted.append(upload)
 
 
-def _stored(number: int, body: bytes) -> StoredPart:
+def _stored(number: int, body: bytes | bytearray) -> StoredPart:
     return StoredPart(number=number, size=len(body), etag=hashlib.md5(body).hexdigest())
 
 

@@ -1,5 +1,6 @@
 """Checksums and contents."""
 
+import hashlib
 import sys
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jollyae.processors.s3 import checksums
-from jollyae.processors.s3.checksums import ChecksumError, Content, Digest
+from jollyae.processors.s3.checksums import ChecksumError
 
 from .fake import b64
 
@@ -43,13 +44,51 @@ def test_an_unknown_algorithm() -> None:
         checksums.require("sha512")
 
 
-@given(st.lists(st.binary(max_size=50)), st.sampled_from(["sha256", "crc32", "md5"]))
-def test_a_stream_is_its_bytes(blocks: list[bytes], algorithm: str) -> None:
-    """In whatever blocks it passes."""
-    digest = Digest(algorithm)
-    for block in blocks:
-        digest.update(block)
-    whole = b"".join(blocks)
-    made = checksums.of(whole, algorithm)
-    assert made and digest.value(algorithm) == made.value == Content.of(whole).checksum(algorithm)
-    assert digest.sha256 == Content.of(whole).sha256
+@given(st.lists(st.binary(min_size=1, max_size=50), min_size=1), st.sampled_from(["crc32", "crc32c", "crc64nvme"]))
+def test_crcs_of_parts_make_the_crc_of_the_whole(parts: list[bytes], algorithm: str) -> None:
+    """Whatever the parts' sizes."""
+    if algorithm != "crc32":
+        pytest.importorskip("awscrt", reason=f"{algorithm} needs the extra jollyae[crt]")
+    made = [checksums.of(part, algorithm) for part in parts]
+    whole = checksums.of(b"".join(parts), algorithm)
+    assert whole is not None
+    values = [(one.value, len(part)) for one, part in zip(made, parts, strict=True) if one is not None]
+    assert checksums.of_parts(algorithm, values) == whole.value
+
+
+SPLIT = {"crc32": 0xCBF43926, "crc32c": 0xE3069283, "crc64nvme": 0xAE8B14860A799888}
+
+
+@pytest.mark.parametrize("algorithm", sorted(SPLIT))
+def test_the_polynomials(algorithm: str) -> None:
+    """Also where awscrt is not there: an empty part changes nothing, and x to the power of what a byte-wise computation
+    by the catalogue's definition makes of it."""
+    width, polynomial = checksums._POLYNOMIALS[algorithm]
+
+    def crc(data: bytes) -> int:
+        value = (1 << width) - 1
+        for byte in data:
+            value ^= byte
+            for _ in range(8):
+                value = value >> 1 ^ (polynomial if value & 1 else 0)
+        return value ^ (1 << width) - 1
+
+    assert crc(b"123456789") == SPLIT[algorithm]
+    parts = [(b64(crc(part).to_bytes(width // 8, "big")), len(part)) for part in (b"1234", b"", b"56789")]
+    assert checksums.of_parts(algorithm, parts) == b64(SPLIT[algorithm].to_bytes(width // 8, "big"))
+
+
+def test_the_digest_of_digests() -> None:
+    """As S3 writes it, with the number of parts; md5 and none have nothing of the kind."""
+    parts = [(b64(hashlib.sha256(part).digest()), len(part)) for part in (b"a", b"b")]
+    joined = hashlib.sha256(hashlib.sha256(b"a").digest() + hashlib.sha256(b"b").digest()).digest()
+    assert checksums.of_parts("sha256", parts) == f"{b64(joined)}-2"
+    assert checksums.of_parts("md5", [("", 1)]) == checksums.of_parts("none", [("", 1)]) == ""
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_the_automatic_choice(secure: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What costs least: the signed SHA-256, and over TLS a CRC that can be computed here."""
+    monkeypatch.setitem(sys.modules, "awscrt", None)
+    assert checksums.for_parts("auto", secure=secure) == ("crc32" if secure else "sha256")
+    assert checksums.for_parts("md5", secure=secure) == checksums.for_whole("md5") == "md5"

@@ -16,10 +16,21 @@ CHECKSUM_HEADERS = {
 }
 """The header of each checksum algorithm."""
 
+CHECKSUM_NAMES = {
+    "sha256": "ChecksumSHA256",
+    "crc32": "ChecksumCRC32",
+    "crc32c": "ChecksumCRC32C",
+    "crc64nvme": "ChecksumCRC64NVME",
+}
+"""What S3 calls them in XML."""
+
 _STORED = {name.encode(): algorithm for algorithm, name in CHECKSUM_HEADERS.items() if algorithm != "md5"}
 _ELEMENT = {
     name: re.compile(rb"<%s>([^<]*)</%s>" % (name, name))
-    for name in (b"Code", b"Message", b"RequestId", b"UploadId", b"ETag")
+    for name in (
+        *(b"Code", b"Message", b"RequestId", b"UploadId", b"ETag"),
+        *[name.encode() for name in CHECKSUM_NAMES.values()],
+    )
 }
 
 
@@ -51,6 +62,12 @@ def checksums(answer: Answer) -> dict[str, str]:
         for name, algorithm in _STORED.items()
         if name in answer.headers
     }
+
+
+def told_checksums(body: bytes) -> dict[str, str]:
+    """The checksums in an XML body, by algorithm."""
+    found = {algorithm: element(body, name.encode()) for algorithm, name in CHECKSUM_NAMES.items()}
+    return {algorithm: value for algorithm, value in found.items() if value}
 
 
 def element(body: bytes, name: bytes) -> str:

@@ -66,6 +66,10 @@ class BotoTransport:
         """Take no more requests. Nothing is waited for."""
         self._threads.shutdown(wait=False)
 
+    async def is_secure(self) -> bool:
+        """Whether requests go over TLS."""
+        return str((await self._connect()).client.meta.endpoint_url).startswith("https:")
+
     async def put(self, request: Put) -> Stored:
         """PutObject."""
         arguments = {"Body": request.body, **_attributes(request.attributes), **_checksum(request.checksum)}

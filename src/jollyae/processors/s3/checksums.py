@@ -7,7 +7,8 @@ never trailers: trailers switch on aws-chunked, which several stores refuse or k
 import base64
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from .transport import Checksum
@@ -15,6 +16,11 @@ from .transport import Checksum
 ALGORITHMS = ("sha256", "crc32", "crc32c", "crc64nvme", "md5", "none")
 FULL_OBJECT = frozenset({"crc32", "crc32c", "crc64nvme"})
 """Those that S3 keeps for the whole of a multipart object (AWS S3 user guide, "Checking object integrity")."""
+
+AUTO = "auto"
+"""The algorithm that costs least where it is used; see :func:`for_whole` and :func:`for_parts`."""
+
+_Bytes = bytes | bytearray | memoryview
 
 
 class ChecksumError(ValueError):
@@ -25,20 +31,22 @@ class ChecksumError(ValueError):
         self.hint = hint
 
 
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+class Hash(Protocol):
+    """What :func:`new` gives."""
+
+    def update(self, data: _Bytes, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
 class _Crc:
     """A CRC with the interface of hashlib's objects; big-endian bytes, as S3 wants them."""
 
-    def __init__(self, step: Callable[[bytes, int], int], width: int) -> None:
+    def __init__(self, step: Callable[[_Bytes, int], int], width: int) -> None:
         self._step = step
         self._width = width
         self._value = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: _Bytes, /) -> None:
         self._value = self._step(data, self._value)
 
     def digest(self) -> bytes:
@@ -56,7 +64,7 @@ def _crt(name: str, width: int) -> _Crc:
     return _Crc(getattr(checksums, name), width)
 
 
-def new(algorithm: str) -> _Hash:
+def new(algorithm: str) -> Hash:
     """A hash object for the algorithm. Raises :class:`ChecksumError`.
 
     >>> hash = new("crc32")
@@ -77,8 +85,35 @@ def new(algorithm: str) -> _Hash:
 
 def require(algorithm: str) -> None:
     """Return if the algorithm can be used here (``none`` can); raises :class:`ChecksumError`."""
-    if algorithm != "none":
+    if algorithm not in ("none", AUTO):
         new(algorithm)
+
+
+def for_whole(algorithm: str) -> str:
+    """The algorithm for what is sent in one piece: its SHA-256 is known anyway.
+
+    >>> for_whole("auto"), for_whole("md5")
+    ('sha256', 'md5')
+    """
+    return "sha256" if algorithm == AUTO else algorithm
+
+
+def for_parts(algorithm: str, *, secure: bool) -> str:
+    """The algorithm for parts. Without TLS their SHA-256 is signed, so it is known; over TLS (``secure``) it need not
+    be, and a CRC costs a third or less.
+
+    >>> for_parts("auto", secure=False), for_parts("md5", secure=True)
+    ('sha256', 'md5')
+    """
+    if algorithm != AUTO:
+        return algorithm
+    if not secure:
+        return "sha256"
+    try:
+        new("crc64nvme")
+    except ChecksumError:
+        return "crc32"
+    return "crc64nvme"
 
 
 def of(data: bytes, algorithm: str) -> Checksum | None:
@@ -92,34 +127,6 @@ def of(data: bytes, algorithm: str) -> Checksum | None:
     hash = new(algorithm)
     hash.update(data)
     return Checksum(algorithm, base64.b64encode(hash.digest()).decode())
-
-
-class Digest:
-    """Digests of a stream, computed while it passes: SHA-256 always, and those in ``algorithms`` (and not ``none``).
-
-    >>> digest = Digest("md5")
-    >>> digest.update(b"hel"); digest.update(b"lo")
-    >>> digest.sha256[:8], digest.value("md5")
-    ('2cf24dba', 'XUFAKrxLKna5cZ2REBfFkg==')
-    """
-
-    def __init__(self, *algorithms: str) -> None:
-        wanted = {"sha256", *algorithms} - {"none"}
-        self._hashes = {algorithm: new(algorithm) for algorithm in sorted(wanted)}
-
-    def update(self, data: bytes) -> None:
-        """Take the next bytes."""
-        for hash in self._hashes.values():
-            hash.update(data)
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 so far, in hex."""
-        return self._hashes["sha256"].digest().hex()
-
-    def value(self, algorithm: str) -> str:
-        """The checksum so far, in base64."""
-        return base64.b64encode(self._hashes[algorithm].digest()).decode()
 
 
 class Content:
@@ -169,3 +176,62 @@ def composite(part_etags: list[str]) -> str:
     """
     joined = b"".join(bytes.fromhex(etag) for etag in part_etags)
     return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(part_etags)}"
+
+
+def of_parts(algorithm: str, parts: Sequence[tuple[str, int]]) -> str:
+    """The checksum of a multipart object, as S3 keeps it, from its parts' (base64) and their sizes: a CRC of the whole,
+    for sha256 the digest of the digests with their number. '' for md5 and none.
+
+    >>> halves = [of(half, "crc32") for half in (b"hel", b"lo")]
+    >>> of_parts("crc32", [(halves[0].value, 3), (halves[1].value, 2)]) == of(b"hello", "crc32").value
+    True
+    """
+    if algorithm in _POLYNOMIALS:
+        return _combined(algorithm, parts)
+    if algorithm != "sha256":
+        return ""
+    joined = hashlib.sha256(b"".join([base64.b64decode(value) for value, _ in parts]))
+    return f"{base64.b64encode(joined.digest()).decode()}-{len(parts)}"
+
+
+# CRCs of parts make the CRC of the whole by arithmetic over GF(2), as zlib's crc32_combine() does it: so parts can be
+# hashed at the same time. Width in bits, and the polynomial, bits reversed (the CRC catalogue's CRC-32/ISO-HDLC,
+# CRC-32/ISCSI and CRC-64/NVME).
+_POLYNOMIALS = {
+    "crc32": (32, 0xEDB88320),
+    "crc32c": (32, 0x82F63B78),
+    "crc64nvme": (64, 0x9A6C9329AC4BC9B5),
+}
+
+
+def _combined(algorithm: str, parts: Sequence[tuple[str, int]]) -> str:
+    width = _POLYNOMIALS[algorithm][0]
+    whole = 0
+    for value, size in parts:
+        shifted = _multiply(algorithm, whole, _power(algorithm, 8 * size))
+        whole = shifted ^ int.from_bytes(base64.b64decode(value), "big")
+    return base64.b64encode(whole.to_bytes(width // 8, "big")).decode()
+
+
+def _multiply(algorithm: str, a: int, b: int) -> int:
+    """The product of two polynomials, modulo the algorithm's."""
+    width, polynomial = _POLYNOMIALS[algorithm]
+    product = 0
+    for bit in range(width - 1, -1, -1):
+        if a >> bit & 1:
+            product ^= b
+        b = b >> 1 ^ (polynomial if b & 1 else 0)
+    return product
+
+
+@lru_cache(maxsize=64)
+def _power(algorithm: str, exponent: int) -> int:
+    """x to the power of ``exponent``, modulo the algorithm's polynomial."""
+    width = _POLYNOMIALS[algorithm][0]
+    result, square = 1 << (width - 1), 1 << (width - 2)  # 1 and x: the first bit is the constant's
+    while exponent:
+        if exponent & 1:
+            result = _multiply(algorithm, result, square)
+        square = _multiply(algorithm, square, square)
+        exponent >>= 1
+    return result

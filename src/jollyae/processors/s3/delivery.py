@@ -12,10 +12,11 @@ from jollyae.spool.item import Item
 from . import access, faults, multipart, single
 from .boto import BotoTransport
 from .check import Check
-from .fast import FastTransport
+from .fast import MAX_BODY, FastTransport
+from .lanes import LANES
 from .options import S3Options, split_url
 from .session import endpoint_of
-from .target import LANES, Limiter, Target
+from .target import Limiter, PacingLimiter, Target
 from .transport import StoreError, Transport
 
 
@@ -62,15 +63,18 @@ class BucketDelivery(S3Delivery):
         *,
         key: str = "{path}",
         concurrency: int = 16,
-        limiter: Limiter | None = None,
+        limiter: PacingLimiter | None = None,
     ) -> None:
         options = options or S3Options()
         bucket, prefix = split_url(url)
         self.control = BotoTransport(bucket, options, concurrency + LANES)
         self.transport: FastTransport | BotoTransport = self.control
         if options.transport == "auto" and not access.why_not(bucket, os.environ):
-            self.transport = FastTransport(bucket, options, self.control, concurrency)
+            pace = limiter.delay if limiter is not None else None
+            self.transport = FastTransport(bucket, options, self.control, concurrency, pace)
         super().__init__(self.transport, bucket, KeyTemplate(key, prefix), options, limiter)
+        if self.transport is not self.control:
+            self._target.paced_over = MAX_BODY
         conditional = options.if_exists != "overwrite" and not options.head_first
         self._target.is_unproved = conditional and bool(endpoint_of(options, {}, {}, dict(os.environ))[0])
 

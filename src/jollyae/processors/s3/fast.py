@@ -1,5 +1,6 @@
-"""The hot path: a signed PUT and nothing else, on the event loop. Whatever else is asked goes to boto3 (:mod:`.boto`):
-all other requests, bodies over a MiB (which would hold the loop), and what :func:`.access.why_not` names.
+"""Our own transport: a signed PUT on the event loop, which is the hot path; larger bodies, and what belongs to a large
+file, on the :mod:`.lanes`. The rest (ListParts, Abort), and all where :func:`.access.why_not` has a reason, goes to
+boto3 (:mod:`.boto`).
 """
 
 import asyncio
@@ -11,10 +12,13 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from . import access, wire
 from .answers import CHECKSUM_HEADERS, refusal, stored
+from .blocking import Pace
 from .boto import BotoTransport
+from .lanes import LANES, Lanes, Request
 from .options import S3Options
 from .sigv4 import Form, Keys, Signer, encode_path
 from .transport import Attributes, Complete, Create, Found, NoAnswer, Part, Put, Stored, StoredPart, StoreError
+from .uploads import Uploads
 
 MAX_BODY = 1 << 20
 """Bytes of a body that is sent from the event loop; a larger one would hold it for milliseconds, over TLS above all."""
@@ -39,14 +43,22 @@ class Origin:
 
 
 class FastTransport:
-    """A :class:`.transport.Transport` whose small PUTs are made by hand. ``control``: the boto3 transport for the rest;
-    ``connections``: the most at a time."""
+    """A :class:`.transport.Transport` whose requests are made by hand. ``control``: the boto3 transport for the rest;
+    ``connections``: the most at a time; ``pace``: what bounds the bandwidth of bodies over MAX_BODY."""
 
-    def __init__(self, bucket: str, options: S3Options, control: BotoTransport, connections: int) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        options: S3Options,
+        control: BotoTransport,
+        connections: int,
+        pace: Pace | None = None,
+    ) -> None:
         self.bucket = bucket
         self._options = options
         self._control = control
         self._connections = connections
+        self._pace = pace
         self._line: _Line | None = None
         self._closed = False
         self._preparing = asyncio.Lock()
@@ -59,26 +71,32 @@ class FastTransport:
         """Take no more requests. Nothing is waited for."""
         self._closed = True
         if self._line is not None:
-            self._line.pool.close()
+            self._line.close()
         self._control.close()
 
     async def put(self, request: Put) -> Stored:
         """PutObject."""
-        if len(request.body) > MAX_BODY:
-            return await self._control.put(request)
         line = self._line
         if line is None or not line.access.is_fresh():
             line = await self._prepare()
         answer = await line.put(request)
         return stored(answer)
 
+    async def is_secure(self) -> bool:
+        """Whether requests go over TLS."""
+        return (await self._ready()).is_secure
+
+    async def _ready(self) -> "_Line":
+        line = self._line
+        return line if line is not None and line.access.is_fresh() else await self._prepare()
+
     async def _prepare(self) -> "_Line":
         async with self._preparing:
             if self._line is None:
                 found = await access.resolve(self.bucket, self._options, self._control)
-                self._line = _Line(self.bucket, self._options, found, self._connections)
+                self._line = _Line(self.bucket, self._options, found, self._connections, self._pace)
                 if self._closed:
-                    self._line.pool.close()
+                    self._line.close()
             elif not self._line.access.is_fresh():
                 await self._line.access.refresh(self._control)
             return self._line
@@ -87,15 +105,17 @@ class FastTransport:
 
     async def head(self, key: str, *, checksums: bool = False) -> Found:
         """HeadObject."""
-        return await self._control.head(key, checksums=checksums)
+        return await (await self._ready()).uploads.head(key, with_checksums=checksums)
 
     async def create(self, request: Create) -> str:
         """CreateMultipartUpload."""
-        return await self._control.create(request)
+        headers = _attributes(request.attributes)
+        headers |= {f"x-amz-meta-{name.lower()}": value for name, value in request.attributes.metadata.items()}
+        return await (await self._ready()).uploads.create(request.key, headers, request.algorithm)
 
     async def part(self, request: Part) -> StoredPart:
         """UploadPart."""
-        return await self._control.part(request)
+        return await (await self._ready()).uploads.part(request)
 
     async def parts(self, key: str, upload: str) -> list[StoredPart]:
         """ListParts."""
@@ -103,7 +123,7 @@ class FastTransport:
 
     async def complete(self, request: Complete) -> Stored:
         """CompleteMultipartUpload."""
-        return await self._control.complete(request)
+        return await (await self._ready()).uploads.complete(request)
 
     async def abort(self, key: str, upload: str) -> None:
         """AbortMultipartUpload."""
@@ -113,7 +133,9 @@ class FastTransport:
 class _Line:
     """The line to the store: origin, keys, connections."""
 
-    def __init__(self, bucket: str, options: S3Options, found: access.Access, connections: int) -> None:
+    def __init__(
+        self, bucket: str, options: S3Options, found: access.Access, connections: int, pace: Pace | None = None
+    ) -> None:
         self.access = found
         try:
             self._origin = Origin(found.url, bucket, path_style=found.path_style)
@@ -123,7 +145,16 @@ class _Line:
         self._shapes: dict[Any, _Shape] = {}
         self._shaped_for: Keys | None = None
         tls = _tls(options, found.ca_bundle) if self._origin.tls else None
-        self.pool = wire.Pool(self._origin.host, self._origin.port, tls=tls, limit=connections)
+        host, port = self._origin.host, self._origin.port
+        self.pool = wire.Pool(host, port, tls=tls, limit=connections)
+        self.lanes = Lanes(host, tls=tls, resolve=self.pool.addresses, limit=max(connections, LANES), pace=pace)
+        self.uploads = Uploads(self._origin, found, self._signer, self.lanes)
+        self.is_secure = self._origin.tls
+
+    def close(self) -> None:
+        """Take no more requests. Nothing is waited for."""
+        self.pool.close()
+        self.lanes.close()
 
     async def put(self, request: Put) -> wire.Answer:
         """One PUT; the answer, which is a success. Raises :class:`StoreError`."""
@@ -133,7 +164,10 @@ class _Line:
             raise StoreError(None, NoAnswer.CLIENT, "the key or a header has a character that cannot be sent") from None
         except ValueError as error:  # it does not say which one: that might tell a secret
             raise StoreError(None, NoAnswer.CLIENT, str(error)) from None
-        answer = await self.pool.request(head + request.body)
+        if len(request.body) > MAX_BODY:
+            answer = await self.lanes.ask(Request(head=head, body=request.body))
+        else:
+            answer = await self.pool.request(head + request.body)
         if not 200 <= answer.status < 300:
             raise refusal(answer)
         return answer

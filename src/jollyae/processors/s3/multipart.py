@@ -3,6 +3,8 @@
 The upload's id is in the item's note, on the disk, before the first part goes out, so whoever works the item after a
 crash asks the store which parts it has and sends the others. The state is the file's (the note fits one inode, size
 and mtime), never the key's. We abort only ids that we wrote down.
+
+The whole is hashed only where its digest is needed: for the key, or to compare it with what is there.
 """
 
 import secrets
@@ -18,9 +20,9 @@ from jollyae.spool.outcomes import Permanent, Scope, Temporary
 
 from . import checksums, faults, metadata
 from .checksums import Content
-from .content import Changed, check_unchanged, digest_file
+from .content import Changed, check_unchanged, of_file
 from .options import MAX_PART, MAX_PARTS, part_size_for
-from .parts import Sent, send
+from .parts import Known, Sent, digest, send
 from .target import Target, agrees
 from .transport import Checksum, Complete, Create, Found, Stored, StoredPart, StoreError
 
@@ -29,13 +31,15 @@ MAX_SIZE = MAX_PART * MAX_PARTS
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """What the note remembers of an upload. ``mark`` is our own id of it, in the object's metadata too."""
+    """What the note remembers of an upload. ``mark`` is our own id of it, in the object's metadata too;
+    ``algorithm``: the checksum its parts bear."""
 
     id: str
     mark: str
     bucket: str
     key: str
     part_size: int
+    algorithm: str = ""
 
 
 async def deliver(target: Target, item: Item) -> dict[str, Any]:
@@ -58,14 +62,14 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
 
 
 async def _deliver(target: Target, item: Item, job: "_Multipart") -> dict[str, Any]:
-    content = await digest_file(item, target.threads) if target.template.needs_digest else None
-    key = target.template.key(item.name, item.mtime, content.sha256 if content else "")
-    if (receipt := await job.place(key, content)) is not None:
+    await job.prepare()
+    digest = (await job.read()).content.sha256 if target.template.needs_digest else ""
+    key = target.template.key(item.name, item.mtime, digest)
+    if (receipt := await job.place(key)) is not None:
         return receipt
     if target.options.if_exists == "keep-both":
-        content = content or await digest_file(item, target.threads)
-        key = keys.beside(key, content.sha256)
-        if (receipt := await job.place(key, content)) is not None:
+        key = keys.beside(key, (await job.read()).content.sha256)
+        if (receipt := await job.place(key)) is not None:
             return receipt
     raise target.refused(key)
 
@@ -78,42 +82,60 @@ class _Multipart:
         self.item = item
         self.part_size = part_size_for(item.size, target.options.part_size)
         self.upload = _remembered(item)
+        self.algorithm = ""
+        self.known: Known | None = None
         self.if_match = ""
 
-    async def place(self, key: str, content: Content | None) -> dict[str, Any] | None:
+    async def prepare(self) -> None:
+        """Find out what the parts shall bear."""
+        secure = await self.target.transport.is_secure()
+        self.algorithm = checksums.for_parts(self.target.options.checksum_algorithm, secure=secure)
+
+    async def read(self) -> Known:
+        """The digest of the whole; read once."""
+        if self.known is None:
+            self.known = await digest(self.target, self.item, self.part_size, self.algorithm)
+        return self.known
+
+    async def place(self, key: str) -> dict[str, Any] | None:
         """Bring it to the key; None if other content is there."""
         self.if_match = ""
         if found := await self._look(key):
             if self.upload and _is_of(found, self.upload, self.item.size):
-                return await self._completed_before(key, found, content)
+                return self._receipt(key, found, already_there=True)  # the answer to Complete was lost
             if not self._may_replace(key, found):
                 if found.size != self.item.size:
                     return None
-                content = content or await digest_file(self.item, self.target.threads)
-                if not await self.target.holds(key, found, content):
+                if not await self.target.holds(key, found, (await self.read()).content):
                     return None
                 await self.give_up()
-                return self.target.receipt(key, content, found, already_there=True)
+                return self._receipt(key, found, already_there=True)
         stored = await self._resume_or_create(key)
-        sent = await send(self.target, self.item, self._current(), stored, self.part_size)
-        if content and content.sha256 != sent.content.sha256:
-            raise Changed(self.item.name)
+        sent = await send(self.target, self.item, self._current(), stored, self.known)
         return await self._finish(key, sent)
 
+    def _receipt(self, key: str, at: Stored | Found, **more: Any) -> dict[str, Any]:
+        return self.target.receipt(key, self._content(), at, **more)
+
+    def _content(self) -> Content:
+        """What is known of the whole: its size, and the digest if something asked for it."""
+        return self.known.content if self.known else of_file(self.item.fd, self.item.size, "")
+
     async def _look(self, key: str) -> Found | None:
-        """HEAD before 100 GB are sent for nothing. A 403 (or a 400) is no answer: Create and Complete will tell;
-        with --head-first they do not."""
+        """HEAD before 100 GB are sent for nothing. A 403 (or a 400), or what has no ETag, is no answer: Create and
+        Complete will tell; with --head-first they do not."""
         overwriting = self.target.options.if_exists == "overwrite"
         if overwriting and self.upload is None:
             return None
         if self.target.options.head_first and not overwriting:
             return await self.target.find(key, Scope.UNSURE)
         try:
-            return await self.target.transport.head(key)
+            found = await self.target.transport.head(key)
         except StoreError as error:
             if error.status not in (400, 403, 404):
                 raise
             return None
+        return found if found.etag else None
 
     def _may_replace(self, key: str, found: Found) -> bool:
         """Whether what is there may be overwritten: by the user's word, or because this very claim put it there."""
@@ -125,15 +147,10 @@ class _Multipart:
             self.if_match = f'"{found.etag}"'
         return bool(self.if_match)
 
-    async def _completed_before(self, key: str, found: Found, content: Content | None) -> dict[str, Any]:
-        """The answer to Complete was lost, or the worker died after it: the object bears our mark."""
-        content = content or await digest_file(self.item, self.target.threads)
-        return self.target.receipt(key, content, found, already_there=True)
-
     async def _resume_or_create(self, key: str) -> list[StoredPart]:
         """The parts that the store has already."""
         if (upload := self.upload) is not None:
-            if (upload.bucket, upload.key, upload.part_size) == (self.target.bucket, key, self.part_size):
+            if _plan(upload) == (self.target.bucket, key, self.part_size, self.algorithm):
                 with suppress(_Forgotten):
                     return await self._listed(upload)
                 self._forget()
@@ -154,10 +171,16 @@ class _Multipart:
         mark = secrets.token_hex(16)
         item, options = self.item, self.target.options
         attributes = metadata.attributes(options, item.name, key, mtime_ns=item.mtime_ns, mode=item.mode, upload=mark)
-        algorithm = options.checksum_algorithm
-        sent = "" if algorithm in ("md5", "none") else algorithm
+        sent = "" if self.algorithm in ("md5", "none") else self.algorithm
         upload_id = await self.target.transport.create(Create(key=key, attributes=attributes, algorithm=sent))
-        self.upload = Upload(id=upload_id, mark=mark, bucket=self.target.bucket, key=key, part_size=self.part_size)
+        self.upload = Upload(
+            id=upload_id,
+            mark=mark,
+            bucket=self.target.bucket,
+            key=key,
+            part_size=self.part_size,
+            algorithm=self.algorithm,
+        )
         item.remember(upload=msgspec.to_builtins(self.upload))
 
     def _current(self) -> Upload:
@@ -168,13 +191,13 @@ class _Multipart:
         """Complete, and what a refusal of it means; None if other content is there."""
         check_unchanged(self.item)
         if await self._taken_meanwhile(key):
-            return await self._existing(key, sent)
+            return await self._existing(key)
         try:
             stored = await self._complete(key, sent)
         except StoreError as error:
             if error.status == 412:
-                return await self._existing(key, sent)
-            return await self._not_completed(key, sent, error)
+                return await self._existing(key)
+            return await self._not_completed(key, error)
         return await self._acknowledged(key, sent, stored)
 
     async def _taken_meanwhile(self, key: str) -> bool:
@@ -199,23 +222,25 @@ class _Multipart:
         return await self.target.transport.complete(request)
 
     def _whole(self, sent: Sent) -> Checksum | None:
-        algorithm = self.target.options.checksum_algorithm
-        return Checksum(algorithm, sent.checksum) if algorithm in checksums.FULL_OBJECT else None
+        return Checksum(self.algorithm, sent.checksum) if self.algorithm in checksums.FULL_OBJECT else None
 
-    async def _existing(self, key: str, sent: Sent) -> dict[str, Any] | None:
+    async def _existing(self, key: str) -> dict[str, Any] | None:
         """Complete was refused because something is there: our own earlier Complete, or a collision."""
         found = await self.target.find(key)
         if found is None:
             raise self.target.gone(key)
-        if not await self.target.holds(key, found, sent.content, self._current().mark):
-            return None
-        return self.target.receipt(key, sent.content, found, already_there=True)
+        if not _is_of(found, self._current(), self.item.size):
+            if found.size != self.item.size:
+                return None
+            if not await self.target.holds(key, found, (await self.read()).content):
+                return None
+        return self._receipt(key, found, already_there=True)
 
-    async def _not_completed(self, key: str, sent: Sent, error: StoreError) -> dict[str, Any]:
+    async def _not_completed(self, key: str, error: StoreError) -> dict[str, Any]:
         if _is_forgotten(error):  # completed already, its answer lost? Then our mark is there
             found = await self.target.find(key)
             if found is not None and _is_of(found, self._current(), self.item.size):
-                return self.target.receipt(key, sent.content, found, already_there=True)
+                return self._receipt(key, found, already_there=True)
             self._forget()
             raise faults.explain(StoreError(error.status, "NoSuchUpload"), self.target.url(key)) from error
         if error.status == 409 or error.code in ("InvalidPart", "InvalidPartOrder"):
@@ -226,16 +251,15 @@ class _Multipart:
         raise error
 
     async def _acknowledged(self, key: str, sent: Sent, stored: Stored) -> dict[str, Any]:
-        whole = self._whole(sent)
-        proved = agrees(stored.checksums, whole, self.target.url(key))
-        proved = proved or (sent.composite != "" and stored.etag == sent.composite)
+        proved = agrees(stored.checksums, self._whole(sent), self.target.url(key))
+        proved = proved or stored.etag == sent.composite or stored.checksums.get(self.algorithm) == sent.checksum
         answer: Stored | Found = stored
         if not stored.etag or (self.target.options.verify and not proved):  # RGW 16 answers with an empty ETag
-            answer = await self.target.prove(key, sent.content, self._current().mark)
-        more: dict[str, Any] = {f"checksum_{whole.algorithm}": whole.value} if whole else {}
+            answer = await self.target.prove(key, self._content(), self._current().mark)
+        more: dict[str, Any] = {f"checksum_{self.algorithm}": sent.checksum} if sent.checksum else {}
         if sent.resumed:
             more["parts_resumed"] = sent.resumed
-        return self.target.receipt(key, sent.content, answer, parts=len(sent.parts), part_size=self.part_size, **more)
+        return self._receipt(key, answer, parts=len(sent.parts), part_size=self.part_size, **more)
 
     async def give_up(self) -> None:
         """Abort the upload that the note tells of, and forget it. An abort that fails leaves parts to the bucket's
@@ -260,6 +284,11 @@ def _remembered(item: Item) -> Upload | None:
         return msgspec.convert(item.memory.get("upload"), Upload)
     except msgspec.ValidationError:
         return None
+
+
+def _plan(upload: Upload) -> tuple[str, str, int, str]:
+    """What must be the same for the upload to go on."""
+    return upload.bucket, upload.key, upload.part_size, upload.algorithm
 
 
 def _is_of(found: Found, upload: Upload, size: int) -> bool:

@@ -53,7 +53,7 @@ class S3Options:
     content_encoding: str = ""
     cache_control: str = ""
     guess_mime_type: bool = True
-    checksum_algorithm: str = "sha256"
+    checksum_algorithm: str = checksums.AUTO
     if_exists: IfExists = "refuse"
     head_first: bool = False
     transport: TransportName = "auto"
@@ -65,6 +65,11 @@ class S3Options:
     """Files of at least this size go in parts."""
     memory: int = 256 * MiB
     """Most bytes of bodies held at once (a single larger part is let through alone)."""
+
+    @property
+    def whole_algorithm(self) -> str:
+        """The checksum of what is sent in one piece."""
+        return checksums.for_whole(self.checksum_algorithm)
 
     def __post_init__(self) -> None:
         if self.if_exists not in get_args(IfExists):

@@ -27,7 +27,7 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
     if not memory.take_now(size):
         await memory.take(size)
     try:
-        body, content, checksum = await read_whole(item, target.threads, target.options.checksum_algorithm)
+        body, content, checksum = await read_whole(item, target.threads, target.options.whole_algorithm)
         key = target.template.key(item.name, item.mtime, content.sha256)
         job = _Single(target, item, body, content, checksum)
         try:

@@ -10,13 +10,12 @@ from jollyae.spool.outcomes import Permanent, Scope, Temporary
 
 from . import collisions, metadata
 from .budget import Budget
+from .buffers import Buffers
 from .checksums import Content
+from .lanes import LANES
 from .options import S3Options
 from .threads import Threads
 from .transport import Checksum, Found, Stored, StoreError, Transport
-
-LANES = 4
-"""Parts of large files in flight, of all files together: a file of 100 GB cannot take every connection."""
 
 
 class Limiter(Protocol):
@@ -24,6 +23,13 @@ class Limiter(Protocol):
 
     async def take(self, n_bytes: int, /) -> object:
         """Return when so many bytes may be sent."""
+
+
+class PacingLimiter(Limiter, Protocol):
+    """One that threads may ask as well."""
+
+    def delay(self, n_bytes: int, /) -> float:
+        """Book so many bytes; for how many seconds to sleep before they may be sent."""
 
 
 class Target:
@@ -43,8 +49,11 @@ class Target:
         self.options = options
         self.memory = Budget(options.memory)
         self.lanes = asyncio.Semaphore(LANES)
+        self.buffers = Buffers(LANES)
         self.threads = Threads(2 * LANES, "s3-read")
         self._limiter = limiter
+        self.paced_over = float("inf")
+        """Bytes of a body above which the transport itself paces it, block by block."""
         self.is_unproved = False
         """Whether it is still to be seen, at the first object, that the store honours If-None-Match."""
 
@@ -53,9 +62,14 @@ class Target:
         return f"s3://{self.bucket}/{key}"
 
     async def pace(self, size: int) -> None:
-        """Wait until ``size`` bytes may be sent."""
-        if self._limiter is not None:
+        """Wait until a body of ``size`` bytes may be sent."""
+        if self._limiter is not None and size <= self.paced_over:
             await self._limiter.take(size)
+
+    async def pace_part(self, size: int) -> None:
+        """As :meth:`pace`, for a part; a transport that paces bodies paces all parts, also a last small one."""
+        if self.paced_over == float("inf"):
+            await self.pace(size)
 
     async def find(self, key: str, scope: Scope = Scope.ITEM) -> Found | None:
         """What is at the key; None if nothing. Raises :class:`Temporary` of this scope where we may not look: after a
@@ -93,8 +107,11 @@ class Target:
         return Temporary(f"an object was in the way and is gone: {names.show(self.url(key))}", after=0.5)
 
     def receipt(self, key: str, content: Content, stored: Stored | Found, **more: Any) -> dict[str, Any]:
-        """The fields of the receipt of what is now at the key."""
-        fields: dict[str, Any] = {"url": self.url(key), "size": content.size, "sha256": content.sha256}
+        """The fields of the receipt of what is now at the key. ``sha256`` is there where it is known: of what went in
+        parts the whole was not hashed."""
+        fields: dict[str, Any] = {"url": self.url(key), "size": content.size}
+        if content.sha256:
+            fields["sha256"] = content.sha256
         fields["etag"] = stored.etag
         if stored.version:
             fields["version"] = stored.version

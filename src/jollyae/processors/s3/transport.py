@@ -1,8 +1,7 @@
 """The seam between delivery and the wire: what is asked of an S3 store, and what it answers.
 
 A transport belongs to one bucket, does each request exactly once and retries nothing (the worker does), and raises
-:class:`StoreError` for everything that is not a success. Today boto3 is behind it (:mod:`.boto`). The fast signed PUT
-will be another: it needs :meth:`Transport.put` and :meth:`Transport.part` only and hands the rest to this one.
+:class:`StoreError` for everything that is not a success. Behind it are boto3 (:mod:`.boto`) and our own (:mod:`.fast`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,12 +54,13 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part, ``number`` from 1. ``sha256`` (hex) of ``body`` where it is known."""
+    """One part, ``number`` from 1. ``sha256`` (hex) of ``body`` where it is known. The body is the caller's again when
+    :meth:`Transport.part` has returned."""
 
     key: str
     upload: str
     number: int
-    body: bytes
+    body: bytes | bytearray
     sha256: str = ""
     checksum: Checksum | None = None
 
@@ -138,6 +138,9 @@ class StoreError(Exception):
 
 class Transport(Protocol):
     """One bucket. Each method is one request (``parts``: as many as the list has pages) and may be cancelled."""
+
+    async def is_secure(self) -> bool:
+        """Whether requests go over TLS."""
 
     async def put(self, request: Put) -> Stored:
         """Send a whole object."""

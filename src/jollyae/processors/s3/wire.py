@@ -326,6 +326,7 @@ class Pool:
 
     async def addresses(self) -> list[tuple[Any, ...]]:
         """The host's addresses, another one first each time. Raises :class:`StoreError`."""
+        self._loop = asyncio.get_running_loop()
         return await self._resolve()
 
     async def _resolve(self) -> list[tuple[Any, ...]]:
