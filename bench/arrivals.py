@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import ROOT, spools
-from .sink import ends_with_us
+from .programs import ends_with_us
 
 
 @dataclass

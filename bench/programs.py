@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -32,6 +33,11 @@ class Usage:
     peak: int
     code: int
     told: str
+
+
+def ends_with_us(command: Sequence[str]) -> list[str]:
+    """The command, told by the kernel to end when the benchmark does, however that ends."""
+    return [*(["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []), *command]
 
 
 def run(command: Sequence[str], env: Mapping[str, str], output: Path, timeout: float = 600) -> Usage:
@@ -67,7 +73,12 @@ class Daemon:
         self._output = output
         with output.open("wb") as file:
             self.process = subprocess.Popen(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+                ends_with_us(command),
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
             )
         self.memory = _Memory(self.process.pid)
 

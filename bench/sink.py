@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .programs import ends_with_us
+
 TEMPLATE = Path(__file__).with_name("nginx.conf")
 MODULES = Path("/usr/lib/nginx/modules")
 
@@ -64,11 +66,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def ends_with_us(command: list[str]) -> list[str]:
-    """The command, told by the kernel to end when the benchmark does, however that ends."""
-    return [*(["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []), *command]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def run(lab: Lab) -> None:
         Contestant(OURS, lambda number: _measure(lab, number, OURS)),
         Contestant(TWO, lambda number: _measure(lab, number, TWO, "--processes", "2"), "--processes", 2),
     ]
-    lab.compete("arrival", contestants, lab.rounds(3))
+    lab.compete("arrival", contestants, lab.rounds())
 
 
 def _measure(lab: Lab, number: int, who: str, *more: str) -> Run:
