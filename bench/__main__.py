@@ -40,12 +40,12 @@ def main(words: Sequence[str]) -> int:
     if unknown := [name for name in options.what if name not in SCENARIOS]:
         print(f"bench: no scenario {', '.join(unknown)}; --list names them", file=sys.stderr)
         return 2
-    return _run(options.what or list(SCENARIOS), _settings(options), list(words))
+    return _run(options.what or [one.name for one in SCENARIOS.values() if one.usual], _settings(options), list(words))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description="jollyae beside its peers; see docs/PERFORMANCE.md")
-    parser.add_argument("what", nargs="*", metavar="SCENARIO", help="which (all); with --markdown: result files")
+    parser.add_argument("what", nargs="*", metavar="SCENARIO", help="which (all but profile-…); with --markdown: files")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     parser.add_argument("--full", action="store_true", help="the sizes of the goals: an hour or so")
     parser.add_argument("--count", type=int, help="items, instead of each scenario's own number")
@@ -80,7 +80,8 @@ def _run(names: list[str], settings: Settings, words: list[str]) -> int:
                 broken = broken or not isinstance(error, Unavailable)
                 lab.gap(name, "", str(error))
             done.append(name)
-            found = Results(f"{started:%Y-%m-%d %H:%M} UTC", words, described, versions, done, lab.runs, lab.gaps)
+            when = f"{started:%Y-%m-%d %H:%M} UTC"
+            found = Results(when, words, described, versions, done, lab.runs, lab.gaps, lab.profiles)
             found.write(stem)
             _say(f"  ({time.monotonic() - begun:.0f} s)")
     print(found.text())
@@ -119,7 +120,7 @@ def _markdown(paths: list[Path], into: Path | None) -> int:
     if not paths:
         print("bench: no results yet: run it first", file=sys.stderr)
         return 1
-    text = join(read(path) for path in paths).markdown()
+    text = join((read(path) for path in paths), list(SCENARIOS)).markdown()
     if into is None:
         print(text, end="")
         return 0

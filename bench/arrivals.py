@@ -55,6 +55,7 @@ def rename_in(source: Path, incoming: Path, names: list[str], due: list[float]) 
 
 def prepare(source: Path, count: int, size: int, start: int = 0) -> list[str]:
     """So many files in a directory beside the spool's places; their names."""
+    spools.need_room(source, count, size)
     names = [spools.name_of(start + number) for number in range(count)]
     for number, name in enumerate(names):
         spools.write(source / name, size, start + number)

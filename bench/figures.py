@@ -84,6 +84,13 @@ def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float
     return [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]
 
 
+def share(runs: Iterable[Run], ours: tuple[str, str, str], theirs: tuple[str, str, str]) -> float | None:
+    """The median of one (scenario, program, metric) divided by that of another, which ran at another time."""
+    runs = list(runs)
+    one, other = middle(of(runs, *ours)), middle(of(runs, *theirs))
+    return one / other if one is not None and other else None
+
+
 def middle(values: Mapping[int, float]) -> float | None:
     """The median over the rounds; None where there is no round."""
     return median(values.values()) if values else None

@@ -34,7 +34,7 @@ class Goal:
     def text(self) -> str:
         """What is asked for, in words."""
         by = f" × {self.versus}" if self.versus else ""
-        return f"{METRICS[self.metric].title} {self.sign} {self.bound:g}{by}"
+        return f"{METRICS[self.metric].title} {self.sign} {self.bound:.3g}{by}"
 
 
 def _batch(scenario: str, work: str, items: int, two: bool = True) -> list[Goal]:

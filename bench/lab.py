@@ -61,6 +61,7 @@ class Lab:
         self.say = say
         self.runs: list[Run] = []
         self.gaps: list[Gap] = []
+        self.profiles: dict[str, list[tuple[str, float]]] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> "Lab":

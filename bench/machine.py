@@ -44,6 +44,11 @@ def describe(paths: Sequence[Path]) -> dict[str, str]:
     return described
 
 
+def free_memory() -> int:
+    """Bytes that programs may still take, as the kernel reckons."""
+    return int(_first(r"MemAvailable:\s*(\d+)", "/proc/meminfo") or 0) * 1024
+
+
 def _first(pattern: str, path: str) -> str:
     found = re.search(pattern, Path(path).read_text()) if Path(path).exists() else None
     return found[1].strip() if found else ""

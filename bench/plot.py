@@ -41,5 +41,5 @@ def _panel(title: str, bars: Sequence[tuple[str, float]], digits: int, top: int)
         colour = _OURS if who.startswith("jollyae") else _THEIRS
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 12}" text-anchor="end">{escape(who)}</text>')
         parts.append(f'<rect x="{_LEFT}" y="{y + 2}" width="{length:.1f}" height="{_ROW - 5}" fill="{colour}"/>')
-        parts.append(f'<text x="{_LEFT + length + 5:.1f}" y="{y + 12}">{value:,.{digits}f}</text>')
+        parts.append(f'<text x="{_LEFT + length + 5:.1f}" y="{y + 12}">{value:z,.{digits}f}</text>')
     return "".join(parts)

@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from . import machine
 from .programs import Failed
 
 _BLOCK = 1 << 20
@@ -37,8 +38,22 @@ def name_of(number: int) -> str:
     return f"{number:07}.dat"
 
 
+def need_room(path: Path, count: int, size: int) -> None:
+    """Raise :class:`Failed` if so many files would take over half of what is free there.
+
+    A tmpfs promises more than there is memory, and what the kernel ends then may be anyone's."""
+    room = os.statvfs(path)
+    free = room.f_bavail * room.f_frsize
+    if machine.filesystem(path) == "tmpfs":
+        free = min(free, machine.free_memory())
+    nbytes = count * (-(-size // 4096) * 4096 + 1024)  # whole pages, the inode and the name
+    if nbytes > free / 2:
+        raise Failed(f"{nbytes / 1e9:,.1f} GB of files are needed, and {free / 1e9:,.1f} GB are free at {path}")
+
+
 def fill(spool: Path, count: int, size: int) -> None:
     """So many files, each written in ``tmp/`` and renamed into ``incoming/``."""
+    need_room(spool, count, size)
     for number in range(count):
         name = name_of(number)
         write(spool / "tmp" / name, size, number)
@@ -48,6 +63,7 @@ def fill(spool: Path, count: int, size: int) -> None:
 def fill_directory(directory: Path, count: int, size: int) -> Path:
     """A plain directory with so many files."""
     directory.mkdir(parents=True)
+    need_room(directory, count, size)
     for number in range(count):
         write(directory / name_of(number), size, number)
     return directory

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from .figures import METRICS, Gap, Run, middle, of
+from .figures import METRICS, Gap, Run, middle, of, share
 from .goals import OURS, Verdict
 
 Table = list[list[str]]
@@ -14,7 +14,7 @@ def goals(verdicts: Iterable[Verdict]) -> Table:
     for one in verdicts:
         goal = one.goal
         digits = 2 if goal.versus else METRICS[goal.metric].digits
-        measured = "–" if one.value is None else f"{one.value:,.{digits}f}" + (" ×" if goal.versus else "")
+        measured = "–" if one.value is None else f"{one.value:z,.{digits}f}" + (" ×" if goal.versus else "")
         asked = goal.text if goal.who == OURS else f"{goal.who}: {goal.text}"
         rows.append([goal.work, asked, measured, str(one.pairs), one.word])
     return rows
@@ -37,7 +37,26 @@ def measured(scenario: str, runs: Sequence[Run], gaps: Iterable[Gap]) -> Table:
 
 
 def _cell(metric: str, value: float | None) -> str:
-    return "–" if value is None else f"{value:,.{METRICS[metric].digits}f}"
+    return "–" if value is None else f"{value:z,.{METRICS[metric].digits}f}"
+
+
+def limits(runs: Sequence[Run]) -> Table:
+    """How much of what the null sink takes from wrk each program gets through it; no row for what was not measured."""
+    rows = [["program", "of wrk's PUT/s, http", "https"]]
+    names = dict.fromkeys(run.who for run in runs if run.scenario in ("small-http", "small-https"))
+    for who in names:
+        found = [
+            share(runs, (f"small-{scheme}", who, "items_per_s"), ("limit", f"wrk, {scheme}", "items_per_s"))
+            for scheme in ("http", "https")
+        ]
+        if any(found):
+            rows.append([who, *("–" if one is None else f"{one:.1%}" for one in found)])
+    return rows
+
+
+def profile(shares: Iterable[tuple[str, float]]) -> Table:
+    """Functions with their share of the samples."""
+    return [["function", "of the samples"], *([f"`{name}`", f"{percent:.1f} %"] for name, percent in shares)]
 
 
 def facts(found: Mapping[str, str]) -> Table:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..lab import Lab
-from . import arrival, backlog, batches, idle, latency, limit, start, submit
+from . import arrival, backlog, batches, idle, latency, limit, profile, start, submit
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,8 @@ class Scenario:
     name: str
     about: str
     run: Callable[[Lab], None]
+    usual: bool = True
+    """Whether it is run when none is named."""
 
 
 SCENARIOS = {
@@ -34,5 +36,7 @@ SCENARIOS = {
         Scenario("idle", "nothing to do: requests and CPU", idle.run),
         Scenario("submit", "durable submits, 8 producers against one", submit.run),
         Scenario("start", "--help, and --once on an empty spool", start.run),
+        Scenario("profile-small", "where the time goes with 4 KiB files; only when named", profile.small, usual=False),
+        Scenario("profile-large", "where the time goes with 64 MiB files; only when named", profile.large, usual=False),
     )
 }

@@ -18,7 +18,10 @@ RUNS = [
     Run("small-http", S5CMD, 0, 1000, 4096, {"items_per_s": 5000.0, "cpu_us_per_item": 280.0}),
 ]
 GAPS = [Gap("small-http", "rclone", "rclone is not installed")]
-FOUND = Results("today", ["small-http"], {"cores": "2"}, {"s5cmd": "2.3"}, ["small-http"], RUNS, GAPS)
+SHARES = {"profile-small": [("read (b.py)", 12.5)]}
+FOUND = Results(
+    "today", ["small-http"], {"cores": "2"}, {"s5cmd": "2.3"}, ["small-http", "profile-small"], RUNS, GAPS, SHARES
+)
 
 
 def test_a_table_has_every_program_and_every_gap() -> None:
@@ -35,9 +38,16 @@ def test_a_table_has_every_program_and_every_gap() -> None:
 def test_markdown_and_text_hold_the_same() -> None:
     """The ratio, the verdict and the gap are in both."""
     for text in (FOUND.text(), FOUND.markdown()):
-        for words in ("3.00 ×", "reached (with 1,000 of 100,000)", "rclone is not installed", "2.3"):
+        for words in ("3.00 ×", "reached (with 1,000 of 100,000)", "rclone is not installed", "2.3", "12.5 %"):
             assert words in text
     assert tables.as_markdown([["a", "b"], ["1|2", "3"]]) == "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |"
+
+
+def test_the_limit_is_shown_where_it_was_measured() -> None:
+    """As a share of what wrk got through the same sink; nothing where wrk did not run."""
+    wrk = Run("limit", "wrk, http", 0, 1, 0, {"items_per_s": 100_000})
+    assert tables.limits([*RUNS, wrk])[1:] == [["jollyae", "15.0%", "–"], ["s5cmd", "5.0%", "–"]]
+    assert tables.limits(RUNS)[1:] == []
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -54,9 +64,9 @@ def test_the_later_of_two_results_counts() -> None:
     older = dataclasses.replace(
         FOUND, started="yesterday", scenarios=["small-http", "idle"], gaps=[*GAPS, Gap("idle", "", "x")]
     )
-    joined = results.join([older, dataclasses.replace(FOUND, runs=RUNS[:1])])
+    joined = results.join([older, dataclasses.replace(FOUND, runs=RUNS[:1])], ["small-http", "profile-small", "idle"])
     assert joined.started == "yesterday to today"
-    assert joined.scenarios == ["idle", "small-http"]
+    assert joined.scenarios == ["small-http", "profile-small", "idle"]
     assert (joined.runs, joined.gaps) == (RUNS[:1], [Gap("idle", "", "x"), *GAPS])
 
 
