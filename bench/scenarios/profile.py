@@ -33,7 +33,7 @@ def _profile(lab: Lab, scenario: str, count: int, size: int) -> None:
         spools.fill(spool, count, size)
         command = commands.jollyae_once(spool, "s3://b/p", lab.sink.http)
         watched = [spy, "record", "--format", "raw", "--rate", "500", "--output", str(out), "--", *command]
-        need(run(watched, lab.environment(**commands.ENVIRONMENT), lab.output(scenario)), {})
+        need(run(watched, lab.environment(**commands.ENVIRONMENT), lab.output(scenario), timeout=180), {})
         spools.check(spool, count)
     finally:
         remove(spool)
