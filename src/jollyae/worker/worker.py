@@ -46,7 +46,6 @@ SWEEP_EVERY = 3600.0
 SUMMARY_EVERY = 60.0
 """Seconds between two summaries in the log, while there is something to tell."""
 _STARTS = 64  # items started before the event loop has its turn
-_IN_A_ROW = 16  # items that one task works on before the event loop certainly has its turn
 _LARGE_LANE = 4
 _DEADLY = Fail("the worker died three times with this", "Look at it; then: jollyae retry SPOOL NAME")
 
@@ -90,6 +89,7 @@ class Worker:
         self._health = Health(self._rules.concurrency)
         self._by_hand: str | None = None
         self._flying: dict[Item, asyncio.Task[None]] = {}
+        self._idle: list[tuple[asyncio.Task[None], asyncio.Future[tuple[Item, float]]]] = []
         self._large_flying = 0
         self._alone: Item | None = None
         self._stop_signal = 0
@@ -260,15 +260,26 @@ class Worker:
             item = self._next_ready()
             if item is None:
                 return self._why_not
-            self._flying[item] = self._loop.create_task(self._work(item, self._health.started()))
+            self._start(item)
         return ""
+
+    def _start(self, item: Item) -> None:
+        """Hand the item to a task that waits for one, or to a new one: what a task costs is more than many a small
+        delivery does. It works on it in the next turn of the loop, after all that were started in this one."""
+        began = self._health.started()
+        if self._idle:
+            task, waiting = self._idle.pop()
+            waiting.set_result((item, began))
+        else:
+            task = self._loop.create_task(self._work(item, began))
+        self._flying[item] = task
 
     def _next_ready(self) -> Item | None:
         """The next item that may be started now, and is begun with. None: ``_why_not`` tells the reason."""
         while not (why_not := self._obstacle()):
             try:
                 item = self._line.next(
-                    room_for_large=self._large_flying < min(_LARGE_LANE, max(1, self._health.limit // 4)),
+                    room_for_large=not self._large_flying or self._large_flying < self._large_lane(),
                     idle=not self._flying,
                 )
             except OSError as error:
@@ -285,6 +296,9 @@ class Worker:
                 return item
         self._why_not = why_not
         return None
+
+    def _large_lane(self) -> int:
+        return min(_LARGE_LANE, max(1, self._health.limit // 4))
 
     def _obstacle(self) -> str:
         """What forbids to start anything now."""
@@ -331,6 +345,8 @@ class Worker:
     async def _land(self) -> int:
         """Let what is in flight finish within the grace time; how many items did not."""
         self._landing = True
+        for task, _ in self._idle:
+            task.cancel()
         if self._flying:
             await asyncio.wait(self._flying.values(), timeout=self._rules.grace)
         left = list(self._flying.values())
@@ -370,11 +386,9 @@ class Worker:
         return True
 
     async def _work(self, item: Item, began: float) -> None:
-        """Work on this item, and then on what is next: a task for each would cost more than many a delivery."""
-        task = self._flying[item]
-        rounds = 0
+        """Work on this item, and then on each that is handed over."""
         while True:
-            large = item.size >= LARGE
+            task, large = self._flying[item], item.size >= LARGE
             try:
                 fields = await attempt(self._call, item)
             except Exception as error:
@@ -383,17 +397,11 @@ class Worker:
             else:
                 self._land_one(item, large)
                 self._retirement.succeeded(item, fields, began, len(self._flying))
-            following = self._next_ready()
-            if following is None:
-                self._wake.set()  # the loop finds out what there is to wait for
+            if self._landing:
                 return
-            item, began = following, self._health.started()
-            self._flying[item] = task
-            if len(self._flying) < self._health.limit:
-                self._wake.set()
-            rounds += 1
-            if not rounds % _IN_A_ROW:  # a processor that never waits must not keep the loop from its turn
-                await asyncio.sleep(0)
+            waiting: asyncio.Future[tuple[Item, float]] = self._loop.create_future()
+            self._idle.append((task, waiting))
+            item, began = await waiting
 
     def _land_one(self, item: Item, large: bool) -> None:
         item.tidy()
@@ -401,6 +409,7 @@ class Worker:
         self._large_flying -= large
         if self._alone is item:
             self._alone = None
+        self._wake.set()
 
     def _is_well(self) -> bool:
         """Whether the spool can be worked on; when it can again, what could not be taken over is."""

@@ -55,15 +55,13 @@ Whole = tuple[bytes, Content, Checksum | None]
 
 
 async def read_whole(item: Item, threads: Threads, algorithm: str) -> Whole:
-    """A small item's bytes, what is known of them, and the checksum for the header. Raises :class:`Changed` if its size
-    is no longer the known."""
-    if item.size <= SMALL:
-        return read_now(item, algorithm)
-    return await threads.run(read_now, item, algorithm)
+    """:func:`read_now`, in a thread where it takes long."""
+    return read_now(item, algorithm) if item.size <= SMALL else await threads.run(read_now, item, algorithm)
 
 
 def read_now(item: Item, algorithm: str) -> Whole:
-    """:func:`read_whole`, here and now."""
+    """A small item's bytes, what is known of them, and the checksum for the header. Raises :class:`Changed` if its size
+    is no longer the known."""
     size = item.size
     body = read(item.fd, 0, size + 1)  # one more, to see that it has grown
     if len(body) != size:

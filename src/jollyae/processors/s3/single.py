@@ -10,7 +10,7 @@ from jollyae.spool.outcomes import Scope, Temporary
 
 from . import collisions, metadata
 from .checksums import Content
-from .content import read_whole
+from .content import SMALL, read_now, read_whole
 from .target import Target, agrees
 from .transport import Checksum, Put, Stored, StoreError
 
@@ -27,7 +27,10 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
     if not memory.take_now(size):
         await memory.take(size)
     try:
-        body, content, checksum = await read_whole(item, target.threads, target.options.whole_algorithm)
+        algorithm = target.options.whole_algorithm
+        body, content, checksum = (
+            read_now(item, algorithm) if size <= SMALL else await read_whole(item, target.threads, algorithm)
+        )
         key = target.template.key(item.name, item.mtime, content.sha256)
         job = _Single(target, item, body, content, checksum)
         try:
@@ -144,7 +147,8 @@ class _Single:
 
     async def _put(self, key: str, *, if_none_match: bool = False, if_match: str = "") -> dict[str, Any]:
         target, item, sha256 = self.target, self.item, self.content.sha256
-        await target.pace(len(self.body))
+        if target.limiter is not None:
+            await target.pace(len(self.body))
         attributes = metadata.attributes(
             target.options, item.name, key, mtime_ns=item.mtime_ns, mode=item.mode, sha256=sha256
         )

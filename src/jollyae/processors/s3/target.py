@@ -51,7 +51,7 @@ class Target:
         self.lanes = asyncio.Semaphore(LANES)
         self.buffers = Buffers(LANES)
         self.threads = Threads(2 * LANES, "s3-read")
-        self._limiter = limiter
+        self.limiter = limiter
         self.paced_over = float("inf")
         """Bytes of a body above which the transport itself paces it, block by block."""
         self.is_unproved = False
@@ -63,8 +63,8 @@ class Target:
 
     async def pace(self, size: int) -> None:
         """Wait until a body of ``size`` bytes may be sent."""
-        if self._limiter is not None and size <= self.paced_over:
-            await self._limiter.take(size)
+        if self.limiter is not None and size <= self.paced_over:
+            await self.limiter.take(size)
 
     async def pace_part(self, size: int) -> None:
         """As :meth:`pace`, for a part; a transport that paces bodies paces all parts, also a last small one."""

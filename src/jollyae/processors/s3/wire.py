@@ -303,9 +303,13 @@ class Pool:
         last: Exception = OSError("the name has no address")
         for address in (await self._resolve())[:MOST_ADDRESSES]:
             self._refuse_if_closed()
+            connecting = self._loop.create_task(self._connect_to(address))
             try:
-                async with asyncio.timeout(CONNECT):
-                    connection = await self._connect_to(address)
+                connection = await asyncio.shield(connecting)
+            except asyncio.CancelledError:
+                # uvloop tells of a fatal error where a TLS handshake is cancelled at a bad moment: it goes on alone.
+                connecting.add_done_callback(self._keep)
+                raise
             except (OSError, TimeoutError) as error:
                 last = error
                 if address in self._addresses:
@@ -319,10 +323,26 @@ class Pool:
 
     async def _connect_to(self, address: tuple[Any, ...]) -> Connection:
         server = self._host if self._tls is not None else None
-        _, connection = await self._loop.create_connection(
-            Connection, address[0], address[1], ssl=self._tls, server_hostname=server
-        )
+        async with asyncio.timeout(CONNECT):
+            _, connection = await self._loop.create_connection(
+                Connection, address[0], address[1], ssl=self._tls, server_hostname=server
+            )
         return connection
+
+    def _keep(self, connected: "asyncio.Task[Connection]") -> None:
+        """A connection for a request that was given up meanwhile: it may be for the next one."""
+        if connected.cancelled() or connected.exception() is not None:
+            return
+        if self._closed or len(self._idle) >= self._free:
+            connected.result().close()
+        else:
+            self._give(connected.result())
+
+    def _give(self, connection: Connection) -> None:
+        connection.idle_since = time.monotonic()
+        self._idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
 
     async def addresses(self) -> list[tuple[Any, ...]]:
         """The host's addresses, another one first each time. Raises :class:`StoreError`."""
