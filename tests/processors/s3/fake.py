@@ -113,7 +113,7 @@ class FakeTransport:
         assert hashlib.sha256(request.body).hexdigest() == request.sha256
         self._check_conditions(request)
         etag = os.urandom(16).hex() if self.kms else hashlib.md5(request.body).hexdigest()
-        self.objects[request.key] = Object(request.body, etag, request.attributes, self._checksums(request))
+        self.objects[request.key] = Object(bytes(request.body), etag, request.attributes, self._checksums(request))
         self._maybe_raise("put after")
         return Stored(etag=etag, checksums=self._checksums(request))
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+import os
 from typing import Any
 
 import pytest
 
+from jollyae.processors.s3 import checksums
 from jollyae.processors.s3.transport import Attributes, StoreError
 from jollyae.spool.item import Item
 from jollyae.spool.outcomes import Permanent, Scope, Temporary
@@ -344,3 +346,24 @@ def test_no_answer_proves_nothing(bench: Bench) -> None:
     asyncio.run(delivery(bench.item(BODY, "a")))
     asyncio.run(delivery(bench.item(BODY, "b")))
     assert calls == ["a", "a", "b", "b"]
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "sha256", "crc32", "md5", "none"])
+@pytest.mark.parametrize("size", [262_144, 262_145, 524_288, 3_000_001])
+def test_what_is_hashed_while_it_is_read(bench: Bench, size: int, algorithm: str) -> None:
+    """Around the sizes at which it is read otherwise: the same bytes, digest and checksum."""
+    body = os.urandom(size)
+    receipt = deliver(bench, bench.item(body), checksum_algorithm=algorithm)
+    [put] = [request for name, request in bench.store.asked if name == "put"]
+    assert (put.body, receipt["sha256"]) == (body, hashlib.sha256(body).hexdigest())
+    assert put.checksum == checksums.of(body, checksums.for_whole(algorithm))
+
+
+@pytest.mark.parametrize("to", [0, 100_000, 3_000_001, 3_000_005])
+def test_a_long_file_that_has_another_size(bench: Bench, to: int) -> None:
+    """It is told before anything is sent."""
+    item = bench.item(bytes(3_000_000))
+    os.truncate(item.path, to)
+    with pytest.raises(Temporary, match="changed while it was read"):
+        deliver(bench, item)
+    assert not bench.store.asked

@@ -222,7 +222,7 @@ class CloudDelivery:
 class _Job:
     """One item with its content; ``body`` None: it goes in parts."""
 
-    def __init__(self, delivery: CloudDelivery, item: Item, content: Content, body: bytes | None) -> None:
+    def __init__(self, delivery: CloudDelivery, item: Item, content: Content, body: bytes | bytearray | None) -> None:
         self.delivery = delivery
         self.options = delivery.options
         self.item = item
@@ -281,7 +281,7 @@ class _Job:
             await self._prove(key, etag)
         return self._receipt(key, etag, version)
 
-    async def _put_whole(self, key: str, body: bytes, mode: "PutMode") -> "PutResult":
+    async def _put_whole(self, key: str, body: bytes | bytearray, mode: "PutMode") -> "PutResult":
         import obstore
 
         await self.delivery.pace(len(body))

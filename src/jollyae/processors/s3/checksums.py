@@ -137,13 +137,13 @@ class Content:
     '5d41402abc4b2a76b9719d911017c592'
     """
 
-    def __init__(self, size: int, sha256: str, blocks: Callable[[int], Iterator[bytes]]) -> None:
+    def __init__(self, size: int, sha256: str, blocks: Callable[[int], Iterator[bytes | bytearray]]) -> None:
         self.size = size
         self.sha256 = sha256
         self._blocks = blocks
 
     @classmethod
-    def of(cls, data: bytes, sha256: str = "") -> "Content":
+    def of(cls, data: bytes | bytearray, sha256: str = "") -> "Content":
         """The content that is ``data``; ``sha256`` where it is known."""
         return cls(
             len(data),

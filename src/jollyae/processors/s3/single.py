@@ -58,7 +58,9 @@ class _Single:
 
     __slots__ = ("body", "checksum", "content", "item", "target")
 
-    def __init__(self, target: Target, item: Item, body: bytes, content: Content, checksum: Checksum | None) -> None:
+    def __init__(
+        self, target: Target, item: Item, body: bytes | bytearray, content: Content, checksum: Checksum | None
+    ) -> None:
         self.target = target
         self.item = item
         self.body = body

@@ -37,7 +37,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     ``if_match`` is an ETag as the header shall have it, so with its quotes."""
 
     key: str
-    body: bytes
+    body: bytes | bytearray
     sha256: str
     attributes: Attributes
     checksum: Checksum | None = None
