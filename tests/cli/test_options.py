@@ -15,7 +15,7 @@ def parse(*arguments: str) -> argparse.Namespace:
 
 def test_flag_wins_over_environment_and_environment_over_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """JOLLYAE_CONCURRENCY replaces the default, --concurrency replaces both."""
-    assert parse().concurrency == 32
+    assert parse().concurrency is None
     monkeypatch.setenv("JOLLYAE_CONCURRENCY", "7")
     assert parse().concurrency == 7
     assert parse("--concurrency", "3").concurrency == 3

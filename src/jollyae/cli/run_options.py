@@ -10,7 +10,12 @@ DESTINATION = (
 WORK = (
     Option(("--once",), "deliver what is there and exit: 0 all, 1 some failed, 75 some wait", parse=None),
     Option(("--dry-run", "-n"), "say what would be delivered where; change nothing", parse=None, hidden=("--dryrun",)),
-    Option(("--concurrency",), "most items in flight; fewer are used where fewer do", "N", 32, positive),
+    Option(
+        ("--concurrency",),
+        "most items in flight (64; with --exec 32); fewer are used where fewer do",
+        "N",
+        parse=positive,
+    ),
     Option(
         ("--processes",), "worker processes; --concurrency and --bandwidth are divided among them", "N", 1, positive
     ),

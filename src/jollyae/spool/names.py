@@ -74,10 +74,15 @@ def is_ignored(name: str) -> bool:
     >>> [is_ignored(name) for name in (".hidden", "film.part", "a/.git/config", "Thumbs.db", "report.csv")]
     [True, True, True, True, False]
     """
+    return not is_wanted(name)
+
+
+def is_wanted(name: str) -> bool:
+    """The contrary of :func:`is_ignored`."""
     if name.startswith(".") or "/." in name:
-        return True
+        return False
     last = name.rpartition("/")[2].lower()
-    return last.endswith(_PARTIAL_SUFFIXES) or last in _LITTER or last.startswith("~$")
+    return not (last.endswith(_PARTIAL_SUFFIXES) or last in _LITTER or last.startswith("~$"))
 
 
 def is_hidden(name: str) -> bool:

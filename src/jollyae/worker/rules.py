@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from zlib import crc32
 
-from ..spool.names import is_ignored
+from ..spool.names import is_ignored, is_wanted
 
 
 class OnDone(StrEnum):
@@ -96,7 +96,7 @@ class Rules:
         """
         included, excluded = _matcher(self.include), _matcher(self.exclude)
         if included is None and excluded is None:
-            return lambda name: not is_ignored(name)
+            return is_wanted
 
         def wanted(name: str) -> bool:
             if is_ignored(name) or (excluded is not None and excluded(name)):

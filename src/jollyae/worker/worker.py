@@ -95,7 +95,6 @@ class Worker:
         self._stop_signal = 0
         self._stopping = False
         self._landing = False
-        self._why_not = ""
         self._given_up = False
         self._told_problem = ""
         self._tally = tally or Tally()
@@ -256,46 +255,36 @@ class Worker:
 
     def _start_ready(self) -> str:
         """Start what is ready and has room; why no more was started ('' if it was only for breath)."""
+        line = self._line
         for _ in range(_STARTS):
-            item = self._next_ready()
+            if why_not := self._obstacle():
+                return why_not
+            large = not self._large_flying or self._large_flying < self._large_lane()
+            try:
+                item = line.next(room_for_large=large, idle=not self._flying)
+            except OSError as error:
+                self._room.trouble(error)
+                return "spool"
+            finally:
+                if line.newly_stuck:
+                    self._tell_stuck()
             if item is None:
-                return self._why_not
-            self._start(item)
+                return "" if line.out_of_breath else "empty"
+            if item.note is None or self._may_begin(item, item.note):
+                self._start(item)
         return ""
 
     def _start(self, item: Item) -> None:
         """Hand the item to a task that waits for one, or to a new one: what a task costs is more than many a small
         delivery does. It works on it in the next turn of the loop, after all that were started in this one."""
         began = self._health.started()
+        self._large_flying += item.size >= LARGE
         if self._idle:
             task, waiting = self._idle.pop()
             waiting.set_result((item, began))
         else:
             task = self._loop.create_task(self._work(item, began))
         self._flying[item] = task
-
-    def _next_ready(self) -> Item | None:
-        """The next item that may be started now, and is begun with. None: ``_why_not`` tells the reason."""
-        while not (why_not := self._obstacle()):
-            try:
-                item = self._line.next(
-                    room_for_large=not self._large_flying or self._large_flying < self._large_lane(),
-                    idle=not self._flying,
-                )
-            except OSError as error:
-                self._room.trouble(error)
-                why_not = "spool"
-                break
-            finally:
-                if self._line.newly_stuck:
-                    self._tell_stuck()
-            if item is None:
-                why_not = "" if self._line.out_of_breath else "empty"
-                break
-            if self._begin(item):
-                return item
-        self._why_not = why_not
-        return None
 
     def _large_lane(self) -> int:
         return min(_LARGE_LANE, max(1, self._health.limit // 4))
@@ -360,14 +349,8 @@ class Worker:
 
     # --- one item
 
-    def _begin(self, item: Item) -> bool:
-        """Whether the item is to be worked on now."""
-        if item.note is not None and not self._begin_noted(item, item.note):
-            return False
-        self._large_flying += item.size >= LARGE
-        return True
-
-    def _begin_noted(self, item: Item, note: Note) -> bool:
+    def _may_begin(self, item: Item, note: Note) -> bool:
+        """Whether an item with a past is to be worked on now."""
         if note.adoptions >= DEATHS:
             self._retirement.fail(item, _DEADLY)
             return False

@@ -185,6 +185,21 @@ def test_an_idle_connection_was_closed(start: Start, ask: Ask) -> None:
     assert server.visits == 3
 
 
+def test_a_server_that_closes_at_once(start: Start, ask: Ask) -> None:
+    """Whether the connection is lost before the request, while it is written or after it: 'closed', each time."""
+    server = start(lambda visit: None)
+
+    async def use(pool: wire.Pool) -> set[str]:
+        codes = set()
+        for _ in range(40):
+            with pytest.raises(StoreError) as caught:
+                await pool.request(request())
+            codes.add(caught.value.code)
+        return codes
+
+    assert ask(server.port, use) <= {NoAnswer.CLOSED, NoAnswer.REFUSED, NoAnswer.TLS}
+
+
 def test_closed_while_we_send(start: Start, ask: Ask) -> None:
     """The server closes a kept connection upon our request, without an answer: it is sent once more, on a new one."""
 

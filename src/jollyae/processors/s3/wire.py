@@ -93,13 +93,13 @@ class Connection(asyncio.Protocol):
 
     def expect(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "asyncio.Future[Answer]":
         """A request is going to be written; its answer, when it is there. ``deadline``: monotonic."""
-        self._answer = loop.create_future()
+        answer = self._answer = loop.create_future()
         self.deadline = deadline
         self.begun = False
         self._size = 0
         if not self.usable:
             self._fail(StoreError(None, NoAnswer.CLOSED, "the connection was closed"))
-        return self._answer
+        return answer
 
     def write(self, data: bytes) -> None:
         """Write the request, unless it has failed by now."""
@@ -200,8 +200,11 @@ class Outbox:
     def __init__(self) -> None:
         self._waiting: list[tuple[Connection, bytes]] = []
 
-    def add(self, loop: asyncio.AbstractEventLoop, connection: Connection, data: bytes) -> None:
-        """Write ``data`` soon."""
+    def add(self, loop: asyncio.AbstractEventLoop, connection: Connection, data: bytes, *, alone: bool) -> None:
+        """Write ``data`` soon; at once, if it is the only request there is."""
+        if alone:
+            connection.write(data)
+            return
         if not self._waiting:
             loop.call_soon(self._flush)
         self._waiting.append((connection, data))
@@ -276,7 +279,7 @@ class Pool:
         self._busy.add(connection)
         try:
             expected = connection.expect(self._loop, time.monotonic() + ANSWER + len(data) / SLOWEST)
-            self._outbox.add(self._loop, connection, data)
+            self._outbox.add(self._loop, connection, data, alone=len(self._busy) == 1)
             answer = await expected
         except BaseException:  # cancelled, too: its answer may still come, and would be taken for the next one's
             connection.close()
