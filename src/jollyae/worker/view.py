@@ -31,6 +31,13 @@ class View:
     tally: Tally
     started: float = field(default_factory=time.time)
 
+    def mark(self, by_hand: str | None) -> tuple[object, ...]:
+        """Something that is another when the snapshot would be."""
+        tally, health, room = self.tally, self.health, self.room.health
+        paused = (by_hand, health.paused and health.paused.reason, room.paused and room.paused.reason)
+        counts = (tally.delivered, tally.failed, tally.deferred, self.arrivals.unready, self.line.held, health.limit)
+        return (*counts, *paused, self.watch.why)
+
     def snapshot(self, flying: Iterable[Item], by_hand: str | None) -> Snapshot:
         """The worker as it is now. ``by_hand``: the reason of a pause by hand."""
         return Snapshot(

@@ -45,6 +45,10 @@ SWEEP_EVERY = 3600.0
 """Seconds between two looks for litter of crashes."""
 SUMMARY_EVERY = 60.0
 """Seconds between two summaries in the log, while there is something to tell."""
+TELL_EVERY, IDLE_EVERY = 0.25, 1.0
+"""Seconds between two looks for what the listeners are told, while there is news and while there is none."""
+NEWS_FOR = 3.0
+"""Seconds for which they are told again what did not change: the state file is written once a second at most."""
 _STARTS = 64  # items started before the event loop has its turn
 _LARGE_LANE = 4
 _DEADLY = Fail("the worker died three times with this", "Look at it; then: jollyae retry SPOOL NAME")
@@ -97,6 +101,8 @@ class Worker:
         self._landing = False
         self._given_up = False
         self._told_problem = ""
+        self._mark: tuple[object, ...] = ()
+        self._news_until = 0.0
         self._tally = tally or Tally()
         self.name = ""
         """HOST-PID-X, from when it works on."""
@@ -198,10 +204,10 @@ class Worker:
         with suppress(ValueError, RuntimeError):
             self._loop.add_signal_handler(signal.SIGUSR1, self._summarize)
         self._chores = [
-            self._loop.create_task(self._every(ADOPT_EVERY, self._adopt)),
-            self._loop.create_task(self._every(0.25, self._tell)),
-            self._loop.create_task(self._every(SUMMARY_EVERY, self._summarize)),
-            self._loop.create_task(self._every(SWEEP_EVERY, self._sweep)),
+            self._loop.create_task(self._every(lambda: ADOPT_EVERY, self._adopt)),
+            self._loop.create_task(self._every(lambda: TELL_EVERY if self._is_news() else IDLE_EVERY, self._tell)),
+            self._loop.create_task(self._every(lambda: SUMMARY_EVERY, self._summarize)),
+            self._loop.create_task(self._every(lambda: SWEEP_EVERY, self._sweep)),
         ]
 
     def _make_retirement(self) -> Retirement:
@@ -404,9 +410,9 @@ class Worker:
 
     # --- chores
 
-    async def _every(self, seconds: float, chore: Callable[[], None]) -> None:
+    async def _every(self, seconds: Callable[[], float], chore: Callable[[], None]) -> None:
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds())
             try:
                 chore()
             except OSError as error:
@@ -459,9 +465,18 @@ class Worker:
     def _sweep(self) -> None:
         self._executor.submit(sweep.sweep, self._spool.places)
 
+    def _is_news(self) -> bool:
+        """Whether anything happened lately that a listener would show: an idle worker uses no CPU to say so."""
+        now, mark = time.monotonic(), self._view.mark(self._by_hand)
+        if self._flying or mark != self._mark:
+            self._mark, self._news_until = mark, now + NEWS_FOR
+        return now < self._news_until
+
     def _tell(self) -> None:
         if self._by_hand is not None or self._watch.fileno() is None:
             self._look_for_pause()
+        if not self._is_news():
+            return
         snapshot = self._view.snapshot(self._flying, self._by_hand)
         for listener in self._listeners:
             listener(snapshot)
