@@ -410,6 +410,35 @@ def test_four_parts_at_a_time_and_bounded_memory(bench: Bench, monkeypatch: pyte
     assert most == 2
 
 
+def test_many_large_files_ask_a_few_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dozen that arrive together need no dozen connections for their questions."""
+    asking, most = 0, 0
+
+    def slowly(original: Any) -> Any:
+        async def ask(*args: Any, **more: Any) -> Any:
+            nonlocal asking, most
+            asking += 1
+            most = max(most, asking)
+            try:
+                await asyncio.sleep(0.01)
+                return await original(*args, **more)
+            finally:
+                asking -= 1
+
+        return ask
+
+    monkeypatch.setattr(bench.store, "head", slowly(bench.store.head))
+    monkeypatch.setattr(bench.store, "create", slowly(bench.store.create))
+    items = [bench.item(BODY[: PART + number], str(number)) for number in range(12)]
+
+    async def run() -> None:
+        delivery = bench.delivery(part_size=PART, multipart_threshold=PART)
+        await asyncio.gather(*map(delivery, items))
+
+    asyncio.run(run())
+    assert most == 4 and len(bench.store.objects) == 12
+
+
 def test_cancelled_at_shutdown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost: the note stays, lanes and memory are free again, and the adopter goes on."""
     item = bench.item(BODY)

@@ -130,7 +130,8 @@ class _Multipart:
         if self.target.options.head_first and not overwriting:
             return await self.target.find(key, Scope.UNSURE)
         try:
-            found = await self.target.transport.head(key)
+            async with self.target.asking:
+                found = await self.target.transport.head(key)
         except StoreError as error:
             if error.status not in (400, 403, 404):
                 raise
@@ -172,7 +173,8 @@ class _Multipart:
         item, options = self.item, self.target.options
         attributes = metadata.attributes(options, item.name, key, mtime_ns=item.mtime_ns, mode=item.mode, upload=mark)
         sent = "" if self.algorithm in ("md5", "none") else self.algorithm
-        upload_id = await self.target.transport.create(Create(key=key, attributes=attributes, algorithm=sent))
+        async with self.target.asking:
+            upload_id = await self.target.transport.create(Create(key=key, attributes=attributes, algorithm=sent))
         self.upload = Upload(
             id=upload_id,
             mark=mark,

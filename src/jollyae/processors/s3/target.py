@@ -49,6 +49,8 @@ class Target:
         self.options = options
         self.memory = Budget(options.memory)
         self.lanes = asyncio.Semaphore(LANES)
+        self.asking = asyncio.Semaphore(LANES)
+        """For the questions of large files: sixteen that arrive together need no sixteen connections to ask."""
         self.buffers = Buffers(LANES)
         self.threads = Threads(2 * LANES, "s3-read")
         self.limiter = limiter
