@@ -135,7 +135,7 @@ class FakeTransport:
     async def create(self, request: Create) -> str:
         """CreateMultipartUpload."""
         self._begin("create", request)
-        upload = f"upload-{len(self.uploads) + len(self.aborted) + 1}"
+        upload = f"upload-{self.calls['create']}"
         self.uploads[upload] = Upload(request.key, request.attributes)
         return upload
 
