@@ -18,6 +18,10 @@ RESCAN = 30.0
 """Seconds between scans where events are told: the net below them."""
 POLL = 1.0
 """Seconds between scans where none are."""
+# inotify(7), linux/inotify.h
+_MOVED_TO, _CREATE, _DELETE_SELF, _MOVE_SELF = 0x80, 0x100, 0x400, 0x800
+_Q_OVERFLOW, _IGNORED, _ISDIR = 0x4000, 0x8000, 0x40000000
+_AT_ONCE = 64 << 10  # bytes of events, some thousand; a buffer of a MiB costs 0.1 ms to have
 
 
 class Kind(Enum):
@@ -86,7 +90,6 @@ class Inotify:
         self.interval = RESCAN
         self.why = "inotify"
         self._incoming = incoming
-        self._flags = ino.flags
         self._parse = ino.parse_events
         # CREATE: a hard link made by ln(1) is never closed by a writer.
         # ATTRIB (control only): somebody touched the directory to wake us.
@@ -123,35 +126,34 @@ class Inotify:
 
     def read(self) -> list[Hint]:
         try:
-            data = os.read(self._notify.fileno(), 1 << 20)
+            data = os.read(self._notify.fileno(), _AT_ONCE)
         except BlockingIOError:
             return []
         hints = (self._hint(event.wd, event.mask, event.name) for event in self._parse(data))
         return [hint for hint in hints if hint is not None]
 
     def _hint(self, watch_id: int, mask: int, name: str) -> Hint | None:
-        flags = self._flags
-        if mask & flags.Q_OVERFLOW:
+        if mask & _Q_OVERFLOW:
             return Hint(Kind.OVERFLOW)
         if watch_id not in self._directories:
             return None  # of a watch that was given up: its directory was moved away
         directory = self._directories[watch_id]
         if directory is None:
             # A directory that comes into the control directory may be incoming/ itself, made again.
-            came = mask & flags.ISDIR and mask & (flags.CREATE | flags.MOVED_TO)
+            came = mask & _ISDIR and mask & (_CREATE | _MOVED_TO)
             return Hint(Kind.OVERFLOW) if came else Hint(Kind.CONTROL, name)
-        if mask & flags.MOVE_SELF and directory:
+        if mask & _MOVE_SELF and directory:
             # It may have come back under a name that we know it by already: then it is to be watched again.
             self._leave(directory)
             return Hint(Kind.DIRECTORY, directory)
-        if mask & (flags.IGNORED | flags.DELETE_SELF | flags.MOVE_SELF):
+        if mask & (_IGNORED | _DELETE_SELF | _MOVE_SELF):
             # The root itself moved or removed: what comes in its place is found, and watched, by the next scan.
             self._forget(watch_id, directory)
             return Hint(Kind.OVERFLOW) if not directory else None
         below = f"{directory}/{name}" if directory else name
-        if mask & flags.ISDIR:
+        if mask & _ISDIR:
             return Hint(Kind.DIRECTORY, below)
-        return Hint(Kind.RENAMED if mask & flags.MOVED_TO else Kind.CHANGED, below)
+        return Hint(Kind.RENAMED if mask & _MOVED_TO else Kind.CHANGED, below)
 
     def _forget(self, watch_id: int, directory: str) -> None:
         self._directories.pop(watch_id, None)

@@ -99,6 +99,7 @@ class Worker:
         self._stop_signal = 0
         self._stopping = False
         self._landing = False
+        self._resting = False
         self._given_up = False
         self._told_problem = ""
         self._mark: tuple[object, ...] = ()
@@ -325,7 +326,9 @@ class Worker:
         timer = None
         if until < float("inf"):
             timer = self._loop.call_later(max(until - time.monotonic(), 0.0), self._wake.set)
+        self._resting = True
         await self._wake.wait()
+        self._resting = False
         if timer is not None:
             timer.cancel()
 
@@ -425,6 +428,8 @@ class Worker:
             self._look_for_pause()
             if not self._rules.once:
                 self._deferred.wake()
+        if self._resting:
+            self._start_ready()  # a turn of the loop earlier than by waking it
         self._wake.set()
 
     def _look_for_pause(self) -> None:
