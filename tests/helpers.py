@@ -1,7 +1,9 @@
 """What tests of the spool and the worker share: waiting for conditions, and saying where every item is."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import os
 import subprocess
 import time
@@ -90,3 +92,13 @@ def mount_namespace() -> list[str]:
         if subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0:
             return command
     pytest.skip("no mount namespaces here")
+
+
+def tells(receipt: dict[str, Any], body: bytes) -> bool:
+    """Whether the receipt has the digest of these bytes; in parts, it may be the one that S3 keeps."""
+    if "sha256" in receipt:
+        return bool(receipt["sha256"] == hashlib.sha256(body).hexdigest())
+    size = receipt.get("part_size", len(body))
+    digests = [hashlib.sha256(body[start : start + size]).digest() for start in range(0, len(body), size)]
+    composite = f"{base64.b64encode(hashlib.sha256(b''.join(digests)).digest()).decode()}-{len(digests)}"
+    return bool(receipt.get("checksum_sha256") == composite)

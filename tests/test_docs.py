@@ -158,15 +158,13 @@ def test_the_fields_of_receipts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("algorithm", ["sha256", "crc32", "md5"])
 def test_the_fields_of_s3_receipts(tmp_path: Path, algorithm: str) -> None:
     """Whole and in parts, again, and with --head-first: all that delivery to S3 adds is documented."""
-    bench = Bench(tmp_path)
     sizes: dict[str, Any] = {"part_size": 5 * MiB, "multipart_threshold": 5 * MiB}
     printed: set[str] = set()
-    for size in (5, 6 * MiB):
-        for head_first in (False, True):
-            delivery = bench.delivery(checksum_algorithm=algorithm, head_first=head_first, **sizes)
-            item = bench.item(bytes(size), f"{size}.bin")
-            printed |= set(asyncio.run(delivery(item)))
-            item.close()
+    with Bench(tmp_path) as bench:
+        for size in (5, 6 * MiB):
+            for head_first in (False, True):
+                delivery = bench.delivery(checksum_algorithm=algorithm, head_first=head_first, **sizes)
+                printed |= set(asyncio.run(delivery(bench.item(bytes(size), f"{size}.bin"))))
     assert {"etag", "already_there", "parts", "atomic"} <= printed <= _documented_receipt()
 
 

@@ -5,11 +5,10 @@ real servers. A module that runs it has a class that inherits :class:`Promises`,
 """
 
 import asyncio
-import base64
 import hashlib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from jollyae import Permanent, Scope, Spool, Temporary
 from jollyae.processors.keys import KeyTemplate
 from jollyae.spool import names
 from jollyae.spool.item import Item
-from tests.helpers import drop, once, whereabouts
+from tests.helpers import drop, once, tells, whereabouts
 from tests.processors.s3.fake import Bench
 
 MiB = 1 << 20
@@ -120,23 +119,14 @@ LARGE: dict[str, Any] = {"multipart_threshold": 5 * MiB, "part_size": 5 * MiB}
 """Options by which a file of 11 MiB goes in three parts."""
 
 
-def tells(receipt: dict[str, Any], body: bytes) -> bool:
-    """Whether the receipt has the digest of these bytes; in parts, it may be the one that S3 keeps."""
-    if "sha256" in receipt:
-        return bool(receipt["sha256"] == hashlib.sha256(body).hexdigest())
-    size = receipt.get("part_size", len(body))
-    digests = [hashlib.sha256(body[start : start + size]).digest() for start in range(0, len(body), size)]
-    composite = f"{base64.b64encode(hashlib.sha256(b''.join(digests)).digest()).decode()}-{len(digests)}"
-    return bool(receipt.get("checksum_sha256") == composite)
-
-
 class Promises:
     """Inherit it, and give a fixture ``place``."""
 
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path) -> Iterator[Bench]:
         """Items in work."""
-        return Bench(tmp_path / "work")
+        with Bench(tmp_path / "work") as bench:
+            yield bench
 
     def test_the_receipt(self, place: Place, bench: Bench) -> None:
         """The bytes are at the key; the receipt has the URL and the digest of what is there."""

@@ -37,9 +37,10 @@ def _only_these_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path) -> Iterator[Bench]:
     """Items in work."""
-    return Bench(tmp_path)
+    with Bench(tmp_path) as bench:
+        yield bench
 
 
 @pytest.fixture

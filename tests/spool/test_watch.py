@@ -31,7 +31,9 @@ class Watched:
         found: list[Hint] = []
         descriptor = self.watch.fileno()
         assert descriptor is not None
-        while select.select([descriptor], [], [], 0)[0]:
+        there = select.poll()  # select() knows no descriptor above 1023
+        there.register(descriptor, select.POLLIN)
+        while there.poll(0):
             found += self.watch.read()
         return found
 

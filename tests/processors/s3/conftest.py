@@ -11,4 +11,5 @@ from .fake import Bench
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """Items, a fake store, deliveries."""
-    yield Bench(tmp_path)
+    with Bench(tmp_path) as bench:
+        yield bench

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from jollyae.processors.keys import KeyTemplate
 from jollyae.processors.s3 import S3Delivery, S3Options
@@ -182,11 +182,19 @@ def _stored(number: int, body: bytes | bytearray) -> StoredPart:
 
 
 class Bench:
-    """A directory of items in work, a fake store, and deliveries between them."""
+    """A directory of items in work, a fake store, and deliveries between them; a context, which closes the items."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.store = FakeTransport()
+        self._items: list[Item] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for item in self._items:
+            item.close()
 
     def item(self, body: bytes, name: str = "a/b.txt") -> Item:
         """An item in work with these bytes."""
@@ -204,6 +212,7 @@ class Bench:
         descriptor = os.open(path, os.O_RDONLY)
         item = Item(name, path, cast(Any, None), descriptor, os.fstat(descriptor))
         item.note = notes.read(path)
+        self._items.append(item)
         return item
 
     def delivery(self, key: str = "{path}", prefix: str = "", limiter: Any = None, **options: Any) -> S3Delivery:

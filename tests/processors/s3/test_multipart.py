@@ -196,6 +196,17 @@ def test_the_same_bytes_are_there(bench: Bench, how: str) -> None:
     assert not bench.store.calls["create"]
 
 
+@pytest.mark.parametrize("key", ["{path}", "{sha256}"])
+def test_a_repeat_has_the_digest_that_the_first_had(bench: Bench, key: str) -> None:
+    """The delivery id is made of it: whoever completed it, and whether the repeat compares or knows the mark."""
+    first = deliver(bench, bench.item(BODY), key=key)
+    again = deliver(bench, bench.again(), key=key)
+    notes.forget(str(bench.directory / KEY))
+    compared = deliver(bench, bench.again(), key=key)
+    assert again["already_there"] and compared["already_there"]
+    assert {receipt.get("sha256") for receipt in (first, again, compared)} == {SHA if "sha256" in key else None}
+
+
 def checksum(data: bytes) -> str:
     """CRC32 as S3 writes it."""
     from jollyae.processors.s3 import checksums

@@ -63,12 +63,12 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
 
 async def _deliver(target: Target, item: Item, job: "_Multipart") -> dict[str, Any]:
     await job.prepare()
-    digest = (await job.read()).content.sha256 if target.template.needs_digest else ""
+    digest = await job.name() if target.template.needs_digest else ""
     key = target.template.key(item.name, item.mtime, digest)
     if (receipt := await job.place(key)) is not None:
         return receipt
     if target.options.if_exists == "keep-both":
-        key = keys.beside(key, (await job.read()).content.sha256)
+        key = keys.beside(key, await job.name())
         if (receipt := await job.place(key)) is not None:
             return receipt
     raise target.refused(key)
@@ -84,6 +84,7 @@ class _Multipart:
         self.upload = _remembered(item)
         self.algorithm = ""
         self.known: Known | None = None
+        self.named = False
         self.if_match = ""
 
     async def prepare(self) -> None:
@@ -96,6 +97,12 @@ class _Multipart:
         if self.known is None:
             self.known = await digest(self.target, self.item, self.part_size, self.algorithm)
         return self.known
+
+    async def name(self) -> str:
+        """The digest, for the key: from now on the receipt has it too. Not where only a comparison needed it: which
+        attempt compares is chance, and the delivery id, which is made of the digest, must not depend on chance."""
+        self.named = True
+        return (await self.read()).content.sha256
 
     async def place(self, key: str) -> dict[str, Any] | None:
         """Bring it to the key; None if other content is there."""
@@ -118,8 +125,8 @@ class _Multipart:
         return self.target.receipt(key, self._content(), at, **more)
 
     def _content(self) -> Content:
-        """What is known of the whole: its size, and the digest if something asked for it."""
-        return self.known.content if self.known else of_file(self.item.fd, self.item.size, "")
+        """What the receipt says of the whole: its size, and the digest if the key needed it."""
+        return self.known.content if self.known and self.named else of_file(self.item.fd, self.item.size, "")
 
     async def _look(self, key: str) -> Found | None:
         """HEAD before 100 GB are sent for nothing. A 403 (or a 400), or what has no ETag, is no answer: Create and
