@@ -7,7 +7,7 @@ BENCH_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup test test-tools lint format types demo bench bench-setup bench-tools bench-markdown lock build clean
+.PHONY: all help setup test test-tools faults faults-long fault-tools lint format types demo bench bench-setup bench-tools bench-markdown lock build clean
 
 all: test lint types ## what has to pass before a commit: test + lint + types
 
@@ -40,6 +40,15 @@ format: setup ## let ruff mend and lay out the code
 
 types: setup ## mypy --strict over src, tests and bench
 	$(VENV)/mypy --strict src tests bench
+
+faults: setup test-tools fault-tools ## the fault suites, a quarter of an hour; PYTEST_ARGS='-k power' for some
+	FAULTS=commit $(VENV)/python -m pytest tests/faults $(PYTEST_ARGS)
+
+faults-long: setup test-tools fault-tools ## the same with the figures of docs/RELIABILITY.md: hours
+	FAULTS=long $(VENV)/python -m pytest tests/faults $(PYTEST_ARGS)
+
+fault-tools: ## as root on Debian: install what the fault suites need besides
+	@tools/fault-tools.sh
 
 demo: setup ## the whole thing on an embedded S3, nothing else needed; Ctrl-C ends it
 	@$(VENV)/jollyae demo

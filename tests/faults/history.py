@@ -1,0 +1,85 @@
+"""What producers were told: one line on the disk, fsynced, before an item is tried and one after it is acknowledged.
+
+Between the two an item may be there or not; after the second it must not be lost.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a producer. ``told``: its rename has been acknowledged."""
+
+    name: str
+    sha256: str
+    size: int
+    told: bool
+
+
+class History:
+    """The account of one producer, at ``path``. ``durable``: it survives a power cut, as does what it speaks of."""
+
+    def __init__(self, path: Path, *, durable: bool = False) -> None:
+        self.path = path
+        self._durable = durable
+
+    def submit(self, spool: Path, name: str, body: bytes) -> None:
+        """Put an item into the spool as a careful producer does, and write down that, and when, it is told so."""
+        line = {"name": name, "sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}
+        self.write({**line, "told": False})
+        temporary, target = (
+            spool / "tmp" / f"{os.getpid()}-{hashlib.md5(os.fsencode(name)).hexdigest()}",
+            spool / "incoming" / name,
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(body)
+            if self._durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.rename(temporary, target)
+        if self._durable:
+            _sync_directory(target.parent)
+        self.write({**line, "told": True})
+
+    def write(self, line: dict[str, object]) -> None:
+        """Append a line."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, json.dumps(line).encode() + b"\n")
+            if self._durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> list[Item]:
+    """The items of a history, each as it was last told; a torn last line (the power was cut) is none."""
+    found: dict[tuple[str, str], Item] = {}
+    for line in lines(path):
+        item = Item(**line)
+        found[item.name, item.sha256] = item
+    return list(found.values())
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of such an account."""
+    if not path.exists():
+        return
+    for line in path.read_bytes().splitlines(keepends=True):
+        if line.endswith(b"\n") and line.strip(b"\0\n"):
+            yield json.loads(line)
