@@ -42,3 +42,29 @@ if __name__ == "__main__":
     from tests.faults import planted as itself  # the registry that the suites see, not this module's second life
 
     itself.main()
+
+
+@bug
+def retry_without_a_pause() -> None:
+    """What failed is tried again at once: the pause before the next probe is forgotten."""
+    from jollyae.worker.health import Health
+
+    Health._spread = lambda self, seconds: 0.0  # type: ignore[method-assign]
+
+
+@bug
+def errors_of_the_gate_swallowed() -> None:
+    """A rename that failed is taken as done: only the errors that somebody thought of are looked at."""
+    from jollyae.spool import fs
+
+    rename = fs.rename
+
+    def careless(source: str, target: str, *, ours: bool = False) -> None:
+        try:
+            rename(source, target, ours=ours)
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError:
+            pass
+
+    fs.rename = careless

@@ -69,6 +69,17 @@ def test_a_probe_that_says_nothing_frees_the_next(health: Health, clock: Clock) 
     assert health.may_start(0)
 
 
+def test_a_pause_may_last_for_days(health: Health, clock: Clock) -> None:
+    """After three hours, at the 1,024th probe, the doubled time was too large a number, and the worker died of it."""
+    _down(health)
+    for _ in range(2000):
+        clock.now += LAST_PROBE * 2
+        assert health.may_start(0)
+        health.started()
+        assert not _down(health)
+    assert clock.now < health.next_probe() <= clock.now + LAST_PROBE * 1.2
+
+
 def test_epidemic(health: Health) -> None:
     """Three different items with a doubtful error and no success between."""
     assert [health.doubt(name) for name in "aab"] == [False, False, False]

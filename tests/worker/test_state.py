@@ -1,9 +1,11 @@
 """The state file: written seldom, only when it says something new, and no trouble when it cannot be."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
+from jollyae.spool import fs
 from jollyae.worker import state
 from jollyae.worker.state import Snapshot, StateFile
 
@@ -48,6 +50,23 @@ def test_seldom_and_only_when_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert show(2) == 2
     now += 5
     assert show(2) == 2 and written[-1] == written[-2]
+
+
+def test_what_cannot_be_written_is_not_tried_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk, too, it is tried once a second at most."""
+    now, tries = 100.0, []
+    monkeypatch.setattr("time.monotonic", lambda: now)
+
+    def observer(operation: str, path: str) -> None:
+        tries.append(operation)
+        raise OSError(errno.ENOSPC, "full", path)
+
+    monkeypatch.setattr(fs, "observer", observer)
+    file = StateFile(str(tmp_path))
+    for number in range(12):
+        file.show(_snapshot(number))
+        now += 0.25
+    assert tries == ["create"] * 3
 
 
 def test_it_is_no_trouble(tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ class Parent:
             self._due.clear()
             warn(f"a worker process {how}; that was the {GIVE_UP}th in a row: no other is started", hint, worker=who)
             return
-        delay = min(FIRST_AGAIN * 2 ** (self._deaths - 1), LAST_AGAIN)
+        delay = min(FIRST_AGAIN * 2.0 ** min(self._deaths - 1, 30), LAST_AGAIN)
         self._due[sibling.share.index] = now + delay
         warn(f"a worker process {how}; another is started in {delay:g} s", hint, worker=who)
 

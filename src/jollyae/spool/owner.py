@@ -5,6 +5,7 @@ published directory is locked or its owner is dead. Whoever gets that lock later
 No pid is believed, no age is a limit.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ from . import fs
 
 LOCK = ".lock"
 _NEW = ".new-"
+_TRIES = 10  # each is lost only to a worker that looks for dead ones in that very instant
 _PUBLISHED = re.compile(r".+-\d+-[0-9a-f]{8}\Z")
 
 
@@ -82,8 +84,9 @@ def items_below(directory: str) -> Iterator[str]:
 
 
 def publish(working: str) -> Owner:
-    """Make this worker's own directory in ``working`` and lock it."""
-    while True:
+    """Make this worker's own directory in ``working`` and lock it. Raises :class:`OSError`, also when it is gone again
+    each time."""
+    for _ in range(_TRIES):
         token = secrets.token_hex(4)
         private = os.path.join(working, _NEW + token)
         os.mkdir(private, 0o700)
@@ -102,6 +105,7 @@ def publish(working: str) -> Owner:
             os.close(lock)
             raise
         os.close(lock)
+    raise OSError(errno.ENOENT, "what is made here is gone at once", working)
 
 
 def adopt(working: str) -> Iterator[Owner]:

@@ -128,7 +128,8 @@ class Health:
         if self._probing and not self._is_older_than_pause(began):
             self._probing = False
             pause.probes += 1
-            pause.probe_at = now + max(self._spread(min(FIRST_PROBE * 2**pause.probes, LAST_PROBE)), after or 0)
+            doubled = FIRST_PROBE * 2.0 ** min(pause.probes, 30)  # after three hours more would be too large a number
+            pause.probe_at = now + max(self._spread(min(doubled, LAST_PROBE)), after or 0)
         news = pause.reason != (reason or error)
         pause.error, pause.hint, pause.reason = error, hint, reason or error
         return news

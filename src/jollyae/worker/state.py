@@ -58,16 +58,18 @@ class StateFile:
         self._written = 0.0
 
     def show(self, snapshot: Snapshot) -> None:
-        """Write it, if a second has passed and it says something new. A full disk costs only this view."""
+        """Write it, if a second has passed since the last try and it says something new. A full disk costs only this
+        view."""
         now = time.monotonic()
         if now - self._written < EVERY:
             return
         data = msgspec.json.encode(snapshot)
         if data == self._last:
             return
+        self._written = now
         with suppress(OSError):
             fs.write_beside(self._path, data)
-            self._last, self._written = data, now
+            self._last = data
 
 
 def read(directory: str) -> Snapshot | None:
