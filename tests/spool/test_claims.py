@@ -365,11 +365,12 @@ def test_the_living_are_left_alone(spool: Spool, claims: Claims) -> None:
     (spool.places.working / "script").mkdir()
     (spool.places.working / "script" / "file").touch()
     assert claims.adopt() == []
-    assert owner.is_alive(alive.directory) and not owner.is_alive(str(spool.places.working / "script"))
+    assert owner.holder(alive.directory) == alive.worker and not owner.holder(str(spool.places.working / "script"))
     assert (spool.places.working / "theirs").exists() and (spool.places.working / "script" / "file").exists()
     alive.stop()
-    assert not owner.is_alive(alive.directory)
+    assert not owner.holder(alive.directory)
     assert [item.name for item in claims.adopt()] == ["f"]
+    assert owner.holder(alive.directory) == claims.worker
 
 
 def test_what_starting_and_ending_workers_leave(spool: Spool, claims: Claims) -> None:

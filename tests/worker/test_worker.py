@@ -131,6 +131,21 @@ def test_exit_codes(summary: Summary, code: int) -> None:
     assert summary.exit_code == code
 
 
+def test_once_counts_all_that_waits(spool: Spool) -> None:
+    """The summary's number is that of the items: all that are deferred, and all that a pause by hand left."""
+
+    def process(item: Item) -> None:
+        raise Temporary("busy")
+
+    for number in range(8):
+        drop(spool, f"f{number}")
+    assert once(spool, process).waiting == 8
+    spool.pause("not today")
+    for number in range(3):
+        drop(spool, f"g{number}")
+    assert once(spool, process).waiting == 11
+
+
 def test_once_waits_for_young_files_and_not_for_growing_ones(spool: Spool) -> None:
     """A file younger than settle is waited for; one that is held open counts as waiting."""
     drop(spool, "young", "x")

@@ -332,8 +332,8 @@ class Parent:
     def _waiting(self, growing: int) -> int:
         """How many items wait for another try, as the places show it: what one left another may have delivered."""
         wanted = self._settings.rules().wanted()
-        held = sum(1 for path, alive in workers(self._places) if not alive for _ in items_below(path))
-        deferred = next(items_below(str(self._places.deferred)), None) is not None
+        held = sum(1 for path, holder in workers(self._places) if not holder for _ in items_below(path))
+        deferred = sum(1 for _ in items_below(str(self._places.deferred)))
         arrived = sum(map(wanted, items_below(str(self._places.incoming)))) if self._gave_up else growing
         return held + deferred + arrived
 

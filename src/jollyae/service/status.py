@@ -1,5 +1,6 @@
 """The state of a spool as values, for ``status`` and whoever reads its JSON."""
 
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +16,8 @@ def look(spool: Spool) -> dict[str, Any]:
     """Counts, bytes and ages per place, the live workers, the latest troubles, and ``why``: one sentence on what goes
     on. Ages in seconds, times in seconds since 1970."""
     counts = survey.count(spool.places)
-    live = [directory for directory, alive in survey.workers(spool.places) if alive]
+    held = survey.workers(spool.places)
+    live = [directory for directory, holder in held if holder == os.path.basename(directory)]
     snapshots = [snapshot for directory in live if (snapshot := state.read(directory)) is not None]
     by_hand = spool.paused()
     return {
@@ -38,14 +40,20 @@ def why(counts: dict[str, survey.Count], snapshots: list[state.Snapshot], live: 
     backlog = counts["incoming"].items + counts["working"].items
     if by_hand is not None:
         return f"paused by hand: {by_hand}. To go on: jollyae resume SPOOL"
-    for snapshot in snapshots:
-        if snapshot.paused is not None:
-            hint = f" {snapshot.paused.hint}" if snapshot.paused.hint else ""
-            return f"paused: {snapshot.paused.error}.{hint}"
+    paused = [snapshot.paused for snapshot in snapshots if snapshot.paused is not None]
+    reason = _reason(min(paused, key=lambda one: one.since)) if paused else ""
+    if paused and len(paused) == live:
+        return f"paused: {reason}"
     parts = [f"{counted(backlog, 'item')} to deliver"] if backlog else []
     parts += [f"{counts[place].items:,} {place}" for place in ("deferred", "failed") if counts[place].items]
     items = ", ".join(parts)
     if not live:
         waits = backlog or counts["deferred"].items
         return "no worker is running" + (f", {items}" if items else "") + (": start jollyae run" if waits else "")
-    return f"{counted(live, 'worker')} running, {items or 'nothing waits'}"
+    still = f" ({len(paused)} of them paused: {reason})" if paused else ""
+    return f"{counted(live, 'worker')} running{still}, {items or 'nothing waits'}"
+
+
+def _reason(paused: state.Paused) -> str:
+    hint = f" {paused.hint}" if paused.hint else ""
+    return f"{paused.error}.{hint}"

@@ -236,7 +236,7 @@ class Claims:
         """Take over what dead workers left: their items, worked on where they lie. Each is noted as having lost a
         worker, unless that one had stopped in order or had not begun with it. What lies in a directory that we have
         already but is not in hand (it could not be opened when it was claimed or adopted) is taken up as well."""
-        for holder in owner.adopt(str(self._places.working)):
+        for holder in owner.adopt(str(self._places.working), self._own.name):
             self._held[holder] = 0
         in_hand = {item.where for item in self.items()}
         adopted = []

@@ -187,6 +187,13 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def rewrite(descriptor: int, data: bytes) -> None:
+    """Make ``data`` the whole content of our own small file that nobody depends on; a reader may see half of it."""
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    write_all(descriptor, data)
+
+
 def write_beside(path: str, data: bytes, *, mtime: float | None = None, durable: bool = False) -> None:
     """Write ``data`` to ``path`` by way of a temporary name in the same directory: a reader sees the old or the new
     content and never half of it. ``mtime``: seconds since 1970 the file shall bear. ``durable``: on the disk on return.

@@ -2,7 +2,8 @@
 
 A worker makes ``working/.new-X/``, locks ``.lock`` in it, and only then renames it to ``working/HOST-PID-X/``: a
 published directory is locked or its owner is dead. Whoever gets that lock later *is* the owner: adoption moves nothing.
-No pid is believed, no age is a limit.
+No pid is believed, no age is a limit. An adopter writes its name into ``.lock``, so that those who only look
+do not take the dead worker for a live one.
 """
 
 import errno
@@ -108,9 +109,10 @@ def publish(working: str) -> Owner:
     raise OSError(errno.ENOENT, "what is made here is gone at once", working)
 
 
-def adopt(working: str) -> Iterator[Owner]:
-    """Every directory in ``working`` whose owner is dead, now locked by us. Files lying directly in ``working``, and
-    directories that no worker of ours made, belong to somebody else's script and are left alone."""
+def adopt(working: str, by: str) -> Iterator[Owner]:
+    """Every directory in ``working`` whose owner is dead, now locked by us and signed by the worker ``by``. Files lying
+    directly in ``working``, and directories that no worker of ours made, belong to somebody else's script and are left
+    alone."""
     with os.scandir(working) as entries:
         found = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     for path in sorted(found):
@@ -118,19 +120,24 @@ def adopt(working: str) -> Iterator[Owner]:
         if name.startswith(_NEW) or _PUBLISHED.match(name):
             owner = _take(path)
             if owner is not None:
+                with suppress(OSError):  # a full disk costs those who only look
+                    fs.rewrite(owner.lock, by.encode())
                 yield owner
 
 
-def is_alive(path: str) -> bool:
-    """Whether the worker that made the directory ``path`` still holds its lock (for those who only look)."""
+def holder(path: str) -> str:
+    """The name of the worker that holds the lock of the directory ``path``, which is its adopter's where the one that
+    made it is dead; '' where nobody does. For those who only look."""
     try:
         lock = os.open(os.path.join(path, LOCK), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False
+        return ""
     try:
         # Closing the descriptor gives the lock back; for that instant a worker that wants to adopt waits for its next
         # look, 10 s later.
-        return not fs.try_lock(lock)
+        if fs.try_lock(lock):
+            return ""
+        return os.read(lock, 255).decode(errors="replace") or os.path.basename(path)
     finally:
         os.close(lock)
 

@@ -89,20 +89,23 @@ def _trouble(path: str, directory: str, place: Place) -> Trouble | None:
         return None
     if note is None or not note.error:
         return None
+    if place is Place.WORKING and note.started:
+        return None  # it is tried again at this moment
     name = names.encode(os.path.relpath(path, directory)) if place is not Place.WORKING else note.name
     due = notes.due_at(path) if place is Place.DEFERRED else 0.0
     return Trouble(name, place.value, note.error, note.hint, note.at, note.attempts, due)
 
 
-def workers(places: Places) -> Iterator[tuple[str, bool]]:
-    """The directories of the workers in ``working/``, and whether each is alive."""
+def workers(places: Places) -> Iterator[tuple[str, str]]:
+    """The directories of the workers in ``working/``, and the name of the worker that holds each: its own, its
+    adopter's, or '' where it is dead and not adopted yet."""
     try:
         entries = sorted(os.scandir(places.working), key=lambda entry: entry.name)
     except FileNotFoundError:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False) and os.path.exists(os.path.join(entry.path, owner.LOCK)):
-            yield entry.path, owner.is_alive(entry.path)
+            yield entry.path, owner.holder(entry.path)
 
 
 def backlog(places: Places, most: int = 10_000) -> int:

@@ -228,11 +228,11 @@ class Worker:
 
     def _close(self) -> int:
         """Give everything up; how many items wait for another try."""
-        deferred = next(items_below(str(self._spool.places.deferred)), None)
-        waiting = len(self._claims.items()) + len(self._line.given_up) + (deferred is not None)
+        deferred = sum(1 for _ in items_below(str(self._spool.places.deferred)))
+        arrived = len(self._line.given_up)
         if self._given_up:
-            wanted = self._rules.wanted()
-            waiting += any(wanted(name) for name in items_below(str(self._spool.places.incoming)))
+            arrived = sum(map(self._rules.wanted(), items_below(str(self._spool.places.incoming))))
+        waiting = len(self._claims.items()) + deferred + arrived
         for task in self._chores:
             task.cancel()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
