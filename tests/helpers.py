@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,22 @@ async def working(spool: Spool, process: Callable[[Item], Any], **rules: Any) ->
     finally:
         worker.stop()
         await task
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to read everything, where we have it."""
+    if os.geteuid() != 0:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([])
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setgroups(groups)
 
 
 def mount_namespace() -> list[str]:

@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.helpers import as_nobody
 
 from .conftest import Call
 
@@ -122,6 +125,21 @@ def test_log_shows_receipts(call: Call, spool: Path, file: Path, tmp_path: Path)
     assert call("log", spool, "--since", "2999-01-01").out == ""
     assert call("log", spool, "--since", "1h").out
     assert call("log", spool, "--since", "yesterday-ish").code == 2
+
+
+def test_log_of_what_may_not_be_read(call: Call) -> None:
+    """Receipts that we may not read are an error and no empty log."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        spool = Path(directory) / "spool"
+        assert call("init", spool).code == 0
+        spool.chmod(0o755)
+        (spool / "incoming").chmod(0o755)
+        (spool / "receipts" / "w.jsonl").write_text("{}\n")
+        (spool / "receipts").chmod(0o300)
+        with as_nobody():
+            said = call("log", spool)
+        assert said.code == 1 and said.out == "" and f"Permission denied: {spool}/receipts" in said.err
 
 
 def test_names_are_shown_safely(call: Call, spool: Path, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ class Command:
 
     Raises :class:`CommandError`.
 
-    >>> Command("convert {} -resize 50% {}.small").words("/spool/a b.jpg")
-    ['convert', '/spool/a b.jpg', '-resize', '50%', '/spool/a b.jpg.small']
+    >>> Command("convert {} -resize 50% 'jpg:/small pictures/last'").words("/spool/a b.jpg")
+    ['convert', '/spool/a b.jpg', '-resize', '50%', 'jpg:/small pictures/last']
     """
 
     def __init__(self, text: str) -> None:

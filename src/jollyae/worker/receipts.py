@@ -103,7 +103,8 @@ class Receipts:
         self._descriptor = fs.create(path)
         self._files += 1
         self._size = 0
-        _prune(self._directory)
+        with suppress(OSError):  # of the right to write there but not to read
+            _prune(self._directory)
 
     def close(self) -> None:
         """Close the file at hand."""
@@ -131,18 +132,21 @@ def _prune(directory: str) -> None:
 
 
 def _files(directory: str) -> list[tuple[int, str, Path, int]]:
-    """The receipt files, oldest first: modification time (ns), name, path, bytes."""
+    """The receipt files, oldest first: modification time (ns), name, path, bytes. Raises :class:`OSError` where the
+    directory cannot be read; one that is not there has none."""
     found = []
-    for file in Path(directory).glob("*.jsonl"):
-        with suppress(FileNotFoundError):  # another worker removes old ones
-            stat = file.stat()
-            found.append((stat.st_mtime_ns, file.name, file, stat.st_size))
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:  # no glob(): it says nothing of a missing right
+        for entry in entries:
+            if entry.name.endswith(".jsonl"):
+                with suppress(FileNotFoundError):  # another worker removes old ones
+                    stat = entry.stat()
+                    found.append((stat.st_mtime_ns, entry.name, Path(entry.path), stat.st_size))
     return sorted(found)
 
 
 def read(directory: str | Path, since: float | None = None) -> Iterator[dict[str, Any]]:
     """All receipts in ``directory`` finished at ``since`` (seconds since 1970) or later, in the order of their files.
-    Lines that are no receipts (a disk was full) are passed over."""
+    Lines that are no receipts (a disk was full) are passed over. Raises :class:`OSError` where they cannot be read."""
     start = moment(since) if since is not None else ""
     for mtime_ns, _, file, _ in _files(str(directory)):
         if since is None or mtime_ns / 1e9 >= since - 1:  # the kernel's clock for files ticks coarsely
