@@ -177,6 +177,28 @@ def test_a_destination_that_cannot_be_is_refused(call: Call, spool: Path, to: st
     assert said.code == 78 and said.err.startswith("jollyae: ")
 
 
+def test_two_destinations_are_one_too_many(call: Call, spool: Path) -> None:
+    """run and check say that only one of --to and --exec can be, and where they may come from."""
+    for verb in ("run", "check"):
+        said = call(verb, spool, "--to", "s3://b", "--exec", "ls")
+        assert said.code == 2 and "both --to s3://b and --exec 'ls'" in said.err and "JOLLYAE_EXEC" in said.err
+    said = call("run", spool)
+    assert said.code == 2 and "say where to deliver" in said.err
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_an_endpoint_of_the_environment_that_is_no_url(
+    call: Call, spool: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """It is refused at the start, by the variable's name and in the words that --endpoint-url has."""
+    monkeypatch.setenv(variable, "127.0.0.1:19123")
+    told = f"{variable} '127.0.0.1:19123': it must begin with http:// or https://"
+    said = call("run", spool, "--to", "s3://b", "--once")
+    assert said.code == 78 and told in said.err
+    said = call("check", spool, "--to", "s3://b")
+    assert said.code == 1 and told in said.out and "Try: jollyae check" not in said.out
+
+
 def test_a_key_template_that_cannot_be_is_refused(call: Call, spool: Path, tmp_path: Path) -> None:
     """A wrong template is refused at start, with the fields there are, and fails no item."""
     said = call("run", spool, "--to", f"file://{tmp_path}/out", "--key", "{now}", "--once")

@@ -36,6 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Check; exit code 0 if all is well (warnings too), 1 if something failed."""
     import asyncio
 
+    run.refuse_two(arguments)
     asked = arguments.to is not None or arguments.exec is not None
     settings = run.settings(arguments) if asked else None
     return asyncio.run(_check(where.places(arguments), settings, arguments))

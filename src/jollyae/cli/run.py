@@ -40,8 +40,9 @@ def main(arguments: argparse.Namespace) -> int:
     """Run; the exit code."""
     from ..service import processes
 
-    if (arguments.to is None) == (arguments.exec is None):
+    if arguments.to is None and arguments.exec is None:
         raise UsageError("say where to deliver: --to URL, or --exec COMMAND", hint="Try: --to s3://BUCKET/PREFIX")
+    refuse_two(arguments)
     if arguments.dry_run:
         return _dry_run(where.existing(arguments).places, settings(arguments))
     places = where.places(arguments)
@@ -52,6 +53,15 @@ def main(arguments: argparse.Namespace) -> int:
     finally:
         if handler.live is not None:
             handler.live.clear()
+
+
+def refuse_two(arguments: argparse.Namespace) -> None:
+    """Raise :class:`UsageError` where two destinations are named."""
+    if arguments.to is not None and arguments.exec is not None:
+        raise UsageError(
+            f"both --to {arguments.to} and --exec {arguments.exec!r}: say only one of them",
+            hint="Where you gave one of them: is the other in JOLLYAE_TO or JOLLYAE_EXEC?",
+        )
 
 
 def logging_for(arguments: argparse.Namespace) -> "StreamHandler":

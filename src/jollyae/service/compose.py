@@ -135,8 +135,10 @@ class Destination:
 
 def destination(settings: Settings) -> Destination:
     """The destination that the settings name. Raises :class:`ConfigurationError`."""
-    if (settings.to is None) == (settings.exec is None):
+    if settings.to is None and settings.exec is None:
         raise ConfigurationError("say where to deliver: --to URL, or --exec COMMAND", "Try: --to s3://BUCKET/PREFIX")
+    if settings.to is not None and settings.exec is not None:
+        raise ConfigurationError("both --to and --exec: say only one of them")
     try:
         if settings.exec is not None:
             command = Command(settings.exec)

@@ -279,6 +279,8 @@ def test_no_such_name() -> None:
 def test_plain_http_where_tls_is_expected(server: Server) -> None:
     """No secure connection."""
     assert refusal(server.url.replace("http:", "https:")).code is NoAnswer.TLS
+    told = refusal(server.url.replace("http:", "https:"), ca_bundle="/no/such.pem")
+    assert told.code is NoAnswer.BUNDLE and "/no/such.pem" in told.message
 
 
 @contextlib.contextmanager

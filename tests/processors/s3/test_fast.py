@@ -433,9 +433,9 @@ def test_no_ca_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"):
         monkeypatch.setenv(name, f"/no/{name}")
         told = ask.error("https://127.0.0.1:1", put())
-        assert told.code == NoAnswer.TLS and f"/no/{name}" in told.message
+        assert told.code == NoAnswer.BUNDLE and f"/no/{name}" in told.message
     told = ask.error("https://127.0.0.1:1", put(), ca_bundle=str(empty))
-    assert told.code == NoAnswer.TLS and str(empty) in told.message
+    assert told.code == NoAnswer.BUNDLE and str(empty) in told.message
 
 
 def test_after_close(store: Store) -> None:
@@ -606,7 +606,7 @@ def test_the_ca_bundle_of_a_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """It is the hot path's, too."""
     (tmp_path / "config").write_text("[default]\nca_bundle = /no/such.pem\n")
     told = Both("fast").error("https://127.0.0.1:1", put())
-    assert told.code == NoAnswer.TLS and "/no/such.pem" in told.message
+    assert told.code == NoAnswer.BUNDLE and "/no/such.pem" in told.message
 
 
 def test_no_credentials(ask: Both, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,14 @@ def test_no_credentials_says_where_it_looked() -> None:
     assert sorted(places, key=hint.index) == places
 
 
+def test_no_tls_is_told_from_no_trust() -> None:
+    """A server that speaks plain http needs another URL and no certificates, in OpenSSL's words and in botocore's."""
+    plain = "SSL validation failed for https://h [SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1016)"
+    assert "http://" in explain(StoreError(None, NoAnswer.TLS, plain), WHERE).hint
+    untrusted = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+    assert "--ca-bundle FILE" in explain(StoreError(None, NoAnswer.TLS, untrusted), WHERE).hint
+
+
 def test_the_request_id_is_told() -> None:
     """The store's support asks for it."""
     told = explain(StoreError(500, "InternalError", "sorry", request_id="tx42"), WHERE)

@@ -470,7 +470,8 @@ def test_nobody_there() -> None:
     async def nowhere() -> list[tuple[Any, ...]]:
         return []
 
-    assert refused(1, request()).code == NoAnswer.REFUSED
+    error = refused(1, request())
+    assert error.code == NoAnswer.REFUSED and error.message.startswith("http://localhost:1: ")
     assert refused(1, request(), resolve=nowhere).code == NoAnswer.REFUSED
 
 
@@ -485,6 +486,15 @@ def test_the_bandwidth_is_booked_within_a_body() -> None:
     with Server(always(OK)) as server:
         ask(server, request(BODY[: 1 << 20]), pace=pace)
     assert booked == [blocking.PACED] * ((1 << 20) // blocking.PACED)
+
+
+def test_how_much_is_sent_is_told(both: Path) -> None:
+    """Of a body, while it goes; of its last byte, too."""
+    for tls in (None, ssl.create_default_context(cafile=str(both))):
+        told: list[int] = []
+        with Server(always(OK), tls=server_side(both) if tls else None) as server:
+            ask(server, request(BODY, progress=told.append), tls=tls)
+        assert told == sorted(told) and len(told) >= 12 and told[-1] == len(BODY)
 
 
 def test_a_long_wait_for_bandwidth_is_no_reason_to_stay() -> None:

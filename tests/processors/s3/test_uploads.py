@@ -295,8 +295,10 @@ def test_what_cannot_be_sent(key: str) -> None:
 
 
 def test_the_bandwidth_of_a_large_file(bench: Bench) -> None:
-    """Every byte of the bodies is booked once: within them, where they are large."""
+    """Every byte of the bodies is booked once: within them, where they are large. How much is sent can be seen there as
+    well, before the first part is done."""
     booked: list[int] = []
+    seen: set[int] = set()
 
     class Limiter:
         async def take(self, size: int) -> None:
@@ -304,6 +306,7 @@ def test_the_bandwidth_of_a_large_file(bench: Bench) -> None:
 
         def delay(self, size: int) -> float:
             booked.append(size)
+            seen.add(item.sent)
             return 0.0
 
     def behave(visit: Visit) -> None:
@@ -318,13 +321,20 @@ def test_the_bandwidth_of_a_large_file(bench: Bench) -> None:
             else:
                 visit.send(answer(200, ETag="x"))
 
+    item = bench.item(b"", "none yet")
+
     async def run(url: str) -> None:
+        nonlocal item
         options = S3Options(endpoint_url=url, multipart_threshold=6 * MiB, part_size=5 * MiB, if_exists="overwrite")
         delivery = BucketDelivery("s3://bucket", options, limiter=Limiter())
         try:
             for size in (1000, 3 * MiB, 10 * MiB + 5):
                 booked.clear()
-                await delivery(bench.item(os.urandom(size), str(size)))
+                seen.clear()
+                item = bench.item(os.urandom(size), str(size))
+                await delivery(item)
+                assert item.sent == size
+                assert size < MiB or len([sent for sent in seen if 0 < sent < min(size, 5 * MiB)]) > 10
                 xml = booked.pop() if size > 6 * MiB else 0  # Complete's own body
                 assert xml < 1000 and sum(booked) == size
                 assert max(booked) <= 64 * 1024

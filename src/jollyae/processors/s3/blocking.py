@@ -17,7 +17,7 @@ from typing import Any
 
 import httptools
 
-from .transport import NoAnswer, StoreError
+from .transport import NoAnswer, Progress, StoreError
 from .wire import ANSWER, CONNECT, MAX_ANSWER, SLOWEST, Answer
 
 Body = bytes | bytearray
@@ -61,15 +61,17 @@ class Connection:
         patience: float = ANSWER,
         pace: Pace | None = None,
         no_body: bool = False,
+        progress: Progress = None,
     ) -> Answer:
         """Send a request; its answer. ``patience``: seconds from the last byte sent to the last of the answer;
-        ``no_body``: it is HEAD, whose answer has none. Raises :class:`StoreError`."""
+        ``no_body``: it is HEAD, whose answer has none; ``progress`` is told how much of the body is sent. Raises
+        :class:`StoreError`."""
         self._reading = reading = _Reading(no_body=no_body)
         self._deadline = time.monotonic() + ANSWER + len(body) / SLOWEST
         is_whole = False
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-                is_whole = self._send(head, None) and self._send(body, pace)
+                is_whole = self._send(head) and self._send(body, pace, progress)
             self._deadline = time.monotonic() + patience
             while not reading.is_over:  # also when it does not take more: it may have said why
                 self._wait(select.POLLIN, patience)
@@ -108,7 +110,7 @@ class Connection:
 
     # --- sending
 
-    def _send(self, data: Body, pace: Pace | None) -> bool:
+    def _send(self, data: Body, pace: Pace | None = None, progress: Progress = None) -> bool:
         """Send all of it; False if the server answered before."""
         view = memoryview(data)
         size = BLOCK if pace is None else PACED
@@ -119,6 +121,8 @@ class Connection:
             self._look()
             if not self._send_block(block):
                 return False
+            if progress is not None:
+                progress(start + len(block))
         return True
 
     def _send_block(self, block: memoryview) -> bool:

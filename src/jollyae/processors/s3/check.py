@@ -35,7 +35,7 @@ class Check:
             yield ok("write", f"wrote s3://{self._transport.bucket}/{self._key}")
         except StoreError as error:
             told = faults.explain(error, f"s3://{self._transport.bucket}/{self._key}")
-            yield failed("write", told.message, told.hint)
+            yield failed("write", told.message, told.hint.replace("Try: jollyae check", "Ask the store's support."))
             return
         yield await self._readable()
         if self._options.if_exists != "overwrite":

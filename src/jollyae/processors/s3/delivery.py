@@ -14,7 +14,7 @@ from .boto import BotoTransport
 from .check import Check
 from .fast import MAX_BODY, FastTransport
 from .lanes import LANES
-from .options import S3Options, split_url
+from .options import S3Options, check_endpoint, split_url
 from .session import endpoint_of
 from .target import Limiter, PacingLimiter, Target
 from .transport import StoreError, Transport
@@ -67,6 +67,8 @@ class BucketDelivery(S3Delivery):
     ) -> None:
         options = options or S3Options()
         bucket, prefix = split_url(url)
+        endpoint, source = endpoint_of(options, {}, {}, dict(os.environ))
+        check_endpoint(endpoint, source)
         self.control = BotoTransport(bucket, options, concurrency + LANES)
         self.transport: FastTransport | BotoTransport = self.control
         if options.transport == "auto" and not access.why_not(bucket, os.environ):
@@ -76,7 +78,7 @@ class BucketDelivery(S3Delivery):
         if self.transport is not self.control:
             self._target.paced_over = MAX_BODY
         conditional = options.if_exists != "overwrite" and not options.head_first
-        self._target.is_unproved = conditional and bool(endpoint_of(options, {}, {}, dict(os.environ))[0])
+        self._target.is_unproved = conditional and bool(endpoint)
 
     @property
     def bucket(self) -> str:

@@ -16,6 +16,7 @@ from .blocking import Pace
 from .boto import BotoTransport
 from .lanes import LANES, Lanes, Request
 from .options import S3Options
+from .session import check_bundle
 from .sigv4 import Form, Keys, Signer, encode_path
 from .transport import Attributes, Complete, Create, Found, NoAnswer, Part, Put, Stored, StoredPart, StoreError
 from .uploads import Uploads
@@ -165,7 +166,7 @@ class _Line:
         except ValueError as error:  # it does not say which one: that might tell a secret
             raise StoreError(None, NoAnswer.CLIENT, str(error)) from None
         if len(request.body) > MAX_BODY:
-            answer = await self.lanes.ask(Request(head=head, body=request.body))
+            answer = await self.lanes.ask(Request(head=head, body=request.body, progress=request.progress))
         else:
             answer = await self.pool.request(head + request.body)
         if not 200 <= answer.status < 300:
@@ -253,10 +254,12 @@ def _picker(order: list[int]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
 
 def _tls(options: S3Options, ca_bundle: str) -> ssl.SSLContext:
     file = options.ca_bundle or ca_bundle
+    if options.verify_ssl:
+        check_bundle(file)
     try:
         context = ssl.create_default_context(cafile=file or None)
     except OSError as error:
-        raise StoreError(None, NoAnswer.TLS, f"{file}: {error}") from error
+        raise StoreError(None, NoAnswer.BUNDLE, f"{file}: {error}") from error
     if not options.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -50,11 +50,16 @@ _BY_CODE = {
     NoAnswer.NAME: Meaning("the endpoint's name cannot be found", "Check the endpoint URL, the region and the DNS."),
     NoAnswer.TIMEOUT: Meaning("no answer in time", "Check the network and the store."),
     NoAnswer.TLS: Meaning("no secure connection", "Try: --ca-bundle FILE with the store's certificate authority."),
+    NoAnswer.BUNDLE: Meaning(
+        "the certificate authorities cannot be read", "Correct --ca-bundle, or AWS_CA_BUNDLE if that named the file."
+    ),
     NoAnswer.CLOSED: Meaning("the connection was closed", "Nothing to do if this is rare."),
     NoAnswer.PROXY: Meaning("the proxy cannot be reached", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."),
     NoAnswer.CREDENTIALS: Meaning("no credentials", _KEYS),
     NoAnswer.PROFILE: Meaning("there is no such profile", "Try: aws configure list-profiles, then --profile NAME."),
-    NoAnswer.CLIENT: Meaning("the request could not be made", "Check the S3 options. Try: jollyae check"),
+    NoAnswer.CLIENT: Meaning(
+        "the request could not be made", "Check the endpoint's URL, the region and the store's other options."
+    ),
     "NoSuchBucket": Meaning(
         "there is no such bucket", "Check the name in --to, or make it. Try: aws s3 mb s3://BUCKET"
     ),
@@ -107,11 +112,14 @@ _BY_STATUS = {
     503: Meaning("the store is unavailable", "Nothing to do but look at the store.", throttled=True),
     507: _BY_CODE["QuotaExceeded"],
 }
+_NO_TLS = Meaning("no secure connection", "The server speaks no TLS there. Is its URL http:// rather than https://?")
 _UNREACHABLE = frozenset({NoAnswer.REFUSED, NoAnswer.NAME, NoAnswer.TIMEOUT, NoAnswer.CLOSED})
 
 
 def meaning(error: StoreError) -> Meaning:
     """The row for an error: by its code, else by its status, else by the hundreds of it."""
+    if error.code == NoAnswer.TLS and "WRONG_VERSION_NUMBER" in error.message:  # OpenSSL's word, boto3 tells it too
+        return _NO_TLS
     if row := _BY_CODE.get(error.code):
         return row
     if error.status is None:

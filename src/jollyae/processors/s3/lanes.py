@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from . import blocking
 from .blocking import Body, Connection, Pace
 from .threads import Threads
-from .transport import NoAnswer, StoreError
+from .transport import NoAnswer, Progress, StoreError
 from .wire import ANSWER, IDLE, MOST_ADDRESSES, Answer, why
 
 Address = tuple[Any, ...]
@@ -30,13 +30,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is sent. ``patience``: seconds for the answer; ``no_body``: a HEAD. The body is the caller's again when the
-    exchange is over, also when it was cancelled: then nothing more of it is sent."""
+    """What is sent. ``patience``: seconds for the answer; ``no_body``: a HEAD; ``progress`` is told, in a thread,
+    how much of the body is sent. The body is the caller's again when the exchange is over, also when it was cancelled:
+    then nothing more of it is sent."""
 
     head: bytes
     body: Body = b""
     patience: float = ANSWER
     no_body: bool = False
+    progress: Progress = None
 
 
 class Lanes:
@@ -98,7 +100,12 @@ class Lanes:
         call.uses(connection)
         try:
             return connection.exchange(
-                request.head, request.body, patience=request.patience, pace=self._pace, no_body=request.no_body
+                request.head,
+                request.body,
+                patience=request.patience,
+                pace=self._pace,
+                no_body=request.no_body,
+                progress=request.progress,
             )
         finally:
             call.leaves()
@@ -130,7 +137,9 @@ class Lanes:
                 return blocking.connect(address, self._tls, self._host)
             except OSError as error:
                 last = error
-        raise StoreError(None, why(last), f"{'https' if self._tls else 'http'}://{self._host}: {last}") from last
+        scheme = "https" if self._tls else "http"
+        port = f":{addresses[0][1]}" if addresses else ""
+        raise StoreError(None, why(last), f"{scheme}://{self._host}{port}: {last}".removesuffix(": ")) from last
 
     # --- on the loop
 

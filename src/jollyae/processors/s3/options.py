@@ -80,8 +80,7 @@ class S3Options:
             raise OptionError(f"multipart threshold {self.multipart_threshold}: choose 5 MiB to 5 GiB")
         if self.sse_kms_key_id and not self.sse.startswith("aws:kms"):
             raise OptionError("--sse-kms-key-id: it needs --sse aws:kms")
-        if self.endpoint_url and not re.match(r"https?://[^/]", self.endpoint_url):
-            raise OptionError(f"--endpoint-url {self.endpoint_url!r}: it must begin with http:// or https://")
+        check_endpoint(self.endpoint_url, "--endpoint-url")
         try:
             checksums.require(self.checksum_algorithm)
         except checksums.ChecksumError as error:
@@ -104,6 +103,17 @@ class S3Options:
         for name, value in self.tags.items():
             if not 1 <= len(name) <= 128 or len(value) > 256:
                 raise OptionError(f"--tag {name!r}: a tag's name has 1 to 128 characters, its value 256 at most")
+
+
+def check_endpoint(url: str, source: str) -> None:
+    """Raise :class:`OptionError` for an endpoint that is no URL. ``source``: the setting that it came from.
+
+    >>> check_endpoint("127.0.0.1:9000", "AWS_ENDPOINT_URL")
+    Traceback (most recent call last):
+    jollyae.processors.s3.options.OptionError: AWS_ENDPOINT_URL '127.0.0.1:9000': it must begin with http:// or https://
+    """
+    if url and not re.match(r"https?://[^/]", url):
+        raise OptionError(f"{source} {url!r}: it must begin with http:// or https://")
 
 
 def split_url(url: str) -> tuple[str, str]:

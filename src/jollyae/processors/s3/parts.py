@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from jollyae.spool.item import Item
@@ -128,9 +129,11 @@ class _Parts:
         self.md5s: dict[int, str] = {}
         self.resumed = 0
         self.bytes_done = 0
+        self.under_way: dict[int, int] = {}  # bytes sent of each part in flight; written by its thread
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def send_all(self) -> None:
+        self.item.progress(0)  # of an attempt before this one
         count = -(-self.item.size // self.part_size)
         for number in range(1, count + 1):
             await self._begin(number)
@@ -210,6 +213,7 @@ class _Parts:
                 body=part.body,
                 sha256=part.sha256,
                 checksum=part.checksum,
+                progress=partial(self._tell, number),
             )
         )
         agrees(stored.checksums, part.checksum, f"{self.target.url(self.upload.key)} part {number}")
@@ -218,7 +222,13 @@ class _Parts:
     def _done(self, part: StoredPart) -> None:
         self.stored[part.number] = part
         self.bytes_done += part.size
-        self.item.progress(self.bytes_done)
+        self.under_way.pop(part.number, None)
+        self.item.progress(self.bytes_done + sum([*self.under_way.values()]))
+
+    def _tell(self, number: int, sent: int) -> None:
+        """So much of the part is sent. From any thread, so the list is made in one step of the interpreter."""
+        self.under_way[number] = sent
+        self.item.progress(self.bytes_done + sum([*self.under_way.values()]))
 
     def _raise_failed(self) -> None:
         for task in [task for task in self.tasks if task.done()]:

@@ -9,7 +9,8 @@ import os
 import warnings
 from typing import Any, NamedTuple
 
-from .options import S3Options
+from .options import S3Options, check_endpoint
+from .transport import NoAnswer, StoreError
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
@@ -30,7 +31,8 @@ class Connected(NamedTuple):
 
 
 def connect(options: S3Options, connections: int) -> Connected:
-    """A boto3 client with ``connections`` connections at most. Raises boto3's errors; never a secret in the text."""
+    """A boto3 client with ``connections`` connections at most. Raises boto3's errors, :class:`StoreError` and
+    :class:`~.options.OptionError`; never a secret in the text."""
     for name in ("boto3", "botocore", "urllib3", "s3transfer"):  # at DEBUG they log session tokens and signatures
         logging.getLogger(name).setLevel(logging.WARNING)
     import boto3
@@ -41,6 +43,7 @@ def connect(options: S3Options, connections: int) -> Connected:
     region = options.region or os.environ.get("AWS_REGION") or None
     session = boto3.Session(botocore_session=core, region_name=region)
     endpoint, source = endpoint_of(options, core.get_scoped_config(), core.full_config, dict(os.environ))
+    check_endpoint(endpoint, source)
     if not options.verify_ssl:
         _silence_insecure_warning()
     client = session.client(
@@ -49,9 +52,12 @@ def connect(options: S3Options, connections: int) -> Connected:
         verify=_verify(options),
         config=_config(options, connections, path_style=bool(endpoint)),
     )
+    ca_bundle = core.get_config_variable("ca_bundle") or ""
+    if options.verify_ssl and client.meta.endpoint_url.startswith("https:"):
+        check_bundle(options.ca_bundle or ca_bundle)
     client.meta.events.register_last("before-call.s3", _no_expect_for_small)
     description = _describe(options, session, client, endpoint, source)
-    return Connected(client, description, session.get_credentials(), core.get_config_variable("ca_bundle") or "")
+    return Connected(client, description, session.get_credentials(), ca_bundle)
 
 
 def endpoint_of(
@@ -75,6 +81,16 @@ def endpoint_of(
     services = full.get("services", {}).get(scoped.get("services"), {})
     url = services.get("s3", {}).get("endpoint_url") or scoped.get("endpoint_url")
     return (url, "the AWS config file") if url else ("", "")
+
+
+def check_bundle(path: str) -> None:
+    """Raise :class:`StoreError` where the file of certificate authorities cannot be read: botocore's own error does not
+    name it. A directory of them is boto3's to judge."""
+    try:
+        if path and not os.path.isdir(path):
+            open(path, "rb").close()
+    except OSError as error:
+        raise StoreError(None, NoAnswer.BUNDLE, f"{path}: {error.strerror}") from error
 
 
 def _verify(options: S3Options) -> bool | str | None:

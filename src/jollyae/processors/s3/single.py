@@ -163,6 +163,7 @@ class _Single:
                 checksum=self.checksum,
                 if_none_match=if_none_match,
                 if_match=if_match,
+                progress=item.progress if item.size > SMALL else None,
             )
         )
         await self._check(key, stored)

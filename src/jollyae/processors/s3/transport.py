@@ -4,11 +4,14 @@ A transport belongs to one bucket, does each request exactly once and retries no
 :class:`StoreError` for everything that is not a success. Behind it are boto3 (:mod:`.boto`) and our own (:mod:`.fast`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
+
+Progress = Callable[[int], None] | None
+"""Is told how many bytes of a body are sent so far, from any thread; only of bodies that go in blocks."""
 
 
 class Checksum(msgspec.Struct, frozen=True):
@@ -43,6 +46,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     checksum: Checksum | None = None
     if_none_match: bool = False
     if_match: str = ""
+    progress: Progress = None
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +67,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | bytearray
     sha256: str = ""
     checksum: Checksum | None = None
+    progress: Progress = None
 
 
 class StoredPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +116,7 @@ class NoAnswer(StrEnum):
     NAME = "name"
     TIMEOUT = "timeout"
     TLS = "tls"
+    BUNDLE = "bundle"
     CLOSED = "closed"
     PROXY = "proxy"
     CREDENTIALS = "credentials"

@@ -16,7 +16,7 @@ from .blocking import Body
 from .boto import COMPLETING
 from .lanes import Lanes, Request
 from .sigv4 import UNSIGNED, Signer, canonical_query, encode_path
-from .transport import Complete, Found, NoAnswer, Part, Stored, StoredPart, StoreError
+from .transport import Complete, Found, NoAnswer, Part, Progress, Stored, StoredPart, StoreError
 from .wire import ANSWER, Answer
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Uploads:
         payload = request.sha256
         if not payload:
             payload = UNSIGNED if self._origin.tls else await self._lanes.run(_sha256, request.body)
-        answer = await self._ask("PUT", request.key, query, headers, request.body, payload)
+        answer = await self._ask("PUT", request.key, query, headers, request.body, payload, progress=request.progress)
         if not etag(answer):
             raise StoreError(None, NoAnswer.CLOSED, "an answer to UploadPart without an ETag")
         return StoredPart(number=request.number, size=len(request.body), etag=etag(answer), checksums=checksums(answer))
@@ -112,12 +112,13 @@ class Uploads:
         payload: str = _NOTHING,
         *,
         patience: float = ANSWER,
+        progress: Progress = None,
     ) -> Answer:
         try:
             head = self._head(method, key, canonical_query(parameters.items()), dict(headers), len(body), payload)
         except UnicodeEncodeError:  # told without its text, in which the session token may be
             raise StoreError(None, NoAnswer.CLIENT, "the key or a header has a character that cannot be sent") from None
-        request = Request(head=head, body=body, patience=patience, no_body=method == "HEAD")
+        request = Request(head=head, body=body, patience=patience, no_body=method == "HEAD", progress=progress)
         answer = await self._lanes.ask(request)
         if not 200 <= answer.status < 300:
             raise refusal(answer)
