@@ -276,6 +276,15 @@ def test_complete_of_a_forgotten_upload(bench: Bench) -> None:
     assert bench.again().memory == {}
 
 
+def test_our_upload_of_another_size(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our mark and not our size: the store lies or lost bytes, and that is no collision."""
+    fail(bench, bench.item(BODY), ("complete after", LOST))
+    there = bench.store.objects["a/b.txt"]
+    monkeypatch.setattr(there, "body", there.body[:-7])
+    told = fail(bench, bench.again())
+    assert "contradicts itself" in told.message and told.scope is Scope.ITEM
+
+
 def test_an_empty_etag_is_looked_up(bench: Bench) -> None:
     """Ceph RGW 16 acknowledges Complete without an ETag: HEAD must show our mark."""
     bench.store.no_complete_etag = True

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jollyae.processors.s3 import checksums
-from jollyae.processors.s3.transport import Attributes, StoreError
+from jollyae.processors.s3.transport import Attributes, Found, Stored, StoreError
 from jollyae.spool.item import Item
 from jollyae.spool.outcomes import Permanent, Scope, Temporary
 
@@ -263,6 +263,87 @@ def test_a_returned_checksum_must_be_ours(bench: Bench, monkeypatch: pytest.Monk
     monkeypatch.setattr(bench.store, "_checksums", lambda request: {"sha256": "AAAA"})
     with pytest.raises(Temporary, match="the store has other bytes"):
         deliver(bench, bench.item(BODY))
+
+
+def spoil(bench: Bench, body: bytes) -> None:
+    """The store keeps other bytes than it was sent, under their ETag and checksum."""
+    there = bench.store.objects["a/b.txt"]
+    there.body, there.etag = body, hashlib.md5(body).hexdigest()
+    there.checksums = {"sha256": b64(hashlib.sha256(body).digest())}
+
+
+@pytest.mark.parametrize("stored", [b"jello", b"hel"])
+def test_what_the_store_damaged_is_replaced(bench: Bench, monkeypatch: pytest.MonkeyPatch, stored: bytes) -> None:
+    """The checksum it returns is not ours. The next attempt, which meets the object under our own digest, puts the
+    bytes over exactly that one."""
+    put = bench.store.put
+
+    async def damaging(request: Any) -> Stored:
+        await put(request)
+        spoil(bench, stored)
+        there = bench.store.objects["a/b.txt"]
+        return Stored(etag=there.etag, checksums=there.checksums)
+
+    monkeypatch.setattr(bench.store, "put", damaging)
+    with pytest.raises(Temporary, match="the store has other bytes"):
+        deliver(bench, bench.item(BODY))
+    monkeypatch.undo()
+    assert deliver(bench, bench.again())["etag"] == hashlib.md5(BODY).hexdigest()
+    assert bench.store.objects["a/b.txt"].body == BODY
+    assert bench.store.asked[-1][1].if_match == f'"{hashlib.md5(stored).hexdigest()}"'
+
+
+@pytest.mark.parametrize("stored", [b"jello", b"hel"])
+def test_our_digest_does_not_prove_other_bytes(bench: Bench, stored: bytes) -> None:
+    """The metadata tells what was sent, not what is there: the store damaged it unseen, or somebody edited it and kept
+    the metadata. It is no delivery, and not ours to replace."""
+    bench.store.script.append(("put after", LOST))
+    item = bench.item(BODY)
+    with pytest.raises(Temporary):
+        deliver(bench, item)
+    spoil(bench, stored)
+    with pytest.raises(Permanent, match="it has this file's digest, but other bytes") as caught:
+        deliver(bench, item)
+    assert "jollyae retry" in caught.value.hint
+    assert bench.store.objects["a/b.txt"].body == stored
+
+
+def test_our_digest_is_believed_where_no_checksum_says_more(bench: Bench) -> None:
+    """An ETag that is no MD5 (SSE-KMS) refutes nothing; the store's checksum is asked for once."""
+    bench.store.kms = True
+    bench.store.script.append(("put after", LOST))
+    item = bench.item(BODY)
+    with pytest.raises(Temporary):
+        deliver(bench, item)
+    assert deliver(bench, item)["already_there"] is True
+    assert bench.store.calls == {"put": 2, "head": 2}
+
+
+def test_a_store_that_contradicts_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our digest, our ETag, and another size: that is no collision. It is asked again."""
+    deliver(bench, bench.item(BODY))
+    head = bench.store.head
+
+    async def lying(key: str, *, checksums: bool = False) -> Found:
+        found = await head(key, checksums=checksums)
+        return Found(size=found.size + 7, etag=found.etag, metadata=found.metadata)
+
+    monkeypatch.setattr(bench.store, "head", lying)
+    with pytest.raises(Temporary, match="contradicts itself") as caught:
+        deliver(bench, bench.item(BODY))
+    assert caught.value.scope is Scope.ITEM
+
+
+def test_an_answer_without_an_etag(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no S3 store's: three items that meet it make it the destination's fault."""
+
+    async def portal(request: Any) -> Stored:
+        return Stored(etag="")
+
+    monkeypatch.setattr(bench.store, "put", portal)
+    with pytest.raises(Temporary, match="no acknowledgement") as caught:
+        deliver(bench, bench.item(BODY))
+    assert caught.value.scope is Scope.UNSURE
 
 
 @pytest.mark.parametrize(("kms", "checksums", "heads"), [(False, False, 0), (True, True, 0), (True, False, 1)])

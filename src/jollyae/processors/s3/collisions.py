@@ -3,6 +3,9 @@
 After a lost answer a conditional PUT is refused because of itself, so a 412 says nothing yet. No state is needed to
 tell: the digest in the object's metadata, else the store's checksum, else an ETag of MD5's shape must equal the bytes
 at hand, whoever wrote them. A multipart object may be told by our own id of the upload.
+
+The digest in the metadata is that of what was sent, not of what was stored: a checksum that the store computed and that
+is not ours refutes it.
 """
 
 import re
@@ -24,6 +27,11 @@ def told(found: Found) -> bool:
     return SHA256 in found.metadata
 
 
+def claims(found: Found, content: Content) -> bool:
+    """Whether the metadata has our digest: of what was sent once, whatever is there now."""
+    return found.metadata.get(SHA256) == content.sha256
+
+
 def same(found: Found, content: Content, mark: str = "", part_size: int = 0) -> bool:
     """Whether what was found is what we have. ``mark``: our id of the upload, where there is one; ``part_size``: bytes.
 
@@ -36,12 +44,20 @@ def same(found: Found, content: Content, mark: str = "", part_size: int = 0) -> 
         return False
     if mark and found.metadata.get(UPLOAD) == mark:
         return True
-    if digest := found.metadata.get(SHA256):
-        return digest == content.sha256
+    by_checksum = _checksum_says_so(found, content)
+    if told(found):
+        return claims(found, content) and by_checksum is not False
+    if by_checksum is not None:
+        return by_checksum
+    return etag_says_so(found.etag, content, part_size)
+
+
+def _checksum_says_so(found: Found, content: Content) -> bool | None:
+    """Whether the checksum that the store computed over the whole is ours; None where there is none to compare."""
     for algorithm, value in found.checksums.items():
         if "-" not in value and (equal := _equal(content, algorithm, value)) is not None:
             return equal
-    return _etag_says_so(found.etag, content, part_size)
+    return None
 
 
 def _equal(content: Content, algorithm: str, value: str) -> bool | None:
@@ -51,7 +67,7 @@ def _equal(content: Content, algorithm: str, value: str) -> bool | None:
         return None  # we cannot compute that one here: no evidence
 
 
-def _etag_says_so(etag: str, content: Content, part_size: int) -> bool:
+def etag_says_so(etag: str, content: Content, part_size: int = 0) -> bool:
     """Equal proves it. Unequal would prove nothing under SSE-KMS, and then it is not ours to overwrite."""
     if _MD5.fullmatch(etag):
         return content.md5 == etag

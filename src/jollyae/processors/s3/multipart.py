@@ -108,7 +108,7 @@ class _Multipart:
         """Bring it to the key; None if other content is there."""
         self.if_match = ""
         if found := await self._look(key):
-            if self.upload and _is_of(found, self.upload, self.item.size):
+            if self.upload and self._is_of(key, found, self.upload):
                 return self._receipt(key, found, already_there=True)  # the answer to Complete was lost
             if not self._may_replace(key, found):
                 if found.size != self.item.size:
@@ -127,6 +127,14 @@ class _Multipart:
     def _content(self) -> Content:
         """What the receipt says of the whole: its size, and the digest if the key needed it."""
         return self.known.content if self.known and self.named else of_file(self.item.fd, self.item.size, "")
+
+    def _is_of(self, key: str, found: Found, upload: Upload) -> bool:
+        """Whether it is what this upload made. Raises :class:`Temporary` if its mark says so and its size does not."""
+        if found.metadata.get(metadata.UPLOAD) != upload.mark:
+            return False
+        if found.size != self.item.size:
+            raise self.target.contradicted(key, found, self.item.size)
+        return True
 
     async def _look(self, key: str) -> Found | None:
         """HEAD before 100 GB are sent for nothing. A 403 (or a 400), or what has no ETag, is no answer: Create and
@@ -238,7 +246,7 @@ class _Multipart:
         found = await self.target.find(key)
         if found is None:
             raise self.target.gone(key)
-        if not _is_of(found, self._current(), self.item.size):
+        if not self._is_of(key, found, self._current()):
             if found.size != self.item.size:
                 return None
             if not await self.target.holds(key, found, (await self.read()).content):
@@ -248,7 +256,7 @@ class _Multipart:
     async def _not_completed(self, key: str, error: StoreError) -> dict[str, Any]:
         if _is_forgotten(error):  # completed already, its answer lost? Then our mark is there
             found = await self.target.find(key)
-            if found is not None and _is_of(found, self._current(), self.item.size):
+            if found is not None and self._is_of(key, found, self._current()):
                 return self._receipt(key, found, already_there=True)
             self._forget()
             raise faults.explain(StoreError(error.status, "NoSuchUpload"), self.target.url(key)) from error
@@ -298,10 +306,6 @@ def _remembered(item: Item) -> Upload | None:
 def _plan(upload: Upload) -> tuple[str, str, int, str]:
     """What must be the same for the upload to go on."""
     return upload.bucket, upload.key, upload.part_size, upload.algorithm
-
-
-def _is_of(found: Found, upload: Upload, size: int) -> bool:
-    return found.size == size and found.metadata.get(metadata.UPLOAD) == upload.mark
 
 
 def _is_forgotten(error: StoreError) -> bool:

@@ -11,14 +11,18 @@ from jollyae.spool.outcomes import Scope, Temporary
 from . import collisions, metadata
 from .checksums import Content
 from .content import SMALL, read_now, read_whole
-from .target import Target, agrees
+from .target import Damaged, Target, agrees
 from .transport import Checksum, Put, Stored, StoreError
 
 log = logging.getLogger("jollyae")
 
 
 class Collision(Exception):
-    """The key holds other content."""
+    """The key holds other content; ``is_damaged``: under our own digest."""
+
+    def __init__(self, *, is_damaged: bool = False) -> None:
+        super().__init__()
+        self.is_damaged = is_damaged
 
 
 async def deliver(target: Target, item: Item) -> dict[str, Any]:
@@ -37,7 +41,7 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
             receipt = await job.place(key)
         except Collision as collision:
             if target.options.if_exists != "keep-both":
-                raise target.refused(key) from collision
+                raise target.refused(key, is_damaged=collision.is_damaged) from collision
             receipt = await _beside(target, job, key)
         item.sent = size
         return receipt
@@ -50,7 +54,7 @@ async def _beside(target: Target, job: "_Single", key: str) -> dict[str, Any]:
     try:
         return await job.place(other)
     except Collision as collision:
-        raise target.refused(other) from collision
+        raise target.refused(other, is_damaged=collision.is_damaged) from collision
 
 
 class _Single:
@@ -72,7 +76,7 @@ class _Single:
         options = self.target.options
         if options.if_exists == "overwrite":
             return await self._put(key)
-        ours = self._superseded_etag(key)
+        ours = self._superseded_etag(key) or self._damaged_etag(key)
         if options.head_first:
             return await self._look_then_put(key, ours)
         if ours:
@@ -107,7 +111,7 @@ class _Single:
         if found is None or (ours and found.etag == ours):
             return await self._put(key)
         if not await self.target.holds(key, found, self.content):
-            raise Collision
+            raise Collision(is_damaged=collisions.claims(found, self.content))
         return self._receipt(key, found, already_there=True)
 
     async def _existing(self, key: str) -> dict[str, Any]:
@@ -116,11 +120,12 @@ class _Single:
         if found is None:
             raise self.target.gone(key)
         if not await self.target.holds(key, found, self.content):
-            raise Collision
+            raise Collision(is_damaged=collisions.claims(found, self.content))
         return self._receipt(key, found, already_there=True)
 
     async def _replace(self, key: str, ours: str) -> dict[str, Any]:
-        """The file changed after we sent it: put it over what we ourselves sent, and over nothing else."""
+        """The file changed after we sent it, or the store damaged what we sent: put it over what we ourselves sent, and
+        over nothing else."""
         try:
             return await self._put(key, if_match=f'"{ours}"')
         except StoreError as error:
@@ -147,6 +152,11 @@ class _Single:
             return ""
         return str(before.get("etag", ""))
 
+    def _damaged_etag(self, key: str) -> str:
+        """Of what an earlier attempt sent here, and the store said that it had taken other bytes."""
+        damaged = self.item.memory.get("damaged")
+        return str(damaged.get("etag", "")) if isinstance(damaged, dict) and damaged.get("key") == key else ""
+
     async def _put(self, key: str, *, if_none_match: bool = False, if_match: str = "") -> dict[str, Any]:
         target, item, sha256 = self.target, self.item, self.content.sha256
         if target.limiter is not None:
@@ -166,13 +176,23 @@ class _Single:
                 progress=item.progress if item.size > SMALL else None,
             )
         )
-        await self._check(key, stored)
+        try:
+            await self._check(key, stored)
+        except Damaged:
+            # The next attempt must know: the object is in its way, and its metadata has our digest.
+            item.remember(**item.memory | {"damaged": {"key": key, "etag": stored.etag}})
+            raise
         return self._receipt(key, stored)
 
     async def _check(self, key: str, stored: Stored) -> None:
         """An answer must not contradict us; before a delete it must prove us right."""
         if not stored.etag:
-            raise Temporary(f"no acknowledgement: {names.show(self.target.url(key))}: a 200 without an ETag", after=5.0)
+            raise Temporary(
+                f"no acknowledgement: {names.show(self.target.url(key))}: a 200 without an ETag",
+                hint="No S3 store answers so: a proxy or a portal in between may.",
+                scope=Scope.UNSURE,
+                after=5.0,
+            )
         proved = bool(stored.checksums) and agrees(stored.checksums, self.checksum, self.target.url(key))
         if self.target.options.verify and not proved and not await self._etag_is_ours(stored.etag):
             await self.target.prove(key, self.content)

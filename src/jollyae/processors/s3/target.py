@@ -18,6 +18,10 @@ from .threads import Threads
 from .transport import Checksum, Found, Stored, StoreError, Transport
 
 
+class Damaged(Temporary):
+    """The store has told that what it took are other bytes than ours."""
+
+
 class Limiter(Protocol):
     """What bounds the bandwidth."""
 
@@ -86,9 +90,16 @@ class Target:
             raise
 
     async def holds(self, key: str, found: Found, content: Content, mark: str = "") -> bool:
-        """Whether the object found at the key is the item: has our ``mark``, or the bytes at hand."""
+        """Whether the object found at the key is the item: has our ``mark``, or the bytes at hand. Raises
+        :class:`Temporary` where the store contradicts itself."""
         if found.size != content.size or collisions.told(found):
-            return collisions.same(found, content, mark, self.options.part_size)
+            if not collisions.claims(found, content):
+                return False
+            proved = await self.threads.run(collisions.etag_says_so, found.etag, content)
+            if proved and found.size != content.size:
+                raise self.contradicted(key, found, content.size)
+            if proved or found.size != content.size:
+                return proved
         try:
             found = await self.transport.head(key, checksums=True)
         except StoreError as error:
@@ -96,12 +107,26 @@ class Target:
                 raise
         return await self.threads.run(collisions.same, found, content, mark, self.options.part_size)
 
-    def refused(self, key: str) -> Permanent:
-        """The error for a key that holds something else, which stays."""
+    def refused(self, key: str, *, is_damaged: bool = False) -> Permanent:
+        """The error for a key that holds something else, which stays; ``is_damaged``: and has our digest."""
+        if is_damaged:
+            return Permanent(
+                f"refused: {names.show(self.url(key))}: it has this file's digest, but other bytes",
+                hint="The store damaged it, or somebody changed it. Look at it; remove it or rename the file, then "
+                "`jollyae retry` it.",
+            )
         return Permanent(
             f"refused: {names.show(self.url(key))}: it exists with other content",
             hint="Rename the file and `jollyae retry` it, or choose: --if-exists overwrite, --if-exists keep-both, "
             "or a --key with {date:%Y/%m/%d} or {sha256}.",
+        )
+
+    def contradicted(self, key: str, found: Found, size: int) -> Temporary:
+        """The error for an object that is ours by its mark or ETag, and not by its size."""
+        return Temporary(
+            f"the store contradicts itself: {names.show(self.url(key))}: ours, but {found.size} bytes and not {size}",
+            hint="It is asked again. If this stays so: look at the object, and remove it if it is damaged.",
+            after=5.0,
         )
 
     def gone(self, key: str) -> Temporary:
@@ -122,10 +147,12 @@ class Target:
         return fields | more if more else fields
 
     async def prove(self, key: str, content: Content, mark: str = "") -> Found:
-        """The object at the key, proved by HEAD to be ours: its size, and our digest or mark. For before a delete."""
+        """The object at the key, proved by HEAD to be ours: its size, and our digest or mark. For before a delete.
+        Raises :class:`Temporary`, and :class:`Damaged` where something else was found."""
         found = await self.find(key)
         if found is None or found.size != content.size or not _is_marked(found, content, mark):
-            raise Temporary(
+            error = Temporary if found is None else Damaged
+            raise error(
                 f"not proved: {names.show(self.url(key))}: the store's size or digest is not ours",
                 hint="The file is kept and sent again.",
                 scope=Scope.ITEM,
@@ -149,11 +176,11 @@ def _is_marked(found: Found, content: Content, mark: str) -> bool:
 
 
 def agrees(stored: Mapping[str, str], checksum: Checksum | None, where: str) -> bool:
-    """Whether the store returned our checksum; False if it returned none. Raises :class:`Temporary` if another one."""
+    """Whether the store returned our checksum; False if it returned none. Raises :class:`Damaged` if another one."""
     if checksum is None or not (value := stored.get(checksum.algorithm)):
         return False
     if value != checksum.value:
-        raise Temporary(
+        raise Damaged(
             f"the store has other bytes: {names.show(where)}: {checksum.algorithm} {value}, ours {checksum.value}",
             hint="Something between here and the store changes data: a proxy, a network card, memory.",
             after=5.0,
