@@ -7,6 +7,7 @@ Each is a function that breaks one thing in the program, in the process that it 
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 BUGS: dict[str, Callable[[], None]] = {}
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,3 +69,70 @@ def errors_of_the_gate_swallowed() -> None:
             pass
 
     fs.rename = careless
+
+
+@bug
+def no_conditional_put() -> None:
+    """Whole objects go without If-None-Match: what is repeated is written again, and other content is overwritten."""
+    _change_put(if_none_match=False)
+
+
+def _change_put(**changes: Any) -> None:
+    from jollyae.processors.s3 import single
+    from jollyae.processors.s3.transport import Put
+
+    exact = Put
+    single.Put = lambda **fields: exact(**(fields | changes))  # type: ignore[attr-defined,assignment]
+
+
+@bug
+def a_412_taken_as_success() -> None:
+    """ "It is there already, so it is ours": nobody compares."""
+    from jollyae.processors.s3 import single
+    from jollyae.processors.s3.transport import Stored
+
+    async def existing(self: Any, key: str) -> dict[str, Any]:
+        return dict(self._receipt(key, Stored(etag=""), already_there=True))
+
+    single._Single._existing = existing  # type: ignore[method-assign]
+
+
+@bug
+def a_412_taken_as_failure() -> None:
+    """ "A conflict is for ever": a lost answer to our own write fails the item."""
+    from jollyae.processors.s3 import single
+
+    async def existing(self: Any, key: str) -> dict[str, Any]:
+        raise single.Collision
+
+    single._Single._existing = existing  # type: ignore[method-assign]
+
+
+@bug
+def returned_checksum_not_compared() -> None:
+    """The store says what it has taken, and nobody listens."""
+    from jollyae.processors.s3 import multipart, parts, single
+
+    for module in (single, parts, multipart):
+        module.agrees = lambda stored, checksum, where: False  # type: ignore[attr-defined]
+
+
+@bug
+def digest_in_metadata_believed() -> None:
+    """After a 412, our digest in the object's metadata passes for its bytes'. (So it was, until this suite.)"""
+    from jollyae.processors.s3 import collisions, single, target
+
+    async def holds(self: Any, key: str, found: Any, content: Any, mark: str = "") -> bool:
+        return found.size == content.size and collisions.claims(found, content)
+
+    target.Target.holds = holds  # type: ignore[method-assign]
+    single._Single._damaged_etag = lambda self, key: ""  # type: ignore[method-assign]
+
+
+@bug
+def retry_at_once() -> None:
+    """A back-off of nothing: the store that is unwell is hammered."""
+    from jollyae.worker import health, retry
+
+    retry.delay = lambda attempts, chance, first=0.0: 0.0
+    health.FIRST_PROBE = health.LAST_PROBE = 0.0

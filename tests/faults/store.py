@@ -18,6 +18,7 @@ import random
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -32,6 +33,8 @@ from xml.sax.saxutils import escape
 
 HEAD_MAX = 64 << 10
 PART_MIN = 5 << 20
+SKEW = 3600
+"""Seconds by which the store's clock is before ours where a fault says so."""
 
 
 class Fault(StrEnum):
@@ -43,9 +46,19 @@ class Fault(StrEnum):
     DENIED = "403 AccessDenied before"
     SKEWED = "403 RequestTimeTooSkewed before"
     TIMEOUT = "400 RequestTimeout before"
+    EXPIRED = "400 ExpiredToken before"
+    BAD_DIGEST = "400 BadDigest before"
+    OTHER_REGION = "400 AuthorizationHeaderMalformed before"
+    TOO_LARGE = "400 EntityTooLarge before"
+    NO_BUCKET = "404 NoSuchBucket before"
+    NO_UPLOAD = "404 NoSuchUpload before"
     CONFLICT = "409 ConditionalRequestConflict before"
     LYING_412 = "412 PreconditionFailed before, with nothing there"
     REDIRECT = "301 PermanentRedirect before"
+    REDIRECT_FOR_NOW = "307 TemporaryRedirect before"
+    BAD_GATEWAY = "502 with the page of a proxy, nothing written"
+    GATEWAY_TIMEOUT = "504 with the page of a proxy, written"
+    PORTAL = "200 with the page of a proxy, nothing written"
     RESET_AT_ONCE = "reset, nothing read"
     RESET_IN_BODY = "reset in the middle of the body"
     RESET_BEFORE = "reset, all read, nothing written"
@@ -60,10 +73,14 @@ class Fault(StrEnum):
     NO_ETAG = "200 without an ETag, written"
     WRONG_ETAG = "200 with another's ETag, written"
     TRUNCATED = "200, half of the bytes written"
+    CORRUPTED = "200, other bytes of that length written"
+    TRUNCATED_MUTE = "200 without a checksum, half of the bytes written"
+    TRUNCATED_PART = "200, half of a part written"
     STALE_HEAD = "HEAD says 404 of what is there"
     LYING_HEAD = "HEAD says another size"
     LOST_PART = "ListParts and Complete know one part less"
     DRIP = "the answer comes byte by byte"
+    DRIP_FOR_EVER = "the answer comes byte by byte, and has no end"
 
 
 _BEFORE = {
@@ -71,7 +88,7 @@ _BEFORE = {
     for fault in Fault
     if fault[:3].isdigit() and " before" in fault
 }
-_RESETS = {Fault.RESET_AT_ONCE, Fault.RESET_IN_BODY, Fault.RESET_BEFORE, Fault.RESET_AFTER}
+_SPOILS = {Fault.TRUNCATED, Fault.CORRUPTED, Fault.TRUNCATED_MUTE}
 _HEADS = {Fault.STALE_HEAD, Fault.LYING_HEAD}
 
 
@@ -153,8 +170,14 @@ def befalls(fault: Fault, request: Request) -> bool:
         return request.method == "POST" and "uploadId" in request.query
     if fault in (Fault.NO_ETAG, Fault.WRONG_ETAG, Fault.LYING_412, Fault.CONFLICT):
         return request.writes
-    if fault is Fault.TRUNCATED:
-        return request.method == "PUT" and not request.query
+    if fault in _SPOILS:
+        return request.method == "PUT" and not request.query and int(request.headers.get("content-length", 0)) > 1
+    if fault is Fault.TRUNCATED_PART:
+        return request.method == "PUT" and "partNumber" in request.query
+    if fault in (Fault.BAD_DIGEST, Fault.TOO_LARGE):
+        return request.method == "PUT"
+    if fault is Fault.NO_UPLOAD:
+        return "uploadId" in request.query
     return True
 
 
@@ -168,6 +191,8 @@ class Store:
         self.objects: dict[str, Object] = {}
         self.uploads: dict[str, Upload] = {}
         self.accepted: list[Accepted] = []
+        self.spoiled: list[Accepted] = []
+        """What the store itself has damaged while it took it: nobody's version of an object, and no delivery."""
         self.seen: list[tuple[Request, Fault | None]] = []
         self._record = record
         self._tls = tls
@@ -282,11 +307,14 @@ class Store:
             writer.write(data[: len(data) // 4] if fault is Fault.HALF_HEAD else data[:-20])
             await writer.drain()
             return False
-        if fault is Fault.DRIP:
-            for position in range(len(data)):
+        if fault in (Fault.DRIP, Fault.DRIP_FOR_EVER):
+            pause = 0.001 if fault is Fault.DRIP else 0.2
+            for position in range(len(data) if fault is Fault.DRIP else len(data) - 1):
+                if writer.transport.is_closing():
+                    return False
                 writer.write(data[position : position + 1])
-                await asyncio.sleep(0.001)
-            return True
+                await asyncio.sleep(pause)
+            return fault is Fault.DRIP
         writer.write(b"\x16\x03\x01 no http here\r\n\r\n" if fault is Fault.GARBAGE else data)
         await writer.drain()
         return fault is not Fault.GARBAGE
@@ -295,12 +323,18 @@ class Store:
         """The answer to a request that this fault keeps from being done."""
         if fault in _BEFORE:
             status, code = _BEFORE[fault]
-            more = {"x-amz-bucket-region": "eu-west-9", "location": "http://127.0.0.1:9/"} if status == 301 else {}
+            more = {}
+            if fault in (Fault.REDIRECT, Fault.REDIRECT_FOR_NOW, Fault.OTHER_REGION):
+                more = {"x-amz-bucket-region": "eu-west-9", "location": "http://127.0.0.1:9/"}
+            if fault is Fault.SKEWED:
+                more = {"date": formatdate(time.time() + SKEW, usegmt=True)}
             return _error(status, code, **more)
         if fault is Fault.HALF_BODY:
             return _error(500, "InternalError")
         if fault is Fault.ERROR_IN_200:
             return Answer(200, {}, _error(500, "InternalError").body)
+        if fault in (Fault.BAD_GATEWAY, Fault.PORTAL):
+            return _page(int(fault[:3]))
         return None
 
     # --- what S3 does
@@ -308,7 +342,7 @@ class Store:
     def _do(self, request: Request, body: bytes, fault: Fault | None) -> Answer:
         query = request.query
         if request.method == "PUT" and not query:
-            return self._put(request, body[: len(body) // 2] if fault is Fault.TRUNCATED else body, body)
+            return self._put(request, _spoiled(body, fault), body, fault)
         if request.method == "HEAD":
             return self._head(request, fault)
         if request.method == "GET" and not query:
@@ -324,7 +358,7 @@ class Store:
         if fault is Fault.LOST_PART and upload.parts:
             del upload.parts[max(upload.parts)]
         if request.method == "PUT":
-            return self._part(request, upload, body)
+            return self._part(request, upload, body[: len(body) // 2] if fault is Fault.TRUNCATED_PART else body, body)
         if request.method == "GET":
             return _parts(upload, request.query["uploadId"])
         if request.method == "POST":
@@ -332,24 +366,30 @@ class Store:
         del self.uploads[query["uploadId"]]
         return Answer(204)
 
-    def _put(self, request: Request, stored: bytes, sent: bytes) -> Answer:
+    def _put(self, request: Request, stored: bytes, sent: bytes, fault: Fault | None) -> Answer:
         if (refused := _damaged(request.headers, sent)) or (refused := self._refused_by_condition(request)):
             return refused
-        return self._commit(
-            request, stored, hashlib.md5(stored).hexdigest(), _metadata(request.headers), request.headers
-        )
+        etag, sums = hashlib.md5(stored).hexdigest(), {} if fault is Fault.TRUNCATED_MUTE else request.headers
+        return self._commit(request, stored, etag, _metadata(request.headers), sums, is_spoiled=stored != sent)
 
     def _commit(
-        self, request: Request, body: bytes, etag: str, metadata: dict[str, str], sums: dict[str, str]
+        self,
+        request: Request,
+        body: bytes,
+        etag: str,
+        metadata: dict[str, str],
+        sums: dict[str, str],
+        *,
+        is_spoiled: bool = False,
     ) -> Answer:
         checksums = {
             name: checksum(name, body) for name in ("sha256", "crc32") if f"x-amz-checksum-{name}" in sums
         }  # of what is stored: whoever compares will see
         self.objects[request.key] = Object(body, etag, metadata, checksums)
         taken = Accepted(request.key, hashlib.sha256(body).hexdigest(), len(body))
-        if self._record is not None:
+        if self._record is not None and not is_spoiled:
             _write_down(self._record, {"key": taken.key, "sha256": taken.sha256, "size": taken.size})
-        self.accepted.append(taken)
+        (self.spoiled if is_spoiled else self.accepted).append(taken)
         returned = {f"x-amz-checksum-{name}": value for name, value in checksums.items()}
         return Answer(200, {"etag": f'"{etag}"', **returned})
 
@@ -380,16 +420,16 @@ class Store:
         self.uploads[identity] = Upload(request.key, _metadata(request.headers))
         return _xml("InitiateMultipartUploadResult", f"<Key>{escape(request.key)}</Key><UploadId>{identity}</UploadId>")
 
-    def _part(self, request: Request, upload: Upload, body: bytes) -> Answer:
-        if refused := _damaged(request.headers, body):
+    def _part(self, request: Request, upload: Upload, stored: bytes, sent: bytes) -> Answer:
+        if refused := _damaged(request.headers, sent):
             return refused
-        upload.parts[int(request.query["partNumber"])] = body
+        upload.parts[int(request.query["partNumber"])] = stored
         sums = {
-            name: value
-            for name, value in request.headers.items()
-            if name in ("x-amz-checksum-sha256", "x-amz-checksum-crc32")
+            f"x-amz-checksum-{name}": checksum(name, stored)
+            for name in ("sha256", "crc32")
+            if f"x-amz-checksum-{name}" in request.headers
         }
-        return Answer(200, {"etag": f'"{hashlib.md5(body).hexdigest()}"', **sums})
+        return Answer(200, {"etag": f'"{hashlib.md5(stored).hexdigest()}"', **sums})
 
     def _complete(self, request: Request, upload: Upload, body: bytes) -> Answer:
         told = []
@@ -403,6 +443,8 @@ class Store:
             return _error(400, "InvalidPart")
         if any(len(one) < PART_MIN for one in bodies[:-1]):
             return _error(400, "EntityTooSmall")
+        if int(request.headers.get("x-amz-mp-object-size", sum(map(len, bodies)))) != sum(map(len, bodies)):
+            return _error(400, "InvalidRequest")
         if refused := self._refused_by_condition(request):
             return refused
         del self.uploads[request.query["uploadId"]]
@@ -454,10 +496,24 @@ def _xml(root: str, content: str) -> Answer:
     return Answer(200, {"content-type": "application/xml"}, text.encode())
 
 
+def _page(status: int) -> Answer:
+    """What stands between us and the store says something of its own."""
+    return Answer(status, {"content-type": "text/html"}, b"<html><body>something in between</body></html>")
+
+
+def _spoiled(body: bytes, fault: Fault | None) -> bytes:
+    """What the store makes of the bytes that were sent."""
+    if fault in (Fault.TRUNCATED, Fault.TRUNCATED_MUTE):
+        return body[: len(body) // 2]
+    return body[:-1] + bytes([body[-1] ^ 1]) if fault is Fault.CORRUPTED else body
+
+
 def _bent(answer: Answer, fault: Fault | None) -> Answer:
     """The answer to what was done, as the fault has it."""
     if fault is Fault.ERROR_AFTER:
         return _error(500, "InternalError")
+    if fault is Fault.GATEWAY_TIMEOUT:
+        return _page(504)
     if fault is Fault.NO_ETAG:
         answer.headers.pop("etag", None)
         answer.body = answer.body.replace(b"ETag>", b"Gone>")
