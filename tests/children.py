@@ -3,21 +3,28 @@
 As a program this file is a small fork server: Python and jollyae are imported once, and each worker is a fork of it, so
 that hundreds can be started in seconds. It reads one order a line, in JSON, and answers with one line.
 
-What a worker does with an item is in its name: `later…` is deferred at the first attempt, `bad…` fails, `deadly…` kills
-the worker, `slow…` waits to be killed; everything else is delivered.
+What such a worker does with an item is in its name: `later…` is deferred at the first attempt, `bad…` fails, `deadly…`
+kills the worker, `slow…` waits to be killed; everything else is delivered.
+
+:meth:`Forks.jollyae` starts the real program instead: the command line, in a process that has it loaded already.
 """
 
+import importlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-SOURCES = Path(__file__).parents[1] / "src"
+ROOT = Path(__file__).parents[1]
+LOADED = ("boto3", "uvloop", "jollyae.cli.main", "jollyae.cli.run", "jollyae.service.compose", "tests.faults.planted")
 
 
 class Forks:
@@ -29,7 +36,7 @@ class Forks:
 
     def __enter__(self) -> "Forks":
         command = [sys.executable, "-W", "error", __file__, str(self.log)]
-        environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
         self._server = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
@@ -56,6 +63,29 @@ class Forks:
         self._living.add(pid)
         return pid
 
+    def jollyae(
+        self,
+        words: Iterable[str],
+        env: dict[str, str],
+        stem: Path,
+        *,
+        bug: str = "",
+        part_size: int = 0,
+        held: bool = False,
+    ) -> int:
+        """Start ``jollyae WORDS`` in this environment, its output in ``stem``.out and .err; its process id. ``bug``:
+        one of :mod:`tests.faults.planted`. ``part_size``: bytes from which, and in parts of which, large files are
+        sent. ``held``: for a tracer that shall be attached and count calls, it waits at its very beginning until
+        :meth:`release`, and sends one part at a time."""
+        more = {"bug": bug, "part_size": part_size, "held": held}
+        pid = self._ask(do="jollyae", words=list(words), env=env, stem=str(stem), **more)
+        self._living.add(pid)
+        return pid
+
+    def release(self, pid: int) -> None:
+        """Let one go on that was started ``held``."""
+        self._ask(do="release", pid=pid)
+
     def wait(self, pid: int) -> int:
         """Wait for its end; the exit code, or minus the signal that killed it."""
         self._living.discard(pid)
@@ -75,15 +105,100 @@ def _serve(log: str) -> None:
     import jollyae.processors.files
     import jollyae.worker.worker  # noqa: F401
 
+    gates: dict[int, int] = {}
     for line in sys.stdin:
         order = json.loads(line)
-        if order.pop("do") == "wait":
-            answer = os.waitstatus_to_exitcode(os.waitpid(order["pid"], 0)[1])
-        else:
-            answer = os.fork()
-            if answer == 0:
-                _become_worker(log, **order)
+        match order.pop("do"):
+            case "wait":
+                answer = os.waitstatus_to_exitcode(os.waitpid(order["pid"], 0)[1])
+            case "release":
+                answer = os.write(gates[order["pid"]], b".")
+                os.close(gates.pop(order["pid"]))
+            case "jollyae":
+                answer = _start_jollyae(gates, **order)
+            case _:
+                answer = os.fork()
+                if answer == 0:
+                    _become_worker(log, **order)
         print(answer, flush=True)
+
+
+def _start_jollyae(gates: dict[int, int], *, held: bool, **order: Any) -> int:
+    """Fork the program; its process id, when it stands at its gate."""
+    _load()
+    gate, opener = os.pipe()
+    ready, at_gate = os.pipe()
+    if (pid := os.fork()) == 0:
+        for other in (opener, ready, *gates.values()):
+            os.close(other)
+        if held:
+            _send_by_one_lane()
+            waiting = select.poll()  # not read(2): what a tracer shall count comes after it
+            waiting.register(gate, select.POLLIN)
+            os.write(at_gate, b".")
+            waiting.poll()
+        _become_jollyae(**order)
+    os.close(gate)
+    os.close(at_gate)
+    if held:
+        os.read(ready, 1)
+        gates[pid] = opener
+    else:
+        os.close(opener)
+    os.close(ready)
+    return pid
+
+
+@cache
+def _load() -> None:
+    """What the program would load when it needs it."""
+    for module in LOADED:
+        importlib.import_module(module)
+    importlib.import_module("inotify_simple").INotify().close()  # the first one runs a program to find libc
+
+
+def _become_jollyae(words: list[str], env: dict[str, str], stem: str, bug: str, part_size: int) -> None:
+    import traceback
+
+    from jollyae.cli import main
+    from tests.faults import planted
+
+    for number, end in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{stem}.{end}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.clear()
+    os.environ.update(env)
+    code = 99
+    try:
+        if part_size:
+            _send_in_parts_of(part_size)
+        if bug:
+            planted.BUGS[bug]()
+        code = main.run(words)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _send_by_one_lane() -> None:
+    """The only thread that sends is the one whose calls are counted."""
+    for module in ("lanes", "target", "fast"):
+        vars(importlib.import_module(f"jollyae.processors.s3.{module}"))["LANES"] = 1
+
+
+def _send_in_parts_of(size: int) -> None:
+    """There are no options for this: tests of other programs' and of real sizes are in tests/processors and real."""
+    import functools
+
+    from jollyae.processors.s3 import options
+
+    init: Any = options.S3Options.__init__
+    options.S3Options.__init__ = functools.partialmethod(  # type: ignore[method-assign, assignment]
+        init, part_size=size, multipart_threshold=size
+    )
 
 
 def _become_worker(

@@ -4,8 +4,10 @@ Each is a function that breaks one thing in the program, in the process that it 
 (``python -m tests.faults.planted BUG run SPOOL …``) this module is jollyae with that bug; BUG may be ``-`` for none.
 """
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,66 @@ def command(planted: str = "") -> list[str]:
 def path() -> str:
     """What PYTHONPATH must be for :func:`command`."""
     return f"{ROOT / 'src'}:{ROOT}"
+
+
+@bug
+def no_conditional_put() -> None:
+    """The condition is sent only once the store is known to honour it: a worker's first PUT goes without."""
+    from jollyae.processors.s3.single import _Single
+
+    put: Any = _Single._put
+
+    async def unproved(self: Any, key: str, *, if_none_match: bool = False, if_match: str = "") -> Any:
+        known = if_none_match and not self.target.is_unproved
+        return await put(self, key, if_none_match=known, if_match=if_match)
+
+    _Single._put = unproved  # type: ignore[method-assign]
+
+
+@bug
+def finished_before_upload() -> None:
+    """Moved to finished/ as soon as it is open: what is to be sent is in hand, after all."""
+    from jollyae.processors.s3.delivery import S3Delivery
+    from jollyae.spool import fs
+
+    deliver: Any = S3Delivery.__call__
+
+    async def early(self: Any, item: Any) -> Any:
+        with suppress(FileNotFoundError):
+            fs.move(item.where, f"{Path(item.owner.path).parents[1]}/finished/{item.name}")
+        return await deliver(self, item)
+
+    S3Delivery.__call__ = early  # type: ignore[method-assign]
+
+
+@bug
+def sigio_not_ignored() -> None:
+    """Leases are used, and the signal that tells of their end keeps its default: death."""
+    from jollyae.worker import worker
+
+    worker.ignore_lease_signal = lambda: True  # type: ignore[attr-defined]
+
+
+@bug
+def a_note_believed_that_does_not_fit() -> None:
+    """A note is taken for that of the file beside it, whatever its inode, size and time."""
+    from jollyae.spool.notes import Note
+
+    Note.fits = lambda self, found: True  # type: ignore[method-assign]
+
+
+@bug
+def unlocked_owner_adopted() -> None:
+    """A directory with another's process id in its name is taken for a dead worker's: its lock is not asked for."""
+    from jollyae.spool import owner
+
+    def take(path: str) -> owner.Owner | None:
+        with suppress(OSError):
+            if f"-{os.getpid()}-" not in path and (lock := owner._open_lock(path)) is not None:
+                return owner.Owner(path, lock)
+        return None
+
+    owner._take = take
 
 
 def main() -> None:

@@ -33,7 +33,11 @@ class Scene:
 
     def command(self, *options: str) -> list[str]:
         """The command line of ``jollyae run`` on the spool."""
-        return [*planted.command(self.bug), "run", str(self.spool), "--to", f"s3://{BUCKET}", "--no-progress", *options]
+        return [*planted.command(self.bug), *self.words(*options)]
+
+    def words(self, *options: str) -> list[str]:
+        """The same without the program: for :meth:`tests.children.Forks.jollyae`."""
+        return ["run", str(self.spool), "--to", f"s3://{BUCKET}", "--no-progress", *options]
 
     def environment(self) -> dict[str, str]:
         """The environment that jollyae gets: nothing of this machine's, and the store's."""

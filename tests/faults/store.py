@@ -194,6 +194,7 @@ class Store:
         self.spoiled: list[Accepted] = []
         """What the store itself has damaged while it took it: nobody's version of an object, and no delivery."""
         self.seen: list[tuple[Request, Fault | None]] = []
+        self.on_accept: Callable[[Request], None] = lambda request: None
         self._record = record
         self._tls = tls
         self._numbers = itertools.count(1)
@@ -390,6 +391,7 @@ class Store:
         if self._record is not None and not is_spoiled:
             _write_down(self._record, {"key": taken.key, "sha256": taken.sha256, "size": taken.size})
         (self.spoiled if is_spoiled else self.accepted).append(taken)
+        self.on_accept(request)
         returned = {f"x-amz-checksum-{name}": value for name, value in checksums.items()}
         return Answer(200, {"etag": f'"{etag}"', **returned})
 
