@@ -32,7 +32,7 @@ def path() -> str:
 
 
 @bug
-def no_conditional_put() -> None:
+def no_condition_until_proved() -> None:
     """The condition is sent only once the store is known to honour it: a worker's first PUT goes without."""
     from jollyae.processors.s3.single import _Single
 

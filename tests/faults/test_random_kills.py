@@ -177,7 +177,7 @@ def test_killed_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str], wo
     assert not found.wrong, "\n".join(found.wrong[:20])
 
 
-@pytest.mark.parametrize("bug", ["no_conditional_put", "finished_before_upload"])
+@pytest.mark.parametrize("bug", ["no_conditional_put", "no_condition_until_proved", "finished_before_upload"])
 def test_a_planted_bug_is_caught(tmp_path: Path, bug: str) -> None:
     """The suite finds what it is for."""
     assert run(tmp_path, workers=2, kills=20, bug=bug).wrong

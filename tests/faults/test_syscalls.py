@@ -227,7 +227,7 @@ def test_killed_around_every_change(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert found.points >= (40 if TIER == "sample" else 700)
 
 
-@pytest.mark.parametrize("bug", ["no_conditional_put", "finished_before_upload"])
+@pytest.mark.parametrize("bug", ["no_conditional_put", "no_condition_until_proved", "finished_before_upload"])
 def test_a_planted_bug_is_caught(tmp_path: Path, bug: str) -> None:
     """The suite finds what it is for."""
     assert run(tmp_path, CYCLES[:1], bug=bug).wrong
