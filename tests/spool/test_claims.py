@@ -136,6 +136,41 @@ def test_a_half_done_claim_is_healed(spool: Spool, claims: Claims) -> None:
     assert whereabouts(spool) == {"f": ["finished"]}
 
 
+@pytest.mark.parametrize("where", ["incoming", "deferred", "working"])
+def test_a_half_done_retry_is_healed(spool: Spool, claims: Claims, where: str) -> None:
+    """After a power cut a retried item may be in failed/ too, wherever it got to since: once it is taken, it is not."""
+    dead = Claims(spool.places, Readiness(0))
+    drop(spool, "f", "x")
+    claims.fail(_take(claims, "f"), "bad", "")
+    before = [(path, spool.places.control / path.name) for path in spool.places.failed.iterdir()]
+    for path, kept in before:
+        os.link(path, kept)
+    assert [how for _, how in spool.retry()] == ["retried"]
+    if where != "incoming":
+        item = _take(dead, "f")
+        if where == "deferred":
+            dead.defer(item, 0.0, "later", "")
+    for path, kept in before:
+        kept.rename(path)
+    dead.stop()
+    taken = next(iter(claims.adopt()), None) or claims.take_deferred("f") or claims.take("f", renamed=True)
+    assert isinstance(taken, Item)
+    assert whereabouts(spool) == {"f": ["working"]} and os.listdir(spool.places.failed) == []
+    claims.finish(taken)
+    assert whereabouts(spool) == {"f": ["finished"]}
+
+
+def test_another_of_the_name_stays_in_failed(spool: Spool, claims: Claims) -> None:
+    """A hard link is taken while another file of its name is in failed/: that one stays, with its note."""
+    drop(spool, "f", "x")
+    claims.fail(_take(claims, "f"), "bad", "")
+    (spool.places.control / "mine").write_text("y")
+    os.link(spool.places.control / "mine", spool.places.incoming / "f")
+    claims.finish(_take(claims, "f"))
+    assert whereabouts(spool) == {"f": ["finished", "failed"]}
+    assert sorted(os.listdir(spool.places.failed)) == [".f.note", "f"]
+
+
 def test_hard_links_are_items(spool: Spool, claims: Claims) -> None:
     """finished/x linked into incoming/ is sent again and ends as one file; so is ln of a file elsewhere."""
     drop(spool, "x", "1")

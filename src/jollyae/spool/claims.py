@@ -190,7 +190,20 @@ class Claims:
         item.arrived = arrived
         self._in_work[name] = item
         self._held[holder] += 1
+        if found.st_nlink > 1:
+            self._finish_leaving_failed(name, found)
         return item
+
+    def _finish_leaving_failed(self, name: str, found: os.stat_result) -> None:
+        """After a power cut a file may have the names of both ends of a move (seen on btrfs). Wherever else the second
+        one is, the item's own way leads there, and the move that meets it removes one. Out of ``failed/`` leads only
+        retry, which is over: the name there is removed now."""
+        failed = self._path(Place.FAILED, name)
+        with suppress(OSError):  # a name too many in failed/ is no reason not to deliver
+            there = os.lstat(failed)
+            if (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino):
+                fs.unlink(failed)
+                _forget(failed)
 
     def _give_back(self, item: Item, source: str) -> None:
         """A writer opened it between the two lease tests: back to where it can finish. Where the name was taken
