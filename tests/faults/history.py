@@ -31,7 +31,7 @@ class History:
 
     def submit(self, spool: Path, name: str, body: bytes) -> None:
         """Put an item into the spool as a careful producer does, and write down that, and when, it is told so."""
-        line = {"name": name, "sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}
+        line = self.line(name, body)
         self.write({**line, "told": False})
         temporary, target = (
             spool / "tmp" / f"{os.getpid()}-{hashlib.md5(os.fsencode(name)).hexdigest()}",
@@ -47,6 +47,10 @@ class History:
         if self._durable:
             _sync_directory(target.parent)
         self.write({**line, "told": True})
+
+    def line(self, name: str, body: bytes) -> dict[str, object]:
+        """What is written of an item, but for whether it is ``told``."""
+        return {"name": name, "sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}
 
     def write(self, line: dict[str, object]) -> None:
         """Append a line."""

@@ -198,3 +198,57 @@ def retry_at_once() -> None:
 
     retry.delay = lambda attempts, chance, first=0.0: 0.0
     health.FIRST_PROBE = health.LAST_PROBE = 0.0
+
+
+@bug
+def finished_before_upload() -> None:
+    """Retire first, send then: quicker to read, and what dies in between is finished and nowhere."""
+    from jollyae.processors.s3 import BucketDelivery
+    from jollyae.spool import claims, fs
+    from jollyae.spool.item import Item
+
+    send = BucketDelivery.__call__
+
+    async def retire_and_send(self: Any, item: Item) -> dict[str, Any]:
+        target = item.where.replace("/working/", "/finished/", 1).replace(f"/{item.owner.name}/", "/", 1)
+        fs.move(item.where, target)
+        return await send(self, item)
+
+    def retired(self: claims.Claims, item: Item) -> str:
+        self._release(item)
+        return ""
+
+    BucketDelivery.__call__ = retire_and_send  # type: ignore[method-assign]
+    claims.Claims.finish = retired  # type: ignore[method-assign]
+
+
+@bug
+def submit_without_fsync() -> None:
+    """submit leaves it to the kernel when the item is on the disk: a power cut takes what was acknowledged."""
+    from jollyae.spool import fs
+
+    fs.fsync = lambda descriptor: None
+
+
+@bug
+def fsync_tried_again() -> None:
+    """A failed fsync is tried again, as if it could still succeed: the second says OK, over lost bytes."""
+    import os
+
+    from jollyae.spool import fs
+
+    def again(descriptor: int) -> None:
+        try:
+            os.fsync(descriptor)
+        except OSError:
+            os.fsync(descriptor)
+
+    fs.fsync = again
+
+
+@bug
+def double_name_ignored() -> None:
+    """A move that a power cut left half done is not recognised: the item is taken for another of the same name."""
+    from jollyae.spool import fs
+
+    fs.same_file = lambda first, second: False

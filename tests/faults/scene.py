@@ -13,14 +13,15 @@ BUCKET = "bucket"
 
 
 class Scene:
-    """One spool with its history and its store. ``bug``: what is planted into every jollyae that is started."""
+    """One spool with its history and its store. ``bug``: what is planted into every jollyae that is started. ``disk``:
+    where spool and history are to be, fsynced, if that is a disk which will lose its power."""
 
-    def __init__(self, directory: Path, store: Store, bug: str = "") -> None:
+    def __init__(self, directory: Path, store: Store, bug: str = "", disk: Path | None = None) -> None:
         self.directory = directory
-        self.spool = directory / "spool"
+        self.spool = (disk or directory) / "spool"
         self.store = store
         self.bug = bug
-        self.history = History(directory / "history.jsonl")
+        self.history = History((disk or directory) / "history.jsonl", durable=disk is not None)
         self.processes: list[Process] = []
         for place in ("home", "output"):
             (directory / place).mkdir(parents=True, exist_ok=True)
@@ -53,10 +54,10 @@ class Scene:
         """Run ``jollyae run --once --settle 0`` to its end."""
         return self.start("--once", "--settle", "0", *options, before=before).wait(seconds)
 
-    def judge(self, *, deleted: bool = False, at_rest: bool = True) -> list[str]:
+    def judge(self, *, deleted: bool = False, at_rest: bool = True, power_cut: bool = False) -> list[str]:
         """What is wrong, in sentences; see :func:`tests.faults.oracle.judge`."""
-        items = history.read(self.history.path)
-        return oracle.judge(items, self.store.accepted, self.spool, deleted=deleted, at_rest=at_rest)
+        items, taken = history.read(self.history.path), self.store.accepted
+        return oracle.judge(items, taken, self.spool, deleted=deleted, at_rest=at_rest, power_cut=power_cut)
 
     def close(self) -> None:
         """End what still runs."""
