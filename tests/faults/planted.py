@@ -201,28 +201,6 @@ def retry_at_once() -> None:
 
 
 @bug
-def finished_before_upload() -> None:
-    """Retire first, send then: quicker to read, and what dies in between is finished and nowhere."""
-    from jollyae.processors.s3 import BucketDelivery
-    from jollyae.spool import claims, fs
-    from jollyae.spool.item import Item
-
-    send = BucketDelivery.__call__
-
-    async def retire_and_send(self: Any, item: Item) -> dict[str, Any]:
-        target = item.where.replace("/working/", "/finished/", 1).replace(f"/{item.owner.name}/", "/", 1)
-        fs.move(item.where, target)
-        return await send(self, item)
-
-    def retired(self: claims.Claims, item: Item) -> str:
-        self._release(item)
-        return ""
-
-    BucketDelivery.__call__ = retire_and_send  # type: ignore[method-assign]
-    claims.Claims.finish = retired  # type: ignore[method-assign]
-
-
-@bug
 def submit_without_fsync() -> None:
     """submit leaves it to the kernel when the item is on the disk: a power cut takes what was acknowledged."""
     from jollyae.spool import fs
