@@ -33,23 +33,23 @@ def _down(health: Health, reason: str = "down") -> bool:
 
 def test_a_pause_is_probed_by_one(health: Health, clock: Clock) -> None:
     """In a pause nothing starts but one probe at its time; the times double up to a limit; a success ends it."""
-    assert health.may_start(5)
+    assert health.room(5)
     assert _down(health) and not _down(health)
-    assert not health.may_start(0)
+    assert not health.room(0)
     waits = []
     for _ in range(8):
         waits.append(health.next_probe() - clock.now)
         clock.now = health.next_probe()
-        assert health.may_start(3)
+        assert health.room(3)
         health.started()
-        assert not health.may_start(0) and health.next_probe() == float("inf")
+        assert not health.room(0) and health.next_probe() == float("inf")
         assert not _down(health)
     assert waits[:4] == [FIRST_PROBE, 2, 4, 8] and waits[-1] == LAST_PROBE
     assert health.paused_for() > 40
     clock.now = health.next_probe()
     health.started()
     assert health.succeeded(1) and not health.succeeded(1)
-    assert health.paused is None and health.may_start(0) and health.paused_for() == 0
+    assert health.paused is None and health.room(0) and health.paused_for() == 0
 
 
 def test_news_are_told_once(health: Health) -> None:
@@ -66,7 +66,7 @@ def test_a_probe_that_says_nothing_frees_the_next(health: Health, clock: Clock) 
     clock.now += 10
     health.started()
     health.over()
-    assert health.may_start(0)
+    assert health.room(0)
 
 
 def test_a_pause_may_last_for_days(health: Health, clock: Clock) -> None:

@@ -36,11 +36,11 @@ def test_only_the_probe_ends_it() -> None:
     first, second, third = health.started(), health.started(), health.started()
     assert fail(health, first)
     clock.now += 5
-    assert health.may_start(0)
+    assert health.room(0)
     probe = health.started()
     fail(health, second)
     health.over(third)
-    assert not health.may_start(0), "one probe at a time"
+    assert not health.room(0), "one probe at a time"
     assert health.paused is not None and health.paused.probes == 0
     assert health.succeeded(0, probe)
     assert health.paused is None

@@ -45,6 +45,7 @@ class Claims:
         self._readiness = readiness
         self._directories = {place: str(places.of(place)) for place in Place}
         self._incoming = self._directories[Place.INCOMING]
+        self._finished = self._directories[Place.FINISHED]
         self._copy = copy
         self._own = owner.publish(str(places.working))
         self._held: dict[owner.Owner, int] = {self._own: 0}
@@ -327,7 +328,13 @@ class Claims:
 
     def finish(self, item: Item) -> str:
         """Retire a delivered item to ``finished/``; the path it got there."""
-        target = self._retire(item, Place.FINISHED)
+        target = f"{self._finished}/{item.name}"
+        try:
+            self._move(Place.WORKING, Place.FINISHED, item.where, target)
+        except OSError:
+            target = self._retire(item, Place.FINISHED)  # which meets that again, and knows the ways out
+        else:
+            self._forget_note(item)
         self._release(item)
         return target
 
@@ -425,12 +432,12 @@ class Claims:
 
     def _release(self, item: Item, *, unblock: bool = True) -> None:
         item.close()
-        if self._is_current(item):
-            del self._in_work[item.name]
-        if unblock and item.name in self._blocked:
-            self._blocked.discard(item.name)
-            self._unblocked.append(item.name)
-        holder = item.owner
+        name, holder = item.name, item.owner
+        if self._in_work.get(name) is item:
+            del self._in_work[name]
+        if unblock and name in self._blocked:
+            self._blocked.discard(name)
+            self._unblocked.append(name)
         self._held[holder] -= 1
         if holder is not self._own and not self._held[holder]:
             self._drop(holder)

@@ -17,6 +17,22 @@ the delivery (or None), or raises :class:`Temporary` or :class:`Permanent`."""
 
 AsyncProcess = Callable[[Item], Awaitable[Fields | None]]
 
+Ended = Callable[[Item, Fields | Exception], None]
+
+
+Begin = Callable[[list[Item], Ended], list[Item]]
+"""What a processor may offer besides, as ``begin``: a way without a task, which costs more than many a small delivery.
+It begins with as many of the items as it can and returns at once, with the others: for these the processor is called.
+``ended(item, outcome)`` is to be called exactly once for each that was begun, by the event loop and after this has
+returned, with what the call would have returned or raised. It raises nothing."""
+
+
+def begin_of(process: Process) -> Begin | None:
+    """That way, where the processor has it."""
+    begin: Begin | None = getattr(process, "begin", None)
+    return begin
+
+
 ROUNDS = 3
 """How often in one attempt a file that changes while it is sent is sent again."""
 

@@ -60,11 +60,11 @@ class Health:
         self._well_since = float("-inf")
         self.paused: Pause | None = None
 
-    def may_start(self, in_flight: int) -> bool:
-        """Whether another item may be sent now."""
+    def room(self, in_flight: int) -> int:
+        """How many more items may be sent now; in a pause one, when it is time for the probe."""
         if self.paused is None:
-            return in_flight < self.limit
-        return not self._probing and self._now() >= self.paused.probe_at
+            return self.limit - in_flight
+        return int(not self._probing and self._now() >= self.paused.probe_at)
 
     def started(self) -> float:
         """An item is being sent; in a pause that is the probe. When it began (monotonic)."""

@@ -28,7 +28,8 @@ from .summary import Tally
 
 @dataclass(slots=True, kw_only=True)
 class Retirement:
-    """Hands items on. ``soon`` has a function called at the end of this turn of the loop, ``wake`` wakes the loop."""
+    """Hands items on. ``soon`` has :meth:`write_down` called at the end of this turn of the event loop, ``wake`` wakes
+    the worker's loop."""
 
     rules: Rules
     destination: str
@@ -39,7 +40,7 @@ class Retirement:
     health: Health
     room: Room
     tally: Tally
-    soon: Callable[[Callable[[], None]], Any]
+    soon: Callable[[], Any]
     wake: Callable[[], None]
     _acknowledged: list[tuple[Item, Fields]] = field(default_factory=list)
     _unretired: list[Item] = field(default_factory=list)
@@ -52,11 +53,11 @@ class Retirement:
     # --- delivered
 
     def succeeded(self, item: Item, fields: Fields, began: float, in_flight: int) -> None:
-        """The destination acknowledged it."""
+        """The destination acknowledged it. Its temporary directory goes when it is out of work."""
         if self.health.succeeded(in_flight, began):
             telling.notice("resumed: %s", self.destination, destination=self.destination)
         if not self._acknowledged:
-            self.soon(self.write_down)
+            self.soon()
         self._acknowledged.append((item, fields))
 
     def write_down(self) -> None:
@@ -64,6 +65,7 @@ class Retirement:
         batch, self._acknowledged = self._acknowledged, []
         if not batch:
             return
+        self.wake()
         worker, finished = self.claims.worker, moment(time.time())
         receipts = [receipt(item, fields, worker, finished) for item, fields in batch]
         try:
@@ -79,7 +81,6 @@ class Retirement:
                 telling.delivered(item, one)
         for item, _ in batch:
             self._retire(item)
-        self.wake()
 
     def _retire(self, item: Item) -> None:
         try:

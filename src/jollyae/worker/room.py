@@ -34,7 +34,7 @@ class Room:
         ``catch_up``, which does what could not be done and says whether nothing of it is left."""
         if self.health.paused is None:
             return True
-        if not self.health.may_start(0):
+        if not self.health.room(0):
             return False
         self.health.started()
         try:

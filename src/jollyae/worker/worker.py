@@ -23,7 +23,7 @@ from ..spool.outcomes import Fail
 from ..spool.owner import items_below
 from ..spool.readiness import Readiness, ignore_lease_signal
 from ..spool.spool import Spool, SpoolError
-from .attempt import Process, as_coroutine, attempt
+from .attempt import Fields, Process, as_coroutine, attempt, begin_of
 from .health import Health
 from .line import LARGE, Line
 from .loop import loop_factory
@@ -92,13 +92,13 @@ class Worker:
         self._listeners = list(listeners)
         self._health = Health(self._rules.concurrency)
         self._by_hand: str | None = None
-        self._flying: dict[Item, asyncio.Task[None]] = {}
-        self._idle: list[tuple[asyncio.Task[None], asyncio.Future[tuple[Item, float]]]] = []
+        self._flying: dict[Item, tuple[float, bool]] = {}
+        self._tasks: dict[Item, asyncio.Task[None]] = {}
         self._large_flying = 0
         self._alone: Item | None = None
         self._stop_signal = 0
         self._stopping = False
-        self._landing = False
+        self._landing = self._landed = False
         self._resting = False
         self._given_up = False
         self._told_problem = ""
@@ -190,6 +190,7 @@ class Worker:
         self._listeners.append(StateFile(self._claims.directory).show)
         self._executor = ThreadPoolExecutor(rules.concurrency, thread_name_prefix="jollyae")
         self._call = as_coroutine(self._process, self._executor)
+        self._begin = begin_of(self._process)
         self._listen()
         self._sweep()
         notice("working on %s (%s)", spool.places.incoming, self._watch.why, worker=self.name)
@@ -222,7 +223,7 @@ class Worker:
             health=self._health,
             room=self._room,
             tally=self._tally,
-            soon=self._loop.call_soon,
+            soon=lambda: self._loop.call_soon(self._turn),
             wake=self._wake.set,
         )
 
@@ -261,14 +262,26 @@ class Worker:
                 await asyncio.sleep(0)
 
     def _start_ready(self) -> str:
-        """Start what is ready and has room; why no more was started ('' if it was only for breath)."""
-        line = self._line
+        """Start what is ready and has room; why no more was started ('' if it was only for breath). First all claims,
+        then all beginnings: what is done many times in a row finds its code and data in the processor's cache."""
+        ready: list[Item] = []
+        try:
+            return self._claim_ready(ready)
+        finally:
+            for item in self._begin(ready, self._ended) if self._begin is not None and ready else ready:
+                self._call_in_task(item)
+
+    def _claim_ready(self, ready: list[Item]) -> str:
+        line, health, flying = self._line, self._health, self._flying
+        room = 0
         for _ in range(_STARTS):
-            if why_not := self._obstacle():
-                return why_not
-            large = not self._large_flying or self._large_flying < self._large_lane()
+            if room <= 0:
+                if why_not := self._obstacle():
+                    return why_not
+                room = health.room(len(flying))
+            lane = not self._large_flying or self._large_flying < self._large_lane()
             try:
-                item = line.next(room_for_large=large, idle=not self._flying)
+                item = line.next(room_for_large=lane, idle=not flying)
             except OSError as error:
                 self._room.trouble(error)
                 return "spool"
@@ -277,21 +290,19 @@ class Worker:
                     self._tell_stuck()
             if item is None:
                 return "" if line.out_of_breath else "empty"
-            if item.note is None or self._may_begin(item, item.note):
-                self._start(item)
+            room -= 1
+            if item.note is not None:
+                room = 0  # one with a past may be in the way of others
+                if not self._may_begin(item, item.note):
+                    continue
+            large = item.size >= LARGE
+            self._large_flying += large
+            flying[item] = health.started(), large
+            ready.append(item)
         return ""
 
-    def _start(self, item: Item) -> None:
-        """Hand the item to a task that waits for one, or to a new one: what a task costs is more than many a small
-        delivery does. It works on it in the next turn of the loop, after all that were started in this one."""
-        began = self._health.started()
-        self._large_flying += item.size >= LARGE
-        if self._idle:
-            task, waiting = self._idle.pop()
-            waiting.set_result((item, began))
-        else:
-            task = self._loop.create_task(self._work(item, began))
-        self._flying[item] = task
+    def _call_in_task(self, item: Item) -> None:
+        self._tasks[item] = self._loop.create_task(self._work(item))
 
     def _large_lane(self) -> int:
         return min(_LARGE_LANE, max(1, self._health.limit // 4))
@@ -306,7 +317,7 @@ class Worker:
             return "by hand"
         if self._alone is not None or (self._line.next_is_alone and self._flying):
             return "alone"
-        if not self._health.may_start(len(self._flying)):
+        if self._health.room(len(self._flying)) <= 0:
             return "paused" if self._health.paused else "limit"
         return ""
 
@@ -343,17 +354,19 @@ class Worker:
     async def _land(self) -> int:
         """Let what is in flight finish within the grace time; how many items did not."""
         self._landing = True
-        for task, _ in self._idle:
-            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._rules.grace):
+                while self._flying:
+                    self._wake.clear()
+                    await self._wake.wait()
         if self._flying:
-            await asyncio.wait(self._flying.values(), timeout=self._rules.grace)
-        left = list(self._flying.values())
-        for task in left:
-            task.cancel()
-        if left:
-            log.warning("%d items were still in flight: the next worker takes them over", len(left))
+            log.warning("%d items were still in flight: the next worker takes them over", len(self._flying))
+        if left := list(self._tasks.values()):
+            for task in left:
+                task.cancel()
             await asyncio.wait(left, timeout=1.0)
         self._retirement.write_down()
+        self._landed = True
         return len(self._flying)
 
     # --- one item
@@ -377,31 +390,44 @@ class Worker:
             self._alone = item
         return True
 
-    async def _work(self, item: Item, began: float) -> None:
-        """Work on this item, and then on each that is handed over."""
-        while True:
-            task, large = self._flying[item], item.size >= LARGE
-            try:
-                fields = await attempt(self._call, item)
-            except Exception as error:
-                self._land_one(item, large)
-                self._retirement.failed(item, error, began)
-            else:
-                self._land_one(item, large)
-                self._retirement.succeeded(item, fields, began, len(self._flying))
-            if self._landing:
-                return
-            waiting: asyncio.Future[tuple[Item, float]] = self._loop.create_future()
-            self._idle.append((task, waiting))
-            item, began = await waiting
+    async def _work(self, item: Item) -> None:
+        """Call the processor with the item."""
+        outcome: Fields | Exception
+        try:
+            outcome = await attempt(self._call, item)
+        except Exception as error:
+            outcome = error
+        finally:
+            del self._tasks[item]
+        self._over(item, outcome)
 
-    def _land_one(self, item: Item, large: bool) -> None:
-        item.tidy()
-        del self._flying[item]
+    def _ended(self, item: Item, outcome: Fields | Exception) -> None:
+        """What the processor had begun is over."""
+        if self._landed:
+            return  # nobody waited for it any more
+        if not isinstance(outcome, Exception) and item.changed():
+            item.superseded = outcome
+            self._call_in_task(item)
+            return
+        self._over(item, outcome)
+
+    def _turn(self) -> None:
+        """Write down what was acknowledged in this turn of the loop, and put others in their place at once."""
+        self._retirement.write_down()
+        if self._resting:
+            self._start_ready()
+
+    def _over(self, item: Item, outcome: Fields | Exception) -> None:
+        began, large = self._flying.pop(item)
         self._large_flying -= large
         if self._alone is item:
             self._alone = None
-        self._wake.set()
+        if isinstance(outcome, Exception):
+            item.tidy()
+            self._retirement.failed(item, outcome, began)
+            self._wake.set()
+        else:
+            self._retirement.succeeded(item, outcome, began, len(self._flying))
 
     def _is_well(self) -> bool:
         """Whether the spool can be worked on; when it can again, what could not be taken over is."""

@@ -644,7 +644,7 @@ def test_keys_are_refreshed(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
         options = S3Options(endpoint_url=store.url)
         control = BotoTransport("bucket", options)
         transport = FastTransport("bucket", options, control, 4)
-        line = fast._Line("bucket", options, access.Access(store.url, REGION, True, None), 4)
+        line = fast.Line("bucket", options, access.Access(store.url, REGION, True, None), 4)
         line.access._credentials, line.access._until = credentials, now
         transport._line = line
         await asyncio.gather(*(transport.put(put()) for _ in range(8)))

@@ -36,7 +36,11 @@ _ELEMENT = {
 
 def stored(answer: Answer) -> Stored:
     """An acknowledgement: ETag, version, and the checksums that the store computed."""
-    return Stored(etag=etag(answer), version=answer.header(b"x-amz-version-id"), checksums=checksums(answer))
+    headers = answer.headers
+    version = headers.get(b"x-amz-version-id")
+    told = {} if _STORED.keys().isdisjoint(headers) else checksums(answer)
+    etag = bare(headers.get(b"etag", b"").decode("latin-1"))
+    return Stored(etag=etag, version=version.decode("latin-1") if version else "", checksums=told)
 
 
 def etag(answer: Answer) -> str:

@@ -11,6 +11,7 @@ class Budget:
     def __init__(self, total: int) -> None:
         self._total = total
         self._used = 0
+        self._asking = 0
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 
@@ -25,7 +26,7 @@ class Budget:
 
     def take_now(self, size: int) -> bool:
         """Have ``size`` bytes if they are there and nobody waits; whether that is so. They must be given back then."""
-        if self._used + size > self._total or self._turn.locked():
+        if self._used + size > self._total or self._asking:
             return False
         self._used += size
         return True
@@ -33,14 +34,18 @@ class Budget:
     async def take(self, size: int) -> None:
         """Have ``size`` bytes, or wait for them. Each must be given back."""
         size = min(size, self._total)
-        async with self._turn:  # the first in line waits for room, the others behind it: a large one is not starved
-            while self._used + size > self._total:
-                self._freed.clear()
-                await self._freed.wait()
-            self._used += size
+        self._asking += 1
+        try:
+            async with self._turn:  # the first in line waits for room, the others behind it: a large one is not starved
+                while self._used + size > self._total:
+                    self._freed.clear()
+                    await self._freed.wait()
+                self._used += size
+        finally:
+            self._asking -= 1
 
     def give(self, size: int) -> None:
         """Give ``size`` bytes back that were taken."""
-        self._used -= min(size, self._total)
-        if self._turn.locked():
+        self._used -= size if size < self._total else self._total
+        if self._asking:
             self._freed.set()

@@ -60,10 +60,10 @@ async def read_whole(item: Item, threads: Threads, algorithm: str) -> Whole:
 
 
 def read_now(item: Item, algorithm: str) -> Whole:
-    """A small item's bytes, what is known of them, and the checksum for the header. Raises :class:`Changed` if its size
-    is no longer the known."""
+    """A small item's bytes (at most SMALL), what is known of them, and the checksum for the header. Raises
+    :class:`Changed` if its size is no longer the known."""
     size = item.size
-    body = read(item.fd, 0, size + 1)  # one more, to see that it has grown
+    body = os.pread(item.fd, size + 1, 0)  # one more, to see that it has grown
     if len(body) != size:
         raise Changed(item.name)
     digest = hashlib.sha256(body).digest()

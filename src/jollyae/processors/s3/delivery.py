@@ -12,6 +12,7 @@ from jollyae.spool.item import Item
 from . import access, faults, multipart, single
 from .boto import BotoTransport
 from .check import Check
+from .direct import Begin, Direct
 from .fast import MAX_BODY, FastTransport
 from .lanes import LANES
 from .options import S3Options, check_endpoint, split_url
@@ -38,6 +39,12 @@ class S3Delivery:
     ) -> None:
         self._target = Target(transport, bucket, template, options, limiter)
         self._options = options
+        self._direct = Direct(self._target, transport) if isinstance(transport, FastTransport) else None
+
+    @property
+    def begin(self) -> Begin | None:
+        """The way without a task, for ordinary items, where there is one: see :mod:`.direct`."""
+        return self._direct.begin if self._direct is not None else None
 
     async def __call__(self, item: Item) -> dict[str, Any]:
         """Deliver the item; the receipt's fields: url, size, sha256, etag, and version, checksum_…, parts,
@@ -105,4 +112,6 @@ class BucketDelivery(S3Delivery):
 
     def close(self) -> None:
         """Take no more items. Nothing is waited for."""
+        if self._direct is not None:
+            self._direct.close()
         self.transport.close()

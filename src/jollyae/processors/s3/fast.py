@@ -60,7 +60,7 @@ class FastTransport:
         self._control = control
         self._connections = connections
         self._pace = pace
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._closed = False
         self._preparing = asyncio.Lock()
 
@@ -80,22 +80,26 @@ class FastTransport:
         line = self._line
         if line is None or not line.access.is_fresh():
             line = await self._prepare()
-        answer = await line.put(request)
-        return stored(answer)
+        return accepted(await line.put(request))
+
+    def ready(self) -> "Line | None":
+        """The line to the store, if nothing has to be waited for."""
+        line = self._line
+        return line if line is not None and line.access.is_fresh() else None
 
     async def is_secure(self) -> bool:
         """Whether requests go over TLS."""
         return (await self._ready()).is_secure
 
-    async def _ready(self) -> "_Line":
+    async def _ready(self) -> "Line":
         line = self._line
         return line if line is not None and line.access.is_fresh() else await self._prepare()
 
-    async def _prepare(self) -> "_Line":
+    async def _prepare(self) -> "Line":
         async with self._preparing:
             if self._line is None:
                 found = await access.resolve(self.bucket, self._options, self._control)
-                self._line = _Line(self.bucket, self._options, found, self._connections, self._pace)
+                self._line = Line(self.bucket, self._options, found, self._connections, self._pace)
                 if self._closed:
                     self._line.close()
             elif not self._line.access.is_fresh():
@@ -131,7 +135,7 @@ class FastTransport:
         await self._control.abort(key, upload)
 
 
-class _Line:
+class Line:
     """The line to the store: origin, keys, connections."""
 
     def __init__(
@@ -148,6 +152,7 @@ class _Line:
         tls = _tls(options, found.ca_bundle) if self._origin.tls else None
         host, port = self._origin.host, self._origin.port
         self.pool = wire.Pool(host, port, tls=tls, limit=connections)
+        self.reserve, self.release, self.flush = self.pool.reserve, self.pool.take_back, self.pool.flush
         self.lanes = Lanes(host, tls=tls, resolve=self.pool.addresses, limit=max(connections, LANES), pace=pace)
         self.uploads = Uploads(self._origin, found, self._signer, self.lanes)
         self.is_secure = self._origin.tls
@@ -158,41 +163,43 @@ class _Line:
         self.lanes.close()
 
     async def put(self, request: Put) -> wire.Answer:
-        """One PUT; the answer, which is a success. Raises :class:`StoreError`."""
+        """One PUT; the answer, whatever it is. Raises :class:`StoreError` where there is none."""
+        head = self._head(request)
+        if len(request.body) > MAX_BODY:
+            return await self.lanes.ask(Request(head=head, body=request.body, progress=request.progress))
+        return await self.pool.request(head + request.body)
+
+    def send(self, connection: wire.Connection, request: Put, ended: wire.Ended) -> None:
+        """PutObject, on a connection of :attr:`reserve`. ``ended`` is called when it is over, by the event loop and
+        never before this returns; :func:`accepted` makes of what it gets what :meth:`FastTransport.put` returns or
+        raises. For bodies up to MAX_BODY. Raises :class:`StoreError`."""
+        self.pool.send(connection, self._head(request) + request.body, ended)
+
+    def _head(self, request: Put) -> bytes:
         try:
-            head = self._head(request)
+            path = self._origin.path + encode_path(request.key)
+            keys, stamp, checksum = self.access.keys, self._signer.stamp(), request.checksum
+            shape = self._shape(request, keys)
+            values = shape.pick(
+                (
+                    *request.attributes.metadata.values(),
+                    stamp,
+                    request.sha256,
+                    checksum.value if checksum is not None else "",
+                    request.if_match,
+                )
+            )
+            lines = shape.form.wire(values)
+            if keys is not None:
+                signed = self._signer.authorize(keys, shape.form, path, values, stamp, request.sha256)
+                if "\r" in signed or "\n" in signed:
+                    raise ValueError("a line break in a header")
+                lines = f"{lines}authorization: {signed}\r\n"
+            return f"PUT {path} HTTP/1.1\r\n{lines}content-length: {len(request.body)}\r\n\r\n".encode("ascii")
         except UnicodeEncodeError:  # told without its text, in which the session token may be
             raise StoreError(None, NoAnswer.CLIENT, "the key or a header has a character that cannot be sent") from None
         except ValueError as error:  # it does not say which one: that might tell a secret
             raise StoreError(None, NoAnswer.CLIENT, str(error)) from None
-        if len(request.body) > MAX_BODY:
-            answer = await self.lanes.ask(Request(head=head, body=request.body, progress=request.progress))
-        else:
-            answer = await self.pool.request(head + request.body)
-        if not 200 <= answer.status < 300:
-            raise refusal(answer)
-        return answer
-
-    def _head(self, request: Put) -> bytes:
-        path = self._origin.path + encode_path(request.key)
-        keys, stamp, checksum = self.access.keys, self._signer.stamp(), request.checksum
-        shape = self._shape(request, keys)
-        values = shape.pick(
-            (
-                *request.attributes.metadata.values(),
-                stamp,
-                request.sha256,
-                checksum.value if checksum is not None else "",
-                request.if_match,
-            )
-        )
-        lines = shape.form.wire(values)
-        if keys is not None:
-            signed = self._signer.authorize(keys, shape.form, path, values, stamp, request.sha256)
-            if "\r" in signed or "\n" in signed:
-                raise ValueError("a line break in a header")
-            lines = f"{lines}authorization: {signed}\r\n"
-        return f"PUT {path} HTTP/1.1\r\n{lines}content-length: {len(request.body)}\r\n\r\n".encode("ascii")
 
     def _shape(self, request: Put, keys: Keys | None) -> "_Shape":
         if keys is not self._shaped_for:
@@ -243,6 +250,15 @@ class _Shape:
                 headers["x-amz-security-token"] = keys.token
         self.form = Form("PUT", headers | dict.fromkeys(varying))
         self.pick = _picker([varying[name] for name in self.form.varying])
+
+
+def accepted(outcome: wire.Answer | StoreError) -> Stored:
+    """The store's acknowledgement. Raises :class:`StoreError` where it is none."""
+    if isinstance(outcome, StoreError):
+        raise outcome
+    if not 200 <= outcome.status < 300:
+        raise refusal(outcome)
+    return stored(outcome)
 
 
 def _picker(order: list[int]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:

@@ -10,9 +10,9 @@ from jollyae.spool.outcomes import Scope, Temporary
 
 from . import collisions, metadata
 from .checksums import Content
-from .content import SMALL, read_now, read_whole
+from .content import SMALL, read_whole
 from .target import Damaged, Target, agrees
-from .transport import Checksum, Put, Stored, StoreError
+from .transport import Checksum, Found, Put, Stored, StoreError
 
 log = logging.getLogger("jollyae")
 
@@ -31,36 +31,17 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
     if not memory.take_now(size):
         await memory.take(size)
     try:
-        algorithm = target.options.whole_algorithm
-        body, content, checksum = (
-            read_now(item, algorithm) if size <= SMALL else await read_whole(item, target.threads, algorithm)
-        )
-        key = target.template.key(item.name, item.mtime, content.sha256)
-        job = _Single(target, item, body, content, checksum)
-        try:
-            receipt = await job.place(key)
-        except Collision as collision:
-            if target.options.if_exists != "keep-both":
-                raise target.refused(key, is_damaged=collision.is_damaged) from collision
-            receipt = await _beside(target, job, key)
-        item.sent = size
-        return receipt
+        return await Single(
+            target, item, *await read_whole(item, target.threads, target.options.whole_algorithm)
+        ).deliver()
     finally:
         memory.give(size)
 
 
-async def _beside(target: Target, job: "_Single", key: str) -> dict[str, Any]:
-    other = keys.beside(key, job.content.sha256)
-    try:
-        return await job.place(other)
-    except Collision as collision:
-        raise target.refused(other, is_damaged=collision.is_damaged) from collision
-
-
-class _Single:
+class Single:
     """One item with its bytes in memory."""
 
-    __slots__ = ("body", "checksum", "content", "item", "target")
+    __slots__ = ("body", "checksum", "content", "item", "key", "target")
 
     def __init__(
         self, target: Target, item: Item, body: bytes | bytearray, content: Content, checksum: Checksum | None
@@ -70,8 +51,27 @@ class _Single:
         self.body = body
         self.content = content
         self.checksum = checksum
+        self.key = target.template.key(item.name, item.mtime, content.sha256)
 
-    async def place(self, key: str) -> dict[str, Any]:
+    async def deliver(self, *, is_refused: bool = False) -> dict[str, Any]:
+        """Put it at its key, or by the collision policy at another. ``is_refused``: the conditional PUT to its key was
+        made, and answered 412. The receipt's fields."""
+        try:
+            receipt = await (self._existing(self.key) if is_refused else self._place(self.key))
+        except Collision as collision:
+            if self.target.options.if_exists != "keep-both":
+                raise self.target.refused(self.key, is_damaged=collision.is_damaged) from collision
+            receipt = await self._beside(keys.beside(self.key, self.content.sha256))
+        self.item.sent = self.item.size
+        return receipt
+
+    async def _beside(self, other: str) -> dict[str, Any]:
+        try:
+            return await self._place(other)
+        except Collision as collision:
+            raise self.target.refused(other, is_damaged=collision.is_damaged) from collision
+
+    async def _place(self, key: str) -> dict[str, Any]:
         """Put it at the key. Raises :class:`Collision`."""
         options = self.target.options
         if options.if_exists == "overwrite":
@@ -158,34 +158,31 @@ class _Single:
         return str(damaged.get("etag", "")) if isinstance(damaged, dict) and damaged.get("key") == key else ""
 
     async def _put(self, key: str, *, if_none_match: bool = False, if_match: str = "") -> dict[str, Any]:
+        if self.target.limiter is not None:
+            await self.target.pace(len(self.body))
+        stored = await self.target.transport.put(self.request(key, if_none_match=if_none_match, if_match=if_match))
+        return self.acknowledged(key, stored) or await self.proved(key, stored)
+
+    def request(self, key: str, *, if_none_match: bool, if_match: str = "") -> Put:
+        """The PUT to this key."""
         target, item, sha256 = self.target, self.item, self.content.sha256
-        if target.limiter is not None:
-            await target.pace(len(self.body))
         attributes = metadata.attributes(
             target.options, item.name, key, mtime_ns=item.mtime_ns, mode=item.mode, sha256=sha256
         )
-        stored = await target.transport.put(
-            Put(
-                key=key,
-                body=self.body,
-                sha256=sha256,
-                attributes=attributes,
-                checksum=self.checksum,
-                if_none_match=if_none_match,
-                if_match=if_match,
-                progress=item.progress if item.size > SMALL else None,
-            )
+        return Put(
+            key=key,
+            body=self.body,
+            sha256=sha256,
+            attributes=attributes,
+            checksum=self.checksum,
+            if_none_match=if_none_match,
+            if_match=if_match,
+            progress=item.progress if item.size > SMALL else None,
         )
-        try:
-            await self._check(key, stored)
-        except Damaged:
-            # The next attempt must know: the object is in its way, and its metadata has our digest.
-            item.remember(**item.memory | {"damaged": {"key": key, "etag": stored.etag}})
-            raise
-        return self._receipt(key, stored)
 
-    async def _check(self, key: str, stored: Stored) -> None:
-        """An answer must not contradict us; before a delete it must prove us right."""
+    def acknowledged(self, key: str, stored: Stored) -> dict[str, Any] | None:
+        """The receipt of what the store acknowledged; None where, before a delete, the answer does not prove enough:
+        then :meth:`proved`. Raises :class:`Temporary` where it contradicts us."""
         if not stored.etag:
             raise Temporary(
                 f"no acknowledgement: {names.show(self.target.url(key))}: a 200 without an ETag",
@@ -193,14 +190,33 @@ class _Single:
                 scope=Scope.UNSURE,
                 after=5.0,
             )
-        proved = bool(stored.checksums) and agrees(stored.checksums, self.checksum, self.target.url(key))
-        if self.target.options.verify and not proved and not await self._etag_is_ours(stored.etag):
-            await self.target.prove(key, self.content)
+        try:
+            proved = stored.checksums and agrees(stored.checksums, self.checksum, self.target.url(key))
+        except Damaged:
+            self._remember_damage(key, stored)
+            raise
+        return self._receipt(key, stored) if proved or not self.target.options.verify else None
 
-    async def _etag_is_ours(self, etag: str) -> bool:
-        return collisions.is_md5(etag) and await self.target.threads.run(lambda: self.content.md5) == etag
+    async def proved(self, key: str, stored: Stored) -> dict[str, Any]:
+        """The receipt of what the store has, as its ETag or HEAD proves. Raises :class:`Temporary`."""
+        is_md5 = collisions.is_md5(stored.etag)
+        if not is_md5 or await self.target.threads.run(lambda: self.content.md5) != stored.etag:
+            try:
+                await self.target.prove(key, self.content)
+            except Damaged:
+                self._remember_damage(key, stored)
+                raise
+        return self._receipt(key, stored)
 
-    def _receipt(self, key: str, stored: Any, **more: Any) -> dict[str, Any]:
-        if self.checksum and self.checksum.algorithm != "sha256":  # that one is there anyway, in hex
-            more[f"checksum_{self.checksum.algorithm}"] = self.checksum.value
-        return self.target.receipt(key, self.content, stored, **more)
+    def _remember_damage(self, key: str, stored: Stored) -> None:
+        """The next attempt must know: the object is in its way, and its metadata has our digest."""
+        self.item.remember(**self.item.memory | {"damaged": {"key": key, "etag": stored.etag}})
+
+    def _receipt(self, key: str, stored: Stored | Found, *, already_there: bool = False) -> dict[str, Any]:
+        fields = self.target.receipt(key, self.content, stored)
+        if already_there:
+            fields["already_there"] = True
+        checksum = self.checksum
+        if checksum is not None and checksum.algorithm != "sha256":  # that one is there anyway, in hex
+            fields[f"checksum_{checksum.algorithm}"] = checksum.value
+        return fields

@@ -11,11 +11,13 @@ import socket
 import ssl
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httptools
+import msgspec
 
 from .transport import NoAnswer, StoreError
 
@@ -36,8 +38,12 @@ MAX_ANSWER = 1 << 20
 """Bytes of an answer that are read: an S3 error has some hundred."""
 
 
-@dataclass(slots=True)
-class Answer:
+class Unheard(StoreError):
+    """The server closed a kept connection before it answered anything: it may be sent once more on a new one. That the
+    server did so after acting on it is possible: the write is conditional, and its own 412 is recognised."""
+
+
+class Answer(msgspec.Struct):
     """What came back. ``headers``: lower-case names."""
 
     status: int
@@ -56,14 +62,22 @@ class Answer:
             return None
 
 
+Ended = Callable[[Answer | StoreError], None]
+"""Called once when a request is over, by the event loop. It must not raise."""
+
+
 class Connection(asyncio.Protocol):
-    """One connection: sends a request, parses its answer."""
+    """One connection: sends a request, parses its answer, and gives itself back to ``home``."""
 
     __slots__ = (
-        "_answer",
         "_body",
+        "_complete",
+        "_ended",
         "_head_read",
         "_headers",
+        "_home",
+        "_lower",
+        "_names",
         "_parser",
         "_size",
         "_transport",
@@ -75,15 +89,19 @@ class Connection(asyncio.Protocol):
         "usable",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, home: "Pool") -> None:
+        self._home = home
         self._transport: Any = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._ended: Ended | None = None
+        self._complete: Answer | None = None
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         # The parser calls these for each header and each piece of a body: no Python of ours is needed in between.
         self.on_header = self._headers.__setitem__
         self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
+        self._names: tuple[bytes, ...] = ()
+        self._lower: list[bytes] = []
         self._head_read = False
         self._size = 0
         self.deadline = float("inf")
@@ -91,20 +109,21 @@ class Connection(asyncio.Protocol):
         self.begun = False
         self.usable = False
 
-    def expect(self, loop: asyncio.AbstractEventLoop, deadline: float) -> "asyncio.Future[Answer]":
-        """A request is going to be written; its answer, when it is there. ``deadline``: monotonic."""
-        answer = self._answer = loop.create_future()
+    def expect(self, ended: Ended, deadline: float) -> None:
+        """A request is going to be written; ``ended`` is called when it is over. ``deadline``: monotonic."""
+        self._ended = ended
         self.deadline = deadline
         self.begun = False
         self._size = 0
-        if not self.usable:
-            self._fail(StoreError(None, NoAnswer.CLOSED, "the connection was closed"))
-        return answer
 
     def write(self, data: bytes) -> None:
         """Write the request, unless it has failed by now."""
-        if self.usable and self._answer is not None:
+        if self._ended is None:
+            return
+        if self.usable:
             self._transport.write(data)
+        else:
+            self._fail(NoAnswer.CLOSED, "the connection was closed")
 
     def close(self) -> None:
         """Close it at once."""
@@ -112,17 +131,29 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def give_up(self) -> None:
+        """Nobody waits for the answer any more. It may still come, and would be taken for the next one's."""
+        self._ended = _nobody
+        self._fail(NoAnswer.CLOSED, "given up")
+
     def expire(self, now: float) -> None:
         """End the request if its deadline is over."""
-        if self._answer is not None and now >= self.deadline:
-            self._fail(StoreError(None, NoAnswer.TIMEOUT, "no answer in time"))
-            self.close()
+        if self._ended is not None and now >= self.deadline:
+            self._fail(NoAnswer.TIMEOUT, "no answer in time")
 
-    def _fail(self, error: Exception) -> None:
-        answer, self._answer = self._answer, None
+    def _fail(self, code: NoAnswer, why: str) -> None:
+        self.close()
+        kind = Unheard if code is NoAnswer.CLOSED and not self.begun else StoreError
+        self._end(kind(None, code, why))
+
+    def _end(self, outcome: Answer | StoreError) -> None:
+        ended, self._ended = self._ended, None
         self.deadline = float("inf")
-        if answer is not None and not answer.done():
-            answer.set_exception(error)
+        self._head_read = False
+        self._complete = None
+        if ended is not None:
+            self._home.take_back(self)
+            ended(outcome)
 
     # --- asyncio's calls
 
@@ -131,7 +162,7 @@ class Connection(asyncio.Protocol):
         self.usable = True
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None:
+        if self._ended is None:
             self.close()  # bytes that nobody asked for: they would be taken for the next answer
             return
         self.begun = True
@@ -139,11 +170,15 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(StoreError(None, NoAnswer.CLOSED, f"the answer is no HTTP: {error}"))
-            self.close()
-        if self._size > MAX_ANSWER and self._answer is not None:
+            if self._complete is None:
+                self._fail(NoAnswer.CLOSED, f"the answer is no HTTP: {error}")
+                return
+            self.usable = False
+        if self._complete is not None:
+            self._end(self._complete)
+        elif self._size > MAX_ANSWER:
+            self.usable = False
             self._end_early("the answer has no end")
-            self.close()
 
     def eof_received(self) -> bool:
         self.usable = False
@@ -155,10 +190,12 @@ class Connection(asyncio.Protocol):
 
     def _end_early(self, why: str, *, whole: bool = True) -> None:
         """No more will be read: what is there of an answer is the answer, if that makes it ``whole`` enough."""
+        if self._ended is None:
+            return
         if whole and self._head_read:
-            self._finish()
+            self._end(self._read())
         else:
-            self._fail(StoreError(None, NoAnswer.CLOSED, why))
+            self._fail(NoAnswer.CLOSED, why)
 
     def _ends_by_eof(self) -> bool:
         return {b"content-length", b"transfer-encoding"}.isdisjoint(name.lower() for name in self._headers)
@@ -166,31 +203,34 @@ class Connection(asyncio.Protocol):
     # --- the parser's calls
 
     def on_message_begin(self) -> None:
+        if self._complete is not None:
+            self.usable = False  # more than one answer; the first counts
         self._headers.clear()
         self._body.clear()
         self._head_read = False
-        if self._answer is None:
-            self.usable = False  # more than one answer
 
     def on_headers_complete(self) -> None:
         self._head_read = self._parser.get_status_code() >= 200
 
     def on_message_complete(self) -> None:
-        if not self._head_read:
+        if not self._head_read or self._complete is not None:
             return  # 100 Continue and the like: the answer is still to come
         if not self._parser.should_keep_alive() or self._transport.get_write_buffer_size():
             # The second: it answered before it had read all, and the rest is in its way. (Over TLS asyncio does not
             # tell what is unsent. Then the next request waits behind it, until the server reads on or closes.)
             self.usable = False
-        self._finish()
+        self._complete = self._read()
 
-    def _finish(self) -> None:
-        answer, self._answer = self._answer, None
-        self.deadline = float("inf")
-        self._head_read = False
-        if answer is not None and not answer.done():
-            headers = {name.lower(): value for name, value in self._headers.items()}
-            answer.set_result(Answer(self._parser.get_status_code(), headers, b"".join(self._body)))
+    def _read(self) -> Answer:
+        sent = tuple(self._headers)
+        if sent != self._names:  # a server names the same headers in all its answers
+            self._names, self._lower = sent, [name.lower() for name in sent]
+        headers = dict(zip(self._lower, self._headers.values(), strict=True))
+        return Answer(self._parser.get_status_code(), headers, b"".join(self._body) if self._body else b"")
+
+
+def _nobody(outcome: Answer | StoreError) -> None:
+    pass
 
 
 class Outbox:
@@ -206,10 +246,11 @@ class Outbox:
             connection.write(data)
             return
         if not self._waiting:
-            loop.call_soon(self._flush)
+            loop.call_soon(self.flush)
         self._waiting.append((connection, data))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write now."""
         waiting, self._waiting = self._waiting, []
         for connection, data in waiting:
             connection.write(data)
@@ -222,11 +263,14 @@ class Pool:
         self._host = host
         self._port = port
         self._tls = tls
-        self._free = limit
+        self._limit = limit
+        self._connecting = 0
+        self._growing: set[asyncio.Task[Connection]] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._outbox = Outbox()
+        self.flush = self._outbox.flush
         self._addresses: deque[tuple[Any, ...]] = deque()
         self._resolved = float("-inf")
         self._resolving = asyncio.Lock()
@@ -236,27 +280,63 @@ class Pool:
     async def request(self, data: bytes) -> Answer:
         """Send ``data``, a whole request; its answer. Raises :class:`StoreError` where there is none."""
         self._loop = asyncio.get_running_loop()
-        if self._free <= 0:
+        if not self._has_room():
             await self._wait_for_turn()
-        self._free -= 1
+        connection = self.reserve()
+        if connection is not None:
+            with suppress(Unheard):
+                return await self._exchange(connection, data)
+        self._connecting += 1
         try:
-            connection = self._reuse()
-            if connection is not None:
-                try:
-                    return await self._exchange(connection, data)
-                except StoreError as error:
-                    # The server had closed it while nobody looked. That it did so after acting on our request is
-                    # possible: the write is conditional, and its own 412 is recognised.
-                    if error.code != NoAnswer.CLOSED or connection.begun:
-                        raise
-            return await self._exchange(await self._connect(), data)
-        finally:
-            self._free += 1
-            if self._waiting:
-                self._call_next()
+            connection = await self._connect()
+        except BaseException:
+            self._connecting -= 1
+            self._call_next()
+            raise
+        self._connecting -= 1
+        self._busy.add(connection)
+        return await self._exchange(connection, data)
+
+    def reserve(self) -> Connection | None:
+        """A kept connection, if one is free and it is nobody else's turn; for :meth:`send`, or to be given back by
+        :meth:`take_back`."""
+        if len(self._busy) + self._connecting >= self._limit:
+            return None
+        connection = self._reuse()
+        if connection is not None:
+            self._busy.add(connection)
+        return connection
+
+    def grow(self) -> None:
+        """Make one more connection, to be kept for who comes next; that it cannot be made is told to nobody: who needs
+        one will be."""
+        if len(self._busy) + len(self._idle) + self._connecting >= self._limit or self._closed:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._connecting += 1
+        growing = self._loop.create_task(self._connect())
+        self._growing.add(growing)
+        growing.add_done_callback(self._grown)
+
+    def _grown(self, connected: "asyncio.Task[Connection]") -> None:
+        self._connecting -= 1
+        self._growing.discard(connected)
+        self._keep(connected)
+        self._call_next()
+
+    def send(self, connection: Connection, data: bytes, ended: Ended) -> None:
+        """Send ``data``, a whole request. ``ended`` is called when it is over, never before this returns; what is
+        :class:`Unheard` may be sent once more by :meth:`request`."""
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
+        connection.expect(ended, time.monotonic() + ANSWER + len(data) / SLOWEST)
+        self._outbox.add(self._loop, connection, data, alone=len(self._busy) == 1)
+
+    def _has_room(self) -> bool:
+        return len(self._busy) + self._connecting < self._limit
 
     async def _wait_for_turn(self) -> None:
-        while self._free <= 0:
+        while not self._has_room():
             turn = self._loop.create_future()
             self._waiting.append(turn)
             try:
@@ -274,24 +354,37 @@ class Pool:
                 return
 
     async def _exchange(self, connection: Connection, data: bytes) -> Answer:
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
-        self._busy.add(connection)
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        is_over = False
+
+        def ended(outcome: Answer | StoreError) -> None:
+            nonlocal is_over
+            is_over = True
+            if answer.done():
+                return
+            if isinstance(outcome, StoreError):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+        self.send(connection, data, ended)
         try:
-            expected = connection.expect(self._loop, time.monotonic() + ANSWER + len(data) / SLOWEST)
-            self._outbox.add(self._loop, connection, data, alone=len(self._busy) == 1)
-            answer = await expected
-        except BaseException:  # cancelled, too: its answer may still come, and would be taken for the next one's
-            connection.close()
+            return await answer
+        except BaseException:
+            if not is_over:  # else it is somebody else's by now
+                connection.give_up()
             raise
-        finally:
-            self._busy.discard(connection)
+
+    def take_back(self, connection: Connection) -> None:
+        """The connection's request is over, or was never made."""
+        self._busy.discard(connection)
         if connection.usable and not self._closed:
             connection.idle_since = time.monotonic()
             self._idle.append(connection)
         else:
             connection.close()
-        return answer
+        if self._waiting:
+            self._call_next()
 
     def _reuse(self) -> Connection | None:
         while self._idle:
@@ -328,7 +421,7 @@ class Pool:
         server = self._host if self._tls is not None else None
         async with asyncio.timeout(CONNECT):
             _, connection = await self._loop.create_connection(
-                Connection, address[0], address[1], ssl=self._tls, server_hostname=server
+                lambda: Connection(self), address[0], address[1], ssl=self._tls, server_hostname=server
             )
         return connection
 
@@ -336,7 +429,7 @@ class Pool:
         """A connection for a request that was given up meanwhile: it may be for the next one."""
         if connected.cancelled() or connected.exception() is not None:
             return
-        if self._closed or len(self._idle) >= self._free:
+        if self._closed or len(self._idle) + len(self._busy) + self._connecting >= self._limit:
             connected.result().close()
         else:
             self._give(connected.result())
@@ -398,6 +491,8 @@ class Pool:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        for growing in self._growing:
+            growing.cancel()
         for connection in [*self._idle, *self._busy]:
             connection.close()
         self._idle.clear()
