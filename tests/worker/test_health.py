@@ -74,7 +74,7 @@ def test_a_pause_may_last_for_days(health: Health, clock: Clock) -> None:
     _down(health)
     for _ in range(2000):
         clock.now += LAST_PROBE * 2
-        assert health.may_start(0)
+        assert health.room(0)
         health.started()
         assert not _down(health)
     assert clock.now < health.next_probe() <= clock.now + LAST_PROBE * 1.2
