@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from jollyae import Item, Spool
+from jollyae.cli import main as cli
 from jollyae.service.status import look, why
 from jollyae.spool import owner
 from jollyae.spool.claims import Claims
@@ -94,3 +95,18 @@ def test_paused_means_that_all_are(snapshots: list[Snapshot], live: int, said: s
     """As long as one worker is not paused, items move; a paused one is named beside that."""
     counts = {place: Count() for place in ("incoming", "working", "deferred", "finished", "failed")}
     assert why(counts, snapshots, live, None).startswith(said)
+
+
+def test_troubles_of_one_kind_are_one_pair_of_lines(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    """What differs from item to item (name, URL, the request's id) does not make ten reasons of one."""
+    claims = Claims(spool.places, Readiness(0))
+    for number in range(10):
+        drop(spool, f"m{number}.txt", "x")
+        item = claims.take(f"m{number}.txt", renamed=True)
+        assert isinstance(item, Item)
+        why = f"there is no such bucket: s3://nope/in/m{number}.txt: 404 NoSuchBucket (request tx00{number})"
+        claims.keep(item, why, "Check the name in --to.")
+    claims.stop()
+    assert cli.run(["status", str(spool.places.control)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("there is no such bucket") == said.count("Check the name") == 1 and " and 9 more" in said

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from jollyae import Item, Permanent, Rules, Scope, Spool, SpoolError, Summary, Temporary, Worker
+from jollyae.service.status import look
 from jollyae.spool import fs, notes
 from jollyae.worker import receipts, state
 from jollyae.worker.line import LARGE
 from jollyae.worker.rules import OnDone, OnFail
 from tests.children import Forks
-from tests.helpers import drop, eventually, mount_namespace, needs_root, once, until, whereabouts, working
+from tests.helpers import as_nobody, drop, eventually, mount_namespace, needs_root, once, until, whereabouts, working
 
 HARD_NAMES = ["line\nbreak", "esc\x1b[2J", "bad\udcff.jpg", "x" * 255, "é" * 127, "-rf", "100%41", "🎉", "a+b c"]
 
@@ -229,7 +230,7 @@ def test_what_is_no_file_fails_with_a_reason(spool: Spool) -> None:
     assert once(spool, _nothing).exit_code == 1
     for name, what in (("pipe", "a named pipe"), ("link", "a symbolic link"), ("socket", "a socket")):
         note = notes.read(str(spool.places.failed / name))
-        assert note and note.error == f"it is not a regular file but {what}"
+        assert note and note.error == f"it is not a regular file but {what}" and "the file itself" in note.hint
 
 
 @needs_root
@@ -250,8 +251,14 @@ def test_an_unreadable_file_fails_with_a_reason(tmp_path: Path, forks: Forks) ->
         assert forks.run(root, to, rules={"once": True, "settle": 0}, uid=nobody) == 1, forks.log.read_text()
         assert whereabouts(spool) == {"secret": ["failed"], "open": ["finished"], "theirs/f": ["incoming"]}
         note = notes.read(str(spool.places.failed / "secret"))
-        assert note and note.error == "it cannot be read: it belongs to user 0 and its mode is -rw-------"
-        assert "cannot be taken" in forks.log.read_text()
+        assert note and note.error == "it cannot be read: it belongs to user root (0) and its mode is -rw-------"
+        assert "chmod" in note.hint and "(65534)" in note.hint
+        assert "cannot be taken: Permission denied" in forks.log.read_text()
+        assert "left waiting 1 (cannot be taken: theirs/f)" in forks.log.read_text()
+        root.chmod(0o755)
+        with as_nobody():
+            (trouble,) = [one for one in look(Spool(root, make=False))["troubles"] if one["place"] == "incoming"]
+        assert trouble["name"] == "theirs/" and "cannot be taken" in trouble["error"] and trouble["hint"]
     finally:
         subprocess.run(["rm", "-rf", root, to], check=True)
 
@@ -263,8 +270,17 @@ def test_a_path_that_is_too_long_on_our_side(spool: Spool) -> None:
     os.makedirs(os.path.dirname(f"{spool.places.incoming}/{name}"))
     Path(f"{spool.places.incoming}/{name}").touch()
     drop(spool, "other")
-    assert once(spool, _nothing).exit_code == 75
+    summary = once(spool, _nothing)
+    assert summary.exit_code == 75 and summary.stuck == (name,) and not summary.growing
     assert whereabouts(spool) == {name: ["incoming"], "other": ["finished"]}
+
+    async def play() -> None:
+        async with working(spool, _nothing):
+            (trouble,) = await eventually(lambda: look(spool)["troubles"], "what status says of it")
+            assert trouble["place"] == "incoming"
+            assert trouble["error"].startswith("cannot be taken: File name too long")
+
+    asyncio.run(play())
 
 
 # --- what a processor may do

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import time
 from dataclasses import asdict
 from typing import Any
@@ -71,8 +72,14 @@ def _grouped(troubles: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Troubles of one place with one reason together, in the order of the newest of each."""
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for trouble in troubles:
-        groups.setdefault((trouble["place"], trouble["error"], trouble["hint"]), []).append(trouble)
+        groups.setdefault((trouble["place"], _reason(trouble), trouble["hint"]), []).append(trouble)
     return list(groups.values())
+
+
+def _reason(trouble: dict[str, Any]) -> str:
+    """The error without what differs from item to item: its name, its URL, the request's id."""
+    text = str(trouble["error"]).replace(str(trouble["name"]), "")
+    return re.sub(r"\S+://\S*|\(request [^)]*\)", "", text)
 
 
 def _trouble(alike: list[dict[str, Any]]) -> list[str]:
@@ -83,5 +90,6 @@ def _trouble(alike: list[dict[str, Any]]) -> list[str]:
     when = ago(max(time.time() - newest["since"], 0))
     due = f", again in {ago(max(newest['due'] - time.time(), 0))}" if newest["due"] else ""
     more = f" and {others} more" if others else ""
-    lines = [f"  {newest['place']}/{printable(newest['name'])}{more}  ({when} ago{due}): {newest['error']}"]
+    times = f"  ({when} ago{due})" if newest["since"] else ""
+    lines = [f"  {newest['place']}/{printable(newest['name'])}{more}{times}: {newest['error']}"]
     return [*lines, f"      {newest['hint']}"] if newest["hint"] else lines

@@ -28,7 +28,7 @@ from ..spool.places import Places
 from ..spool.spool import SpoolError
 from ..spool.survey import workers
 from ..worker.rules import Share
-from ..worker.state import Snapshot
+from ..worker.state import MOST_STUCK, Snapshot
 from ..worker.summary import Summary, Tally
 from ..worker.telling import notice, warn
 from ..worker.worker import SUMMARY_EVERY, Listener
@@ -107,6 +107,7 @@ class Parent:
         self._signal = 0
         self._left = 0
         self._growing: set[str] = set()
+        self._stuck: set[str] = set()
         self._kill_at = float("inf")
         self._gave_up = False
         self._refusal: Refusal | None = None
@@ -233,6 +234,7 @@ class Parent:
         if sibling.summary is not None:
             self._left += sibling.summary.left if self._signal else 0  # what one left before is taken over
             self._growing.update(sibling.summary.growing)
+            self._stuck.update(sibling.summary.stuck)
             self._gave_up |= sibling.summary.gave_up
         if self._signal or self._refusal:
             self._left += sibling.summary is None and code not in _UNHEARD  # nobody says what it had in flight
@@ -321,20 +323,22 @@ class Parent:
     def _summary(self) -> Summary:
         delivered, _, failed, deferred = self._counts().counts
         once = self._settings.once
-        growing = tuple(filter(self._is_there, self._growing))
-        waiting = self._waiting(len(growing)) if once else 0
-        return Summary(delivered, failed, deferred, self._left, waiting, once, self._signal, growing, self._gave_up)
+        stuck = tuple(filter(self._is_there, self._stuck))
+        growing = tuple(filter(self._is_there, self._growing.difference(stuck)))
+        waiting = self._waiting(len(growing) + len(stuck)) if once else 0
+        counts = (delivered, failed, deferred, self._left, waiting)
+        return Summary(*counts, once, self._signal, growing, self._gave_up, stuck)
 
     def _is_there(self, name: str) -> bool:
         """Whether it still lies there: a sibling may have waited longer for it."""
         return os.path.lexists(self._places.incoming / name)
 
-    def _waiting(self, growing: int) -> int:
+    def _waiting(self, given_up: int) -> int:
         """How many items wait for another try, as the places show it: what one left another may have delivered."""
         wanted = self._settings.rules().wanted()
         held = sum(1 for path, holder in workers(self._places) if not holder for _ in items_below(path))
         deferred = sum(1 for _ in items_below(str(self._places.deferred)))
-        arrived = sum(map(wanted, items_below(str(self._places.incoming)))) if self._gave_up else growing
+        arrived = sum(map(wanted, items_below(str(self._places.incoming)))) if self._gave_up else given_up
         return held + deferred + arrived
 
 
@@ -366,5 +370,6 @@ def together(snapshots: list[Snapshot], tally: Tally) -> Snapshot:
         limit=sum(one.limit for one in snapshots),
         in_flight=[flight for one in snapshots for flight in one.in_flight],
         held=sum(one.held for one in snapshots),
+        stuck=[one for snapshot in snapshots for one in snapshot.stuck][:MOST_STUCK],
         paused=min(paused, key=lambda one: one.since) if len(paused) == len(snapshots) else None,
     )

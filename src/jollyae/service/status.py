@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 
-from ..spool import survey
+from ..spool import names, owner, survey
 from ..spool.spool import Spool
 from ..worker import state
+from ..worker.telling import STUCK_HINT
 from .units import counted
+
+Counts = dict[str, survey.Count]
 
 
 def look(spool: Spool) -> dict[str, Any]:
@@ -31,11 +34,22 @@ def look(spool: Spool) -> dict[str, Any]:
         "ignored": counts["incoming"].ignored,
         "unready": max((snapshot.unready for snapshot in snapshots), default=0),  # each worker sees the same ones
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
-        "troubles": [asdict(one) for one in survey.troubles(spool.places)],
+        "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *survey.troubles(spool.places)]],
     }
 
 
-def why(counts: dict[str, survey.Count], snapshots: list[state.Snapshot], live: int, by_hand: str | None) -> str:
+def _stuck(spool: Spool, counts: Counts, snapshots: list[state.Snapshot], live: list[str]) -> list[survey.Trouble]:
+    """What cannot be taken: as the live workers say; where there is none, as they would find it if they were us."""
+    found = {one.name: f"cannot be taken: {one.error}" for snapshot in snapshots for one in snapshot.stuck}
+    if not live and os.stat(spool.places.working).st_uid == os.geteuid():
+        incoming = str(spool.places.incoming)
+        full = [directory for directory in counts["incoming"].closed if next(owner.items_below(directory), None)]
+        closed = [os.path.relpath(directory, incoming) for directory in full]
+        found = {names.encode(name) + "/": "cannot be taken: its directory lets us not rename" for name in closed}
+    return [survey.Trouble(name, "incoming", error, STUCK_HINT, 0.0, 0, 0.0) for name, error in found.items()]
+
+
+def why(counts: Counts, snapshots: list[state.Snapshot], live: int, by_hand: str | None) -> str:
     """One sentence: is it moving, and if not, why and what to do."""
     backlog = counts["incoming"].items + counts["working"].items
     if by_hand is not None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from . import fs, names, notes, owner
+from . import fs, names, notes, owner, users
 from .places import Place, Places
 
 PAUSE_FILE = ".paused"
@@ -288,4 +288,5 @@ def _rights_hint(place: Path) -> str:
         return f"Make it: mkdir -p {place}"
     if found.st_uid == os.geteuid():
         return ""
-    return f"It is owned by {found.st_uid}:{found.st_gid}, we are {os.geteuid()}:{os.getegid()}."
+    theirs = f"user {users.user(found.st_uid)} and group {users.group(found.st_gid)}"
+    return f"It belongs to {theirs}; we are {users.user(os.geteuid())} and {users.group(os.getegid())}."

@@ -3,20 +3,24 @@
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import names, notes, owner
 from .places import Place, Places
 
+_EFFECTIVE = os.access in os.supports_effective_ids
+
 
 @dataclass(slots=True)
 class Count:
-    """What is in one place. ``oldest``: seconds since the oldest item came there; None where there is none."""
+    """What is in one place. ``oldest``: seconds since the oldest item came there; None where there is none.
+    ``closed``: directories below ``incoming/`` out of which this process may not rename."""
 
     items: int = 0
     bytes: int = 0
     oldest: float | None = None
     ignored: int = 0
+    closed: list[str] = field(default_factory=list)
 
     def add(self, found: os.stat_result, now: float) -> None:
         """Count one more item. Its change time is when it was renamed into the place."""
@@ -33,7 +37,7 @@ def count(places: Places) -> dict[str, Count]:
 
 def _count(directory: str, place: Place, now: float) -> Count:
     total = Count()
-    for entry in _files(directory):
+    for entry in _files(directory, total.closed if place is Place.INCOMING else None):
         ignored = entry.name.startswith(".") if place is not Place.INCOMING else names.is_ignored(entry.name)
         if ignored:
             total.ignored += place is Place.INCOMING
@@ -45,7 +49,10 @@ def _count(directory: str, place: Place, now: float) -> Count:
     return total
 
 
-def _files(directory: str) -> Iterator[os.DirEntry[str]]:
+def _files(directory: str, closed: list[str] | None = None) -> Iterator[os.DirEntry[str]]:
+    """All files below; where asked for, the directories that let nobody like us rename are collected."""
+    if closed is not None and not os.access(directory, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
+        closed.append(directory)
     try:
         entries = os.scandir(directory)
     except (FileNotFoundError, NotADirectoryError):
@@ -55,7 +62,7 @@ def _files(directory: str) -> Iterator[os.DirEntry[str]]:
             if not entry.is_dir(follow_symlinks=False):
                 yield entry
             elif not entry.name.startswith("."):
-                yield from _files(entry.path)
+                yield from _files(entry.path, closed)
 
 
 @dataclass(frozen=True, slots=True)

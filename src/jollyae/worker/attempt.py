@@ -2,11 +2,13 @@
 
 import asyncio
 import inspect
+import os
 import stat
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any
 
+from ..spool import users
 from ..spool.item import Item
 from ..spool.outcomes import Permanent, Temporary
 
@@ -54,7 +56,7 @@ async def attempt(process: AsyncProcess, item: Item) -> Fields:
     processor raises, :class:`Permanent` for what is no readable file, :class:`Temporary` for one that keeps changing.
     """
     if item.fd < 0:
-        raise Permanent(_defect(item))
+        raise _defect(item)
     for _ in range(ROUNDS):
         fields = await process(item) or {}
         if not isinstance(fields, dict):
@@ -65,8 +67,11 @@ async def attempt(process: AsyncProcess, item: Item) -> Fields:
     raise Temporary("it changes while it is sent", hint="Write to tmp/ and rename into incoming/ when complete.")
 
 
-def _defect(item: Item) -> str:
+def _defect(item: Item) -> Permanent:
     if stat.S_ISREG(item.mode):
-        return f"it cannot be read: it belongs to user {item.stat.st_uid} and its mode is {stat.filemode(item.mode)}"
-    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-    return f"it is not a regular file but {kinds.get(stat.S_IFMT(item.mode), 'a device')}"
+        whose = f"it belongs to user {users.user(item.stat.st_uid)} and its mode is {stat.filemode(item.mode)}"
+        hint = f"We are {users.user(os.geteuid())}: chmod it, or have a group in common. Then: jollyae retry SPOOL NAME"
+        return Permanent(f"it cannot be read: {whose}", hint=hint)
+    kind = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    hint = "Put the file itself into incoming/, and remove this."
+    return Permanent(f"it is not a regular file but {kind.get(stat.S_IFMT(item.mode), 'a device')}", hint=hint)

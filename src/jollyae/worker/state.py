@@ -11,6 +11,8 @@ from ..spool import fs
 FILE = ".state.json"
 EVERY = 1.0
 """Seconds between two writes at the least."""
+MOST_STUCK = 10
+"""So many of those that cannot be taken are told."""
 
 
 class Flight(msgspec.Struct, frozen=True):
@@ -19,6 +21,13 @@ class Flight(msgspec.Struct, frozen=True):
     name: str
     size: int
     sent: int
+
+
+class Stuck(msgspec.Struct, frozen=True):
+    """An item in ``incoming/`` that cannot be taken."""
+
+    name: str
+    error: str
 
 
 class Paused(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +56,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: list[Flight]
     held: int
     paused: Paused | None
+    stuck: list[Stuck] = []
 
 
 class StateFile:

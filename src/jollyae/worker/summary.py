@@ -44,7 +44,8 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a worker did. ``left``: items still in flight at its end; ``waiting``: items that wait for another try;
-    ``growing``: names that were still being written; ``gave_up``: a pause lasted too long."""
+    ``growing``: names that were still being written; ``gave_up``: a pause lasted too long; ``stuck``: names that could
+    not be taken."""
 
     delivered: int
     failed: int
@@ -55,12 +56,14 @@ class Summary:
     signal: int = 0
     growing: tuple[str, ...] = ()
     gave_up: bool = False
+    stuck: tuple[str, ...] = ()
 
     def tell(self) -> None:
         """Put it into the log, with why ``once`` left something where that is not told by the items' own notes."""
-        why = " (gave up)" if self.gave_up and self.waiting else ""
-        if self.growing:
-            why = f" (still being written: {', '.join(map(names.show, sorted(self.growing)[:3]))})"
+        reasons = ["gave up"] if self.gave_up and self.waiting else []
+        reasons += [f"still being written: {_some(self.growing)}"] if self.growing else []
+        reasons += [f"cannot be taken: {_some(self.stuck)}"] if self.stuck else []
+        why = f" ({'; '.join(reasons)})" if reasons else ""
         notice("delivered %d, failed %d, left waiting %d%s", self.delivered, self.failed, self.waiting, why)
 
     @property
@@ -73,3 +76,9 @@ class Summary:
         if self.failed:
             return 1
         return os.EX_TEMPFAIL if self.waiting else 0
+
+
+def _some(found: tuple[str, ...]) -> str:
+    """Three of the names."""
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return ", ".join(map(names.show, sorted(found)[:3])) + more

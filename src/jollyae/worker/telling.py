@@ -12,6 +12,9 @@ NOTICE = 25
 """The level of what an operator sees without asking: changes of state. Each delivered item is told at INFO."""
 
 
+STUCK_HINT = "It stays in incoming/ until its directory lets us."
+
+
 def notice(text: str, *arguments: object, **fields: object) -> None:
     """A change of state."""
     log.log(NOTICE, text, *arguments, extra=fields)

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ..spool import names
 from ..spool.arrivals import Arrivals
@@ -13,7 +14,7 @@ from ..spool.watch import Watch
 from .health import Health
 from .line import Line
 from .room import Room
-from .state import Flight, Paused, Snapshot
+from .state import MOST_STUCK, Flight, Paused, Snapshot, Stuck
 from .summary import Tally
 
 
@@ -36,7 +37,7 @@ class View:
         tally, health, room = self.tally, self.health, self.room.health
         paused = (by_hand, health.paused and health.paused.reason, room.paused and room.paused.reason)
         counts = (tally.delivered, tally.failed, tally.deferred, self.arrivals.unready, self.line.held, health.limit)
-        return (*counts, *paused, self.watch.why)
+        return (*counts, len(self.line.stuck), *paused, self.watch.why)
 
     def snapshot(self, flying: Iterable[Item], by_hand: str | None) -> Snapshot:
         """The worker as it is now. ``by_hand``: the reason of a pause by hand."""
@@ -55,6 +56,7 @@ class View:
             in_flight=[Flight(names.encode(item.name), item.size, item.sent) for item in flying],
             held=self.line.held,
             paused=self._paused(by_hand),
+            stuck=[Stuck(names.encode(name), error) for name, error in islice(self.line.stuck.items(), MOST_STUCK)],
         )
 
     def _paused(self, by_hand: str | None) -> Paused | None:

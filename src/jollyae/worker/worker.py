@@ -34,7 +34,7 @@ from .room import Room
 from .rules import Rules
 from .state import Snapshot, StateFile
 from .summary import Summary, Tally
-from .telling import log, notice, warn
+from .telling import STUCK_HINT, log, notice, warn
 from .view import View
 
 ADOPT_EVERY = 10.0
@@ -150,9 +150,10 @@ class Worker:
         finally:
             waiting = self._close()
         tally, once = self._tally, self._rules.once
-        growing = tuple(self._line.given_up)
+        line = self._line
+        growing, stuck = (tuple(line.given_up - line.stuck.keys()), tuple(line.given_up & line.stuck.keys()))
         counts = (tally.delivered, tally.failed, tally.deferred, left, waiting)
-        summary = Summary(*counts, once, self._stop_signal, growing, self._given_up)
+        summary = Summary(*counts, once, self._stop_signal, growing, self._given_up, stuck)
         if once and self._rules.share.is_whole:
             summary.tell()
         return summary
@@ -489,8 +490,7 @@ class Worker:
 
     def _tell_stuck(self) -> None:
         for name in self._line.newly_stuck:
-            hint = "It stays in incoming/ until its directory lets us."
-            warn(f"cannot be taken: {self._line.stuck[name]}", hint, item=names.show(name))
+            warn(f"cannot be taken: {self._line.stuck[name]}", STUCK_HINT, item=names.show(name))
         self._line.newly_stuck.clear()
 
     def _sweep(self) -> None:
