@@ -9,9 +9,9 @@ ENVIRONMENT = {"PYTHONPATH": str(ROOT / "src")}
 """What jollyae gets beside the peers' environment: this checkout."""
 
 
-def program(name: str) -> str:
-    """The path of a peer that is there."""
-    return machine.find(name) or name
+def program(name: str) -> list[str]:
+    """The words that run a peer."""
+    return machine.command(name) or [name]
 
 
 def jollyae(spool: Path, url: str, endpoint: str, *more: str) -> list[str]:
@@ -33,7 +33,7 @@ def jollyae_once(spool: Path, url: str, endpoint: str, *more: str) -> list[str]:
 
 def s5cmd(directory: Path, url: str, endpoint: str) -> list[str]:
     """All files of a directory, 256 workers (its default)."""
-    return [program("s5cmd"), "--endpoint-url", endpoint, "--log", "error", "cp", f"{directory}/", f"{url}/"]
+    return [*program("s5cmd"), "--endpoint-url", endpoint, "--log", "error", "cp", f"{directory}/", f"{url}/"]
 
 
 def rclone(directory: Path, url: str, endpoint: str, verb: str = "copy") -> list[str]:
@@ -42,13 +42,13 @@ def rclone(directory: Path, url: str, endpoint: str, verb: str = "copy") -> list
     unchecked = ["--no-check-dest", "--s3-no-head", "--ignore-checksum", "--transfers", "64", "--checkers", "64"]
     # One file in many streams ends with a HEAD that a null sink cannot answer; its parts go four at a time either way.
     unchecked += ["--multi-thread-streams", "0"]
-    return [program("rclone"), verb, str(directory), f":s3:{url.removeprefix('s3://')}", *store, *unchecked, "-q"]
+    return [*program("rclone"), verb, str(directory), f":s3:{url.removeprefix('s3://')}", *store, *unchecked, "-q"]
 
 
 def aws(directory: Path, url: str, endpoint: str) -> list[str]:
     """All files of a directory, with the default settings."""
     words = ["s3", "cp", "--recursive", "--only-show-errors", str(directory), url]
-    return [program("aws"), "--endpoint-url", endpoint, *words]
+    return [*program("aws"), "--endpoint-url", endpoint, *words]
 
 
 def boto3(directory: Path, url: str, endpoint: str) -> list[str]:

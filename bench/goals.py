@@ -96,9 +96,15 @@ class Verdict:
             return f"not measured: {self.why}"
         word = "reached" if _holds(self.goal.sign, self.value, self.goal.bound) else "missed"
         if word == "missed" and self.goal.failure is not None:
-            word = word if _holds(self.goal.sign, self.value, self.goal.failure) else "failed"
+            word = word if _holds(self.goal.sign, self.value, self.goal.failure) else self._failed
         smaller = self.size < self.goal.size
         return f"{word} (with {self.size:,} of {self.goal.size:,})" if smaller else word
+
+    @property
+    def _failed(self) -> str:
+        """Worse than the bound under which a goal counts as failed and not only as missed."""
+        than = "under" if self.goal.sign == "≥" else "over"
+        return f"failed: {than} {self.goal.failure:g}"
 
 
 def _holds(sign: str, value: float, bound: float) -> bool:

@@ -155,7 +155,7 @@ class Lab:
                     continue
                 try:
                     self.record(one.run(number))
-                except (Failed, Unavailable, subprocess.SubprocessError) as error:
+                except (Failed, Unavailable, OSError, subprocess.SubprocessError) as error:
                     self.gap(scenario, one.who, str(error))
                     there.remove(one)
 

@@ -29,6 +29,19 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join(map(str, places)))
 
 
+def command(program: str) -> list[str] | None:
+    """The words that run a program; None where it is not there. A Python script of the peers' venv is run by the venv's
+    python: its first line cannot name that one where the checkout's path has a blank (aws-cli's has it as it is)."""
+    path = find(program)
+    if path is None:
+        return None
+    python = HOME / "venv/bin/python"
+    with open(path, "rb") as file:
+        first = file.readline(500)
+    is_ours = first.startswith(b"#!") and os.fsencode(python.parent) in first
+    return [str(python), path] if is_ours else [path]
+
+
 def describe(paths: Sequence[Path]) -> dict[str, str]:
     """What a reader must know of the machine, for people; ``paths``: where files lie while it is measured."""
     memory = _first(r"MemTotal:\s*(\d+)", "/proc/meminfo")
@@ -69,8 +82,8 @@ def versions() -> dict[str, str]:
     """The versions of what is measured and of what it runs on; what is missing is said to be."""
     found = {"jollyae": _jollyae(), "Python": platform.python_version(), "OpenSSL": _openssl()}
     for program, words in _VERSIONS.items():
-        path = find(program)
-        found[program] = _told([path, *words]) if path else "not there"
+        known = command(program)
+        found[program] = _told([*known, *words]) if known else "not there"
     peer = HOME / "venv/bin/python"
     asked = [str(peer), "-c", "import boto3; print(boto3.__version__)"]
     found["boto3"] = _told(asked) if peer.exists() else "not there"

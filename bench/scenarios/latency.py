@@ -38,12 +38,12 @@ def _jollyae(spool: Path, endpoint: str) -> list[str]:
 
 
 def _with_s5cmd(spool: Path, endpoint: str) -> list[str]:
-    sender = [commands.program("s5cmd"), "--endpoint-url", endpoint, "--log", "error", "cp"]
+    sender = [*commands.program("s5cmd"), "--endpoint-url", endpoint, "--log", "error", "cp"]
     return [str(SCRIPTS / "each_moved_in.sh"), str(spool / "incoming"), "s3://b/p/", *sender]
 
 
 def _with_aws(spool: Path, endpoint: str) -> list[str]:
-    sender = [commands.program("aws"), "--endpoint-url", endpoint, "s3", "cp", "--only-show-errors"]
+    sender = [*commands.program("aws"), "--endpoint-url", endpoint, "s3", "cp", "--only-show-errors"]
     return [str(SCRIPTS / "each_moved_in.sh"), str(spool / "incoming"), "s3://b/p/", *sender]
 
 

@@ -22,7 +22,7 @@ def run(lab: Lab) -> None:
 
 def _wrk(lab: Lab, who: str, endpoint: str, number: int) -> Run:
     lab.sink.reset()
-    command = [program("wrk"), "-t1", "-c64", f"-d{SECONDS}", "-s", str(SCRIPT), endpoint]
+    command = [*program("wrk"), "-t1", "-c64", f"-d{SECONDS}", "-s", str(SCRIPT), endpoint]
     usage = programs.run(command, lab.environment(), lab.output(who))
     need(usage, {})
     found = re.search(r"Requests/sec:\s*([\d.]+)", usage.told)

@@ -24,7 +24,7 @@ def large(lab: Lab) -> None:
 
 def _profile(lab: Lab, scenario: str, count: int, size: int) -> None:
     spy = commands.program("py-spy")
-    if spy == "py-spy":
+    if spy == ["py-spy"]:
         raise Unavailable("py-spy is not installed")
     spool, out = lab.memory / scenario, lab.memory / f"{scenario}.raw"
     spools.make(spool)
@@ -32,7 +32,7 @@ def _profile(lab: Lab, scenario: str, count: int, size: int) -> None:
     try:
         spools.fill(spool, count, size)
         command = commands.jollyae_once(spool, "s3://b/p", lab.sink.http)
-        watched = [spy, "record", "--format", "raw", "--rate", "500", "--output", str(out), "--", *command]
+        watched = [*spy, "record", "--format", "raw", "--rate", "500", "--output", str(out), "--", *command]
         need(run(watched, lab.environment(**commands.ENVIRONMENT), lab.output(scenario), timeout=180), {})
         spools.check(spool, count)
     finally:

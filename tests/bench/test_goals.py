@@ -23,7 +23,7 @@ def _runs(ratio: float, size: int = 100, rounds: int = 5) -> list[Run]:
     [
         (_runs(3), "reached"),
         (_runs(2.9), "missed"),
-        (_runs(2.4), "failed"),
+        (_runs(2.4), "failed: under 2.5"),
         (_runs(4, size=50), "reached (with 50 of 100)"),
         ([run for run in _runs(4) if run.who == OURS], "not measured: no s5cmd here"),
         ([], "not measured: no s5cmd here"),
