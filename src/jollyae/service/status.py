@@ -1,6 +1,7 @@
 """The state of a spool as values, for ``status`` and whoever reads its JSON."""
 
 import os
+import shlex
 from dataclasses import asdict
 from typing import Any
 
@@ -25,14 +26,15 @@ def look(spool: Spool) -> dict[str, Any]:
     by_hand = spool.paused()
     return {
         "spool": str(spool.places.control),
-        "why": why(counts, snapshots, len(live), by_hand),
+        "why": why(counts, snapshots, len(live), by_hand, str(spool.places.control)),
         "paused_by_hand": by_hand,
         "places": {
             name: {"items": count.items, "bytes": count.bytes, "oldest_s": count.oldest}
             for name, count in counts.items()
         },
         "ignored": counts["incoming"].ignored,
-        "unready": max((snapshot.unready for snapshot in snapshots), default=0),  # each worker sees the same ones
+        # Each worker sees the same ones; what it told up to a second ago may be taken by now.
+        "unready": min(max((snapshot.unready for snapshot in snapshots), default=0), counts["incoming"].items),
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
         "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *survey.troubles(spool.places)]],
     }
@@ -49,11 +51,11 @@ def _stuck(spool: Spool, counts: Counts, snapshots: list[state.Snapshot], live: 
     return [survey.Trouble(name, "incoming", error, STUCK_HINT, 0.0, 0, 0.0) for name, error in found.items()]
 
 
-def why(counts: Counts, snapshots: list[state.Snapshot], live: int, by_hand: str | None) -> str:
-    """One sentence: is it moving, and if not, why and what to do."""
+def why(counts: Counts, snapshots: list[state.Snapshot], live: int, by_hand: str | None, spool: str) -> str:
+    """One sentence: is it moving, and if not, why and what to do. ``spool``: its directory."""
     backlog = counts["incoming"].items + counts["working"].items
     if by_hand is not None:
-        return f"paused by hand: {by_hand}. To go on: jollyae resume SPOOL"
+        return f"paused by hand: {by_hand}. To go on: jollyae resume {shlex.quote(spool)}"
     paused = [snapshot.paused for snapshot in snapshots if snapshot.paused is not None]
     reason = _reason(min(paused, key=lambda one: one.since)) if paused else ""
     if paused and len(paused) == live:

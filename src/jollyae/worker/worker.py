@@ -7,6 +7,7 @@ whether the destination is well (:mod:`.health`) or who is next (:mod:`.line`).
 
 import asyncio
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -462,7 +463,10 @@ class Worker:
     def _look_for_pause(self) -> None:
         before, self._by_hand = self._by_hand, self._spool.paused()
         if before is None and self._by_hand is not None:
-            warn(f"paused by hand: {self._by_hand}", "To go on: jollyae resume SPOOL")
+            warn(
+                f"paused by hand: {self._by_hand}",
+                f"To go on: jollyae resume {shlex.quote(str(self._spool.places.control))}",
+            )
         elif before is not None and self._by_hand is None:
             notice("resumed by hand")
             self._wake.set()

@@ -124,7 +124,7 @@ def open_cloud(scheme: str, bucket: str, options: S3Options, environment: Mappin
     try:
         from obstore.exceptions import BaseError
     except ImportError as error:
-        raise OptionError(f"{scheme}:// needs the extra: pip install 'jollyae[clouds]'") from error
+        raise OptionError(f"{scheme}:// needs the extra: pip install '.[clouds]' in the checkout") from error
     endpoint, source = _endpoint(scheme, options, environment)
     config = _azure(environment) if scheme == "az" else {}
     if not endpoint and "endpoint" in config:

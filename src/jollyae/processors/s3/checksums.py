@@ -1,6 +1,6 @@
 """Checksums: SHA-256 always, and the one that goes to the store in a header.
 
-sha256, crc32 and md5 come with Python; crc32c and crc64nvme need awscrt (``pip install 'jollyae[crt]'``). Headers and
+sha256, crc32 and md5 come with Python; crc32c and crc64nvme need awscrt (the extra ``crt``). Headers and
 never trailers: trailers switch on aws-chunked, which several stores refuse or keep inside the object (boto3#4435).
 """
 
@@ -59,7 +59,7 @@ def _crt(name: str, width: int) -> _Crc:
     except ImportError as error:
         raise ChecksumError(
             f"checksum algorithm {name!r}: awscrt is not installed",
-            "Try: pip install 'jollyae[crt]', or --checksum-algorithm sha256.",
+            "Try: pip install '.[crt]' in the checkout, or --checksum-algorithm sha256.",
         ) from error
     return _Crc(getattr(checksums, name), width)
 
