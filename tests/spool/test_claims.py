@@ -293,6 +293,22 @@ def test_what_is_no_file_is_claimed_without_opening_it(spool: Spool, claims: Cla
     assert all(places == ["failed"] for places in whereabouts(spool).values())
 
 
+def test_a_directory_that_became_a_link(spool: Spool, claims: Claims, tmp_path: Path) -> None:
+    """A producer's directory is a link to somewhere else when its item is looked at: what lies there is no item, and
+    is neither read nor moved."""
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    for path in (elsewhere / "f", elsewhere / "deep/f"):
+        path.write_text("a secret")
+    (spool.places.incoming / "d").mkdir()
+    (spool.places.incoming / "d/e").symlink_to(elsewhere)
+    (spool.places.incoming / "l").symlink_to(elsewhere)
+    for name in ("l/f", "l/deep/f", "d/e/f", "d/e/deep/f"):
+        assert claims.take(name, renamed=True) is None
+        assert claims.take(name, renamed=False, regular=True) is None
+    assert len(claims) == 0 and (elsewhere / "f").exists() and (elsewhere / "deep/f").exists()
+
+
 def test_an_item_taken_away_by_hand(spool: Spool, claims: Claims) -> None:
     """Whoever removes an item from working ends it; the worker goes on, and nothing is left of it."""
     for name, retire in (

@@ -234,3 +234,20 @@ def test_a_full_disk_is_an_error_and_no_half_file(tmp_path: Path) -> None:
     shell = f"mount -t tmpfs -o size=1m none '{tmp_path}' && exec '{sys.executable}' -c \"$0\" '{tmp_path}'"
     command = [*mount_namespace(), "sh", "-c", shell, program]
     subprocess.run(command, env=environment, check=True)
+
+
+def test_beneath_makes_what_is_missing(tmp_path: Path, observed: list[tuple[str, str]]) -> None:
+    """The directories of a path are made where they are asked for; errors tell the path as it was given."""
+    root = str(tmp_path)
+    with pytest.raises(FileNotFoundError), fs.beneath(root, "a/b/f"):
+        pytest.fail("not reached")
+    (tmp_path / "f").write_text("x")
+    with fs.beneath(root, "a/b/f", make=True) as path:
+        fs.rename(str(tmp_path / "f"), path)
+    assert (tmp_path / "a/b/f").read_text() == "x"
+    assert [operation for operation, _ in observed] == ["mkdir", "mkdir", "rename"]
+    with pytest.raises(FileNotFoundError) as caught, fs.beneath(root, "a/b/gone") as path:
+        os.lstat(path)
+    assert caught.value.filename == f"{root}/a/b/gone"
+    with fs.beneath(root, "f") as path:
+        assert path == f"{root}/f"

@@ -43,9 +43,54 @@ def test_submit_is_durable_in_order(spool: Spool, tmp_path: Path, monkeypatch: p
     assert seen == ["create", "write", "fsync", "rename", f"directory {incoming}", "fsync"]
     seen.clear()
     spool.submit(tmp_path / "f", "a/b/f")
-    assert seen[:5] == ["create", "write", "fsync", "mkdir", "rename"]
+    assert seen[:6] == ["create", "write", "fsync", "mkdir", "mkdir", "rename"]
     directories = [one for one in seen if one.startswith("directory")]
     assert directories == [f"directory {incoming / path}" for path in ("a/b", "a", "")]
+
+
+def test_submit_into_a_directory_that_it_cannot_read(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In incoming/ of mode 1733 another user cannot open the directory to fsync it: the renamed file's own fsync
+    brings the name to the disk, and the submit has not failed."""
+    seen: list[str] = []
+
+    def fsync_directory(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(fs, "fsync_directory", fsync_directory)
+    monkeypatch.setattr(fs, "observer", lambda operation, path: seen.append(operation))
+    (tmp_path / "f").write_text("x")
+    assert spool.submit(tmp_path / "f") == "f"
+    assert seen == ["create", "write", "fsync", "rename", "fsync"]
+
+
+def test_a_link_in_the_way_is_not_followed(spool: Spool, tmp_path: Path) -> None:
+    """Somebody's link to a directory elsewhere is no directory of the spool: submit and retry put nothing there."""
+    (tmp_path / "elsewhere").mkdir()
+    (spool.places.incoming / "d").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "f").write_text("x")
+    with pytest.raises(NotADirectoryError):
+        spool.submit(tmp_path / "f", "d/f")
+    (spool.places.failed / "d").mkdir()
+    (spool.places.failed / "d/f").write_text("x")
+    assert list(spool.retry(["d/f"])) == [("d/f", "it stays in failed/: Not a directory")]
+    assert os.listdir(tmp_path / "elsewhere") == os.listdir(spool.places.tmp) == []
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_rights(tmp_path: Path, umask: int) -> None:
+    """Directories are made 0700, whatever the umask is; --mode opens those for producers, and lets nobody else write to
+    the spool's own."""
+    before = os.umask(umask)
+    try:
+        for name, mode, own in (("closed", 0o700, 0o700), ("open", 0o1733, 0o711), ("group", 0o2770, 0o750)):
+            Spool(tmp_path / name, make=False).make(mode)
+            found = {path.name: path.stat().st_mode & 0o7777 for path in (tmp_path / name).iterdir()}
+            assert found.pop("tmp") == found.pop("incoming") == mode
+            assert (tmp_path / name).stat().st_mode & 0o7777 == own and set(found.values()) == {0o700}
+    finally:
+        os.umask(before)
 
 
 def test_submit_keeps_time_and_mode(spool: Spool, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Container, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from . import fs, notes, owner, suffix
@@ -91,7 +91,19 @@ class Claims:
         ``otherwise`` seconds."""
         if self._is_blocked(name):
             return None
-        source = f"{self._incoming}/{name}"
+        if "/" not in name:
+            return self._take(name, f"{self._incoming}/{name}", renamed, regular, below, otherwise)
+        with ExitStack() as stack:
+            try:
+                source = stack.enter_context(fs.beneath(self._incoming, name))
+            except (FileNotFoundError, NotADirectoryError):  # a directory of its path is gone, or is a link now
+                self._readiness.forget(name)
+                return None
+            return self._take(name, source, renamed, regular, below, otherwise)
+
+    def _take(
+        self, name: str, source: str, renamed: bool, regular: bool, below: int | None, otherwise: float
+    ) -> Item | Later | None:
         try:
             descriptor, found = open_file(source, regular=regular)
         except (FileNotFoundError, NotADirectoryError):
@@ -106,7 +118,7 @@ class Claims:
         if wait > 0 or full or (descriptor < 0 and stat.S_ISDIR(found.st_mode)):
             close_file(descriptor)
             return None if stat.S_ISDIR(found.st_mode) else Later(otherwise if full else wait, full)
-        return self._claim(name, Place.INCOMING, descriptor, found)
+        return self._claim(name, Place.INCOMING, source, descriptor, found)
 
     def take_deferred(self, name: str, *, below: int | None = None) -> Item | Later | None:
         """Claim ``deferred/NAME``; None where it is gone or its namesake is in work. ``below`` as for :meth:`take`."""
@@ -126,7 +138,7 @@ class Claims:
         except BaseException:
             close_file(descriptor)
             raise
-        item = self._claim(name, Place.DEFERRED, descriptor, found)
+        item = self._claim(name, Place.DEFERRED, source, descriptor, found)
         if not isinstance(item, Item):
             _forget(target)
             return item
@@ -143,8 +155,10 @@ class Claims:
                 notes.write(target, note)
         return note
 
-    def _claim(self, name: str, place: Place, descriptor: int, found: os.stat_result) -> Item | Later | None:
-        source, target = self._path(place, name), f"{self._own.path}/{name}"
+    def _claim(
+        self, name: str, place: Place, source: str, descriptor: int, found: os.stat_result
+    ) -> Item | Later | None:
+        target = f"{self._own.path}/{name}"
         try:
             self._move(place, Place.WORKING, source, target, lock=descriptor)
         except (FileNotFoundError, BlockingIOError):

@@ -15,8 +15,8 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 observer: Callable[[str, str], None] | None = None
 
@@ -25,6 +25,8 @@ _RENAME_NOREPLACE = 1  # Linux, linux/fs.h
 _RENAME_EXCL = 4  # macOS, stdio.h
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 _COPY_CHUNK = 1 << 20
+_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # O_PATH: without the right to read it
+_DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
 _ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # what os.fsencode uses
 
 
@@ -98,6 +100,56 @@ def move(source: str, target: str, *, ours: bool = False) -> None:
             raise
         _about_to("unlink", source)
         os.unlink(source)
+
+
+@contextmanager
+def beneath(root: str, name: str, *, make: bool = False) -> Iterator[str]:
+    """A path to the file ``name`` below ``root``, for the length of the block, that never leaves ``root``: the
+    directories in ``name`` belong to others, who could put a symbolic link into the place of one at any instant, and
+    have us read or move what is theirs elsewhere. They are opened one by one and no link is followed; what is renamed
+    to or from this path is in those very directories. ``make``: make those that are missing.
+
+    Raises :class:`FileNotFoundError` for a directory that is missing, :class:`NotADirectoryError` for what is none
+    (a symbolic link). Errors of the block name the file as the spool does. Where there is no /proc (macOS), links are
+    looked for and not locked out.
+    """
+    path = f"{root}/{name}"
+    parent, _, last = name.rpartition("/")
+    if not parent:
+        yield path
+        return
+    descriptor = _open_beneath(root, parent.split("/"), make=make)
+    try:
+        yield f"{_DESCRIPTORS}/{descriptor}/{last}" if _DESCRIPTORS else path
+    except OSError as error:
+        if str(error.filename).startswith(f"{_DESCRIPTORS}/"):
+            error.filename = path
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _open_beneath(root: str, parts: list[str], *, make: bool) -> int:
+    descriptor = os.open(root, _DIRECTORY)
+    for part in parts:
+        try:
+            inner = _open_inner(descriptor, part, make=make)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+def _open_inner(directory: int, name: str, *, make: bool) -> int:
+    try:
+        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    except FileNotFoundError:
+        if not make:
+            raise
+    _about_to("mkdir", name)
+    with suppress(FileExistsError):  # made by somebody else this instant
+        os.mkdir(name, dir_fd=directory)
+    return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
 
 
 def make_parent(path: str) -> None:

@@ -6,6 +6,7 @@ import shutil
 import stat
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from . import notes
 from .owner import Owner
 
 _UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
+_IDENTITY = ("url", "etag", "sha256", "already_there")
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -27,11 +29,12 @@ class Item:
     - ``size`` (int, bytes), ``mtime`` (float, seconds since 1970), ``mtime_ns`` (int), ``mode`` (int), ``inode`` (int)
     - ``attempt`` (int): 1 the first time
     - ``arrived``, ``claimed`` (float, seconds since 1970)
-    - ``superseded`` (dict or None): what this very claim delivered before the file was seen to have changed
+    - ``superseded`` (dict or None): what was delivered of it before the file was seen to have changed
     - ``memory`` (dict): what the processor remembered with :meth:`remember`, also before a crash
     """
 
     __slots__ = (
+        "_superseded",
         "_temporary",
         "arrived",
         "claimed",
@@ -46,7 +49,6 @@ class Item:
         "sent",
         "size",
         "stat",
-        "superseded",
         "where",
     )
 
@@ -58,7 +60,7 @@ class Item:
         self.note: notes.Note | None = None
         self.arrived = stat.st_ctime
         self.claimed = time.time()
-        self.superseded: dict[str, Any] | None = None
+        self._superseded: dict[str, Any] | None = None
         self.sent = 0
         self.where = path
         self._temporary: str | None = None
@@ -94,6 +96,27 @@ class Item:
         note.started = True
         notes.write(self.where, note, durable=True)
 
+    @property
+    def superseded(self) -> dict[str, Any] | None:
+        """What was delivered of an older state of the file, by this attempt or an earlier one."""
+        if self._superseded is None and self.note is not None and self.note.superseded:
+            return self.note.superseded
+        return self._superseded
+
+    @superseded.setter
+    def superseded(self, delivered: dict[str, Any] | None) -> None:
+        self._superseded = delivered
+
+    def supersede(self, delivered: dict[str, Any]) -> None:
+        """``delivered`` (a receipt's fields) is not what the file is any more. Its note keeps what is needed to know
+        that object again: else the next attempt, perhaps another worker's, would take it for somebody else's."""
+        self.superseded = delivered
+        note = self.noted()
+        note.superseded = {key: delivered[key] for key in _IDENTITY if key in delivered}
+        note.started = True
+        with suppress(OSError):  # a full disk costs this knowledge, not the item
+            notes.write(self.where, note)
+
     def noted(self) -> notes.Note:
         """The item's note, made now if there was none."""
         if self.note is None:
@@ -121,7 +144,7 @@ class Item:
         if self.note is not None:
             fresh = notes.about(self.name, now)
             fresh.arrived, fresh.attempts, fresh.adoptions = self.arrived, self.note.attempts, self.note.adoptions
-            fresh.deferrals = self.note.deferrals
+            fresh.deferrals, fresh.superseded = self.note.deferrals, self.note.superseded
             self.note = fresh
         return True
 

@@ -42,6 +42,8 @@ class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
     """When ``error`` happened."""
     error: str = ""
     hint: str = ""
+    superseded: dict[str, Any] = {}
+    """What was delivered of an older state of the file: its object may be replaced."""
     memory: dict[str, Any] = {}
     """The processor's own (S3: the state of a multipart upload)."""
 

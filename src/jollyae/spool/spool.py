@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import fs, names, notes, owner, users
+from .item import close_file
 from .places import Place, Places
 
 PAUSE_FILE = ".paused"
@@ -27,9 +28,9 @@ class SpoolError(Exception):
 class Spool:
     """A queue directory.
 
-    ``Spool(path)`` uses the usual places below ``path`` and makes those that are missing (mode 0700 as far as the
-    umask lets it); ``places`` gives each by itself instead. ``copy`` allows places on several file systems, at the
-    price of copying. Raises :class:`SpoolError` when a place cannot be made.
+    ``Spool(path)`` uses the usual places below ``path`` and makes those that are missing (mode 0700); ``places`` gives
+    each by itself instead. ``copy`` allows places on several file systems, at the price of copying. Raises
+    :class:`SpoolError` when a place cannot be made.
 
     >>> import tempfile, pathlib
     >>> root = pathlib.Path(tempfile.mkdtemp())
@@ -56,9 +57,11 @@ class Spool:
 
     def make(self, mode: int = 0o700) -> None:
         """Make the places that are missing. ``mode`` is for ``tmp`` and ``incoming``, where other users' producers may
-        have to write; the other places are 0700."""
-        producers = (self.places.tmp, self.places.incoming)
-        for directory in self.places.all():
+        have to write; the spool's own directory gets it without their right to write there (a pause is a file in it);
+        the other places are 0700."""
+        control = self.places.control
+        modes = {control: 0o700 | mode & 0o055, self.places.tmp: mode, self.places.incoming: mode}
+        for directory in dict.fromkeys((control, *self.places.all())):
             try:
                 directory.mkdir(parents=True)
             except FileExistsError:
@@ -67,7 +70,7 @@ class Spool:
             except OSError as error:
                 raise SpoolError(f"cannot make {directory}: {error.strerror}") from error
             else:
-                directory.chmod(mode if directory in producers or directory == self.places.control else 0o700)
+                directory.chmod(modes.get(directory, 0o700))
 
     def missing(self) -> list[Path]:
         """The places that are not there."""
@@ -141,28 +144,39 @@ class Spool:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "incoming/ has an item of this name", name)
         temporary = fs.temporary_name(str(self.places.tmp))
-        descriptor = fs.create(temporary)
+        descriptor, reader = fs.create(temporary), -1
         try:
             try:
+                reader = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 with suppress(OSError):
                     fs.try_lock(descriptor)  # tells the sweeper that this one is alive
                 self._fill(descriptor, source, found)
                 fs.fsync(descriptor)
             finally:
-                os.close(descriptor)
-            try:
-                made = self._make_parents(target)
-                self._queue(temporary, target)
-            except FileNotFoundError:  # an empty directory was pruned under our feet
-                made = self._make_parents(target)
-                self._queue(temporary, target)
+                os.close(descriptor)  # who has it open for writing would keep it from being taken
+            self._publish(temporary, name, target, reader)
         except BaseException:
             with suppress(OSError):
                 fs.discard(temporary)
             raise
-        for directory in made:
-            fs.fsync_directory(directory)
+        finally:
+            close_file(reader)
         return name
+
+    def _publish(self, temporary: str, name: str, target: str, reader: int) -> None:
+        try:
+            touched = self._touched(target)
+            self._queue(temporary, name)
+        except FileNotFoundError:  # an empty directory was pruned under our feet
+            touched = self._touched(target)
+            self._queue(temporary, name)
+        try:
+            for directory in touched:
+                fs.fsync_directory(directory)
+        except PermissionError:
+            # In a directory of mode 1733 others may make names and not read it, so not open it either. An fsync of the
+            # renamed file brings its name to the disk as well (seen on ext4, xfs and btrfs).
+            fs.fsync(reader)
 
     def _fill(self, descriptor: int, source: object, found: os.stat_result | None) -> None:
         while data := source.read(1 << 20):  # type: ignore[attr-defined]
@@ -174,24 +188,24 @@ class Spool:
         os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
         os.utime(descriptor, ns=(found.st_mtime_ns, found.st_mtime_ns))
 
-    def _make_parents(self, target: str) -> list[str]:
-        """Make the directories above ``target``; those whose names must be brought to the disk, the deepest first."""
+    def _touched(self, target: str) -> list[str]:
+        """The directories above ``target`` whose names must be brought to the disk, the deepest first: its own, those
+        that are missing, and where the first of these will be."""
         parent, root = os.path.dirname(target), str(self.places.incoming)
         touched = [parent]
         while parent != root and not os.path.isdir(parent):
             parent = os.path.dirname(parent)
             touched.append(parent)
-        if len(touched) > 1:
-            fs.make_parent(target)
         return touched
 
-    def _queue(self, temporary: str, target: str) -> None:
-        try:
-            fs.rename(temporary, target)
-        except OSError as error:
-            if error.errno != errno.EXDEV or not self.copy:
-                raise
-            fs.copy_move(temporary, target)
+    def _queue(self, temporary: str, name: str) -> None:
+        with fs.beneath(str(self.places.incoming), name, make=True) as target:
+            try:
+                fs.rename(temporary, target)
+            except OSError as error:
+                if error.errno != errno.EXDEV or not self.copy:
+                    raise
+                fs.copy_move(temporary, target)
 
     # --- operators
 
@@ -249,7 +263,8 @@ class Spool:
         if names.why_impossible(first):
             first = name  # not a note of ours
         try:
-            self._move_back(failed, str(self.places.of(Place.INCOMING) / first))
+            with fs.beneath(str(self.places.of(Place.INCOMING)), first, make=True) as target:
+                self._move_back(failed, target)
         except FileExistsError:
             return f"incoming/ has an item named {names.show(first)} now: it stays in failed/"
         except OSError as error:

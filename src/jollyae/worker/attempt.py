@@ -63,7 +63,7 @@ async def attempt(process: AsyncProcess, item: Item) -> Fields:
             raise TypeError(f"the processor returned {type(fields).__name__}, not a dict or None")
         if not item.changed():
             return fields
-        item.superseded = fields
+        item.supersede(fields)
     raise Temporary("it changes while it is sent", hint="Write to tmp/ and rename into incoming/ when complete.")
 
 
@@ -73,5 +73,6 @@ def _defect(item: Item) -> Permanent:
         hint = f"We are {users.user(os.geteuid())}: chmod it, or have a group in common. Then: jollyae retry SPOOL NAME"
         return Permanent(f"it cannot be read: {whose}", hint=hint)
     kind = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    kind[stat.S_IFDIR] = "a directory"  # that took the file's place in the instant of the claim
     hint = "Put the file itself into incoming/, and remove this."
     return Permanent(f"it is not a regular file but {kind.get(stat.S_IFMT(item.mode), 'a device')}", hint=hint)

@@ -6,6 +6,7 @@ ever, and is shown.
 
 import errno
 
+from ..spool import names
 from ..spool.outcomes import Defer, Fail, Hold, Outcome, Permanent, Scope, Temporary
 
 FIRST_DELAY = 5.0
@@ -56,13 +57,19 @@ def decide(error: BaseException, attempts: int, *, epidemic: bool, chance: float
 
 
 def describe(error: BaseException) -> str:
-    """The error in one line, without a traceback.
+    """The error in one line that any terminal, log or note can hold (it may tell an item's name), without a traceback.
 
     >>> import os
     >>> describe(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/spool/receipts"))
     'No space left on device: /spool/receipts'
+    >>> describe(OSError(errno.EACCES, os.strerror(errno.EACCES), "/spool/\\x1b[2J"))
+    'Permission denied: /spool/%1B[2J'
     """
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    text = " ".join(str(error).split())
+        return f"{error.strerror}: {_path(error.filename)}" if error.filename else error.strerror
+    text = names.printable(" ".join(str(error).encode(errors="backslashreplace").decode().split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _path(filename: object) -> str:
+    return names.show(filename) if isinstance(filename, str) else str(filename)

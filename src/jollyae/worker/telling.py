@@ -34,4 +34,6 @@ def tells_each() -> bool:
 def delivered(item: Item, receipt: dict[str, Any]) -> None:
     """One item is delivered."""
     brief: dict[str, object] = {key: receipt[key] for key in ("id", "url", "size", "attempts") if key in receipt}
+    if "url" in brief:
+        brief["url"] = names.printable(str(brief["url"]))
     log.info("delivered", extra={"item": names.show(item.name), **brief})
