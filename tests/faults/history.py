@@ -6,10 +6,14 @@ Between the two an item may be there or not; after the second it must not be los
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+READ_MOST = 1 << 30
+"""Bytes: larger files (sparse ones) are known by their size and inode."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class History:
         """What is written of an item, but for whether it is ``told``."""
         return {"name": name, "sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}
 
+    def tell(self, name: str, path: str | Path, *, told: bool = True) -> None:
+        """Write down an item that is there, whatever it is and however it came."""
+        size = os.lstat(path).st_size
+        self.write({"name": name, "sha256": digest(path), "size": size, "told": told})
+
     def write(self, line: dict[str, object]) -> None:
         """Append a line."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -61,6 +70,20 @@ class History:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def digest(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes; for what is no regular file, or too large to be read, what it is instead."""
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        return f"a link to {os.readlink(path)!r}"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{stat.filemode(found.st_mode)} {found.st_ino}"
+    if found.st_size > READ_MOST:
+        return f"{found.st_size} bytes in inode {found.st_ino}"
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with open(descriptor, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_directory(path: Path) -> None:

@@ -10,16 +10,16 @@ The promises it holds the three against (docs/RELIABILITY.md says them in words)
 6. at rest nothing of ours is left over: no working directory, no note without its item, no temporary file.
 """
 
-import hashlib
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from jollyae.spool import names, notes
+from jollyae.spool import fs, names, notes
 from jollyae.spool.owner import items_below
 from jollyae.worker import receipts
-from tests.faults.history import Item
+from tests.faults.history import Item, digest
 from tests.faults.store import Accepted
 
 PLACES = ("incoming", "deferred", "finished", "failed", "working")
@@ -44,7 +44,7 @@ def judge(
     ``power_cut``: the last seconds' receipts, which are not fsynced, may be gone with the power."""
     items = list(told)
     taken = list(accepted)
-    lying = lying_in(spool)
+    lying = lying_in(spool, {item.name for item in items})
     wrong = [*_lost_or_doubled(items, taken, lying, key_of, deleted), *_undelivered(items, taken, lying, key_of)]
     wrong += _written_twice(taken)
     wrong += _from_nowhere(items, taken, lying, key_of)
@@ -52,14 +52,42 @@ def judge(
     return [*wrong, *(_left_over(spool) if at_rest else [])]
 
 
-def lying_in(spool: Path) -> Lying:
-    """The places of each file in the spool, by the item's first name and the digest of its bytes."""
+def misdescribed(accepted: Iterable[Accepted], spool: Path) -> list[str]:
+    """What was sent with another digest than it has, and what a receipt gives another digest than was ever stored. (A
+    store that damages what it is given causes such as well.)"""
+    written = list(receipts.read(spool / "receipts"))  # first: what they speak of was accepted before
+    taken = list(accepted)
+    wrong = [f"sent with a wrong digest: {one.key!r}" for one in taken if one.claimed not in ("", one.sha256)]
+    stored = {one.sha256 for one in taken}
+    for receipt in written:
+        if receipt.get("sha256", "") not in ("", *stored):
+            wrong.append(f"a receipt with a digest that was never stored: {receipt['name']!r}")
+    return wrong
+
+
+def lying_in(spool: Path, known: Collection[str] = ()) -> Lying:
+    """The places of each file in the spool, by the item's first name and the digest of its bytes. ``known``: names
+    that are first names though they look like ours."""
     found: Lying = defaultdict(list)
     for place in PLACES:
         for name in items_below(str(spool / place)):
-            first = name.partition("/")[2] if place == "working" else _SUFFIX.sub("", name)
-            found[first, hashlib.sha256((spool / place / name).read_bytes()).hexdigest()].append(place)
+            first = name.partition("/")[2] if place == "working" else name
+            if first not in known:
+                first = _first_name(first, known)
+            found[first, digest(spool / place / name)].append(place)
     return dict(found)
+
+
+def _first_name(name: str, known: Collection[str]) -> str:
+    """What an item was called before it got a suffix, for which a long name was cut."""
+    suffix = _SUFFIX.search(name)
+    if suffix is None:
+        return name
+    stem, extension = name[: suffix.start()], name[suffix.end() :]
+    if stem + extension in known:
+        return stem + extension
+    cut = (one for one in known if one.startswith(stem) and os.path.splitext(one)[1] == extension)
+    return next(cut, stem + extension)
 
 
 def _lost_or_doubled(
@@ -96,12 +124,12 @@ def _from_nowhere(
     items: list[Item], taken: list[Accepted], lying: Lying, key_of: Callable[[str], str]
 ) -> Iterable[str]:
     submitted = {(item.name, item.sha256) for item in items}
-    keys = {(key_of(name), digest) for name, digest in submitted}
+    keys = {(key_of(name), sha256) for name, sha256 in submitted}
     for one in taken:
         if (one.key, one.sha256) not in keys:
             yield f"stored, but nobody submitted that: {one.key!r} ({one.size} bytes)"
-    for (name, digest), places in lying.items():
-        if (name, digest) not in submitted and not any(item.name == name and item.told for item in items):
+    for (name, sha256), places in lying.items():
+        if (name, sha256) not in submitted and not any(item.name == name and item.told for item in items):
             yield f"lying about, but nobody submitted that: {name!r} in {places}"
 
 
@@ -125,7 +153,9 @@ def _left_over(spool: Path) -> Iterable[str]:
         if path.suffix == ".tmp":
             yield f"left over: {path.relative_to(spool)}"
     for place in PLACES:
-        expected = {notes.path_of(str(spool / place / name)) for name in items_below(str(spool / place))}
+        lying = [str(spool / place / name) for name in items_below(str(spool / place))]
+        lying += fs.directories_below(str(spool / place))  # that took a file's place when it was claimed
+        expected = {notes.path_of(path) for path in lying}
         for note in (spool / place).rglob(".*.note"):
             if str(note) not in expected:
                 yield f"a note without an item: {note.relative_to(spool)}"

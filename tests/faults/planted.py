@@ -231,3 +231,62 @@ def double_name_ignored() -> None:
     from jollyae.spool import fs
 
     fs.same_file = lambda first, second: False
+
+
+@bug
+def rename_over_an_existing_name() -> None:
+    """os.rename where the kernel's rename without replacing was meant: whatever has the name is gone."""
+    import os
+
+    from jollyae.spool import fs
+
+    fs.rename = lambda source, target, *, ours=False: os.rename(source, target)
+
+
+@bug
+def o_nofollow_dropped() -> None:
+    """An item that became a symbolic link between the look at it and its opening is followed."""
+    import os
+
+    from jollyae.spool import item
+
+    item._OPEN &= ~os.O_NOFOLLOW
+
+
+@bug
+def directories_followed() -> None:
+    """A producer's directory that became a symbolic link is followed: the path is opened as it is written."""
+    from contextlib import nullcontext
+
+    from jollyae.spool import fs
+
+    fs.beneath = lambda root, name, *, make=False: nullcontext(f"{root}/{name}")  # type: ignore[assignment,return-value]
+
+
+@bug
+def digest_from_a_second_read() -> None:
+    """The digest is made of the file, and then the body is read from it."""
+    from jollyae.processors.s3 import content, single
+
+    def read_now(item: Any, algorithm: str) -> Any:
+        _, known, checksum = honest(item, algorithm)
+        return content.read(item.fd, 0, item.size), known, checksum
+
+    honest = content.read_now
+    content.read_now = single.read_now = read_now  # type: ignore[attr-defined]
+
+
+@bug
+def lease_not_asked() -> None:
+    """A file that somebody still writes is taken: only its age counts."""
+    from jollyae.spool import readiness
+
+    readiness.take_lease = lambda descriptor: readiness.Lease.UNKNOWN
+
+
+@bug
+def item_never_changed() -> None:
+    """Whether the file was written to while it was sent is not looked at."""
+    from jollyae.spool.item import Item
+
+    Item.changed = lambda self: False  # type: ignore[method-assign]

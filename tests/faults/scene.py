@@ -1,9 +1,10 @@
 """What the fault suites share: a spool, a history, a store that can fail, and jollyae as processes of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jollyae.spool import names
 from tests.faults import history, oracle, planted
 from tests.faults.history import History
 from tests.faults.store import Plan, Store
@@ -54,10 +55,19 @@ class Scene:
         """Run ``jollyae run --once --settle 0`` to its end."""
         return self.start("--once", "--settle", "0", *options, before=before).wait(seconds)
 
-    def judge(self, *, deleted: bool = False, at_rest: bool = True, power_cut: bool = False) -> list[str]:
+    def judge(
+        self,
+        *,
+        deleted: bool = False,
+        at_rest: bool = True,
+        power_cut: bool = False,
+        key_of: Callable[[str], str] = names.encode,
+    ) -> list[str]:
         """What is wrong, in sentences; see :func:`tests.faults.oracle.judge`."""
         items, taken = history.read(self.history.path), self.store.accepted
-        return oracle.judge(items, taken, self.spool, deleted=deleted, at_rest=at_rest, power_cut=power_cut)
+        return oracle.judge(
+            items, taken, self.spool, key_of=key_of, deleted=deleted, at_rest=at_rest, power_cut=power_cut
+        )
 
     def close(self) -> None:
         """End what still runs."""
@@ -66,10 +76,12 @@ class Scene:
 
 
 @contextmanager
-def scene(directory: Path, plan: Plan | None = None, bug: str = "") -> Iterator[Scene]:
-    """A scene with a store of its own, for the length of a block."""
-    with Store(plan) as store:
-        made = Scene(directory, store, bug)
+def scene(
+    directory: Path, plan: Plan | None = None, bug: str = "", *, make: type[Scene] = Scene, verify: bool = True
+) -> Iterator[Scene]:
+    """A scene with a store of its own, for the length of a block. ``verify``: whether the store looks at digests."""
+    with Store(plan, verify=verify) as store:
+        made = make(directory, store, bug)
         try:
             yield made
         finally:

@@ -110,11 +110,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Accepted:
-    """One version of an object that the store took. ``sha256``: of the bytes that it has, hashed by its side."""
+    """One version of an object that the store took. ``sha256``: of the bytes that it has, hashed by its side;
+    ``claimed``: what the client said of them, where it said so in the metadata."""
 
     key: str
     sha256: str
     size: int
+    claimed: str = ""
 
 
 @dataclass
@@ -182,11 +184,18 @@ def befalls(fault: Fault, request: Request) -> bool:
 
 
 class Store:
-    """The server; it works in an event loop in a thread of its own, and is a context."""
+    """The server; it works in an event loop in a thread of its own, and is a context. ``verify``: whether it looks at
+    digests and checksums that are sent, as S3 does and not every store."""
 
     def __init__(
-        self, plan: Plan | None = None, *, record: Path | None = None, tls: ssl.SSLContext | None = None
+        self,
+        plan: Plan | None = None,
+        *,
+        record: Path | None = None,
+        tls: ssl.SSLContext | None = None,
+        verify: bool = True,
     ) -> None:
+        self.verify = verify
         self.plan: Plan = plan or (lambda request: None)
         self.objects: dict[str, Object] = {}
         self.uploads: dict[str, Upload] = {}
@@ -368,7 +377,9 @@ class Store:
         return Answer(204)
 
     def _put(self, request: Request, stored: bytes, sent: bytes, fault: Fault | None) -> Answer:
-        if (refused := _damaged(request.headers, sent)) or (refused := self._refused_by_condition(request)):
+        if self.verify and (refused := _damaged(request.headers, sent)):
+            return refused
+        if refused := self._refused_by_condition(request):
             return refused
         etag, sums = hashlib.md5(stored).hexdigest(), {} if fault is Fault.TRUNCATED_MUTE else request.headers
         return self._commit(request, stored, etag, _metadata(request.headers), sums, is_spoiled=stored != sent)
@@ -387,7 +398,8 @@ class Store:
             name: checksum(name, body) for name in ("sha256", "crc32") if f"x-amz-checksum-{name}" in sums
         }  # of what is stored: whoever compares will see
         self.objects[request.key] = Object(body, etag, metadata, checksums)
-        taken = Accepted(request.key, hashlib.sha256(body).hexdigest(), len(body))
+        claimed = metadata.get("jollyae-sha256", "")
+        taken = Accepted(request.key, hashlib.sha256(body).hexdigest(), len(body), claimed)
         if self._record is not None and not is_spoiled:
             _write_down(self._record, {"key": taken.key, "sha256": taken.sha256, "size": taken.size})
         (self.spoiled if is_spoiled else self.accepted).append(taken)

@@ -18,6 +18,7 @@ from jollyae import Permanent, Scope, Spool, Temporary
 from jollyae.processors.keys import KeyTemplate
 from jollyae.spool import names
 from jollyae.spool.item import Item
+from tests import corpus
 from tests.helpers import drop, once, tells, whereabouts
 from tests.processors.s3.fake import Bench
 
@@ -26,29 +27,8 @@ BODY = b"hello"
 SHA = hashlib.sha256(BODY).hexdigest()
 Delivery = Callable[[Item], Any]
 
-HOSTILE = {
-    "space": "with some spaces .txt",
-    "newline": "two\nlines",
-    "esc": "\x1b[31mred\x1b[0m",
-    "latin-1": os.fsdecode(b"caf\xe9.txt"),
-    "no utf-8 at all": os.fsdecode(bytes([0x80, 0xFE, 0xFF])),
-    "255 bytes": "x" * 255,
-    "255 bytes of emoji": "🎄" * 63,
-    "leading dash": "-rf",
-    "percent": "100%",
-    "percent escape": "100%41",
-    "plus": "a+b=c&d?e#f",
-    "emoji": "🎄/🎁.jpg",
-    "quotes": "\"'`$(x)\\",
-    "dots": "a...b..",
-    "tilde star": "~*!().txt",
-    "umlauts, composed and not": "ä a\u0308",
-    "right to left": "\u202egpj.exe",
-    "tab and DEL": "a\tb\x7fc",
-    "c1": "a\x85b",
-    "xml": "<Key>&amp;]]></Key>",
-    "nonchar": "a\ufffeb\uffff",
-}
+HOSTILE = {**corpus.TEXT, "in a directory": "🎄/🎁.jpg", "xml in a directory": "<Key>&amp;]]></Key>"}
+"""The names of the corpus, and some with subdirectories."""
 
 
 class Place:

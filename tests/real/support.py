@@ -215,7 +215,7 @@ class Scene:
 
     def receipts(self) -> list[dict[str, Any]]:
         """All receipts; half a line at the end of a file (somebody was killed, or is writing) is left out."""
-        lines = [line for path in (self.spool / "receipts").glob("*.jsonl") for line in path.read_text().splitlines()]
+        lines = [line for path in (self.spool / "receipts").glob("*.jsonl") for line in path.read_text().split("\n")]
         found = []
         for line in lines:
             with suppress(json.JSONDecodeError):
@@ -270,7 +270,10 @@ class Scene:
         for page in pages:
             found: list[Any] = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             gone = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
-            if gone:
+            if any("\ufffe" in one["Key"] or "\uffff" in one["Key"] for one in gone):  # XML cannot hold them
+                for one in gone:
+                    self.client.delete_object(Bucket=self.bucket, **one)
+            elif gone:
                 self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": gone, "Quiet": True})  # type: ignore[typeddict-item]
 
     def versions(self) -> Counter[str]:

@@ -90,7 +90,8 @@ class Rclone(Bucket):
     options = {"head_first": True}  # noqa: RUF012 - only read
     lacks = {  # noqa: RUF012 - only read
         "atomic": "it ignores If-None-Match, so the last one wins",
-        **{what: "its files cannot have this name" for what in HOSTILE if what in ("no utf-8 at all", "255 bytes")},
+        **{what: "its files cannot have this name" for what in HOSTILE if "255" in what or what == "no utf-8 at all"},
+        "decomposed": "it normalizes names, and has the composed one already",
     }
 
 

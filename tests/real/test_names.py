@@ -5,38 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import corpus
+
 from .support import Scene, body_of, repeated, same, sha256, until
 
 pytestmark = pytest.mark.real
 
-LONGEST = "x" * 251 + ".bin"
-STRANGE = {
-    b"two words and  three.txt": "two words and  three.txt",
-    b" leading space": " leading space",
-    b"trailing space ": "trailing space ",
-    b"line\nbreak.txt": "line%0Abreak.txt",
-    b"tab\tand\rreturn": "tab%09and%0Dreturn",
-    b"\x1b[31mred\x1b[0m": "%1B[31mred%1B[0m",
-    b"bad\xff\xfe.jpg": "bad%FF%FE.jpg",
-    b"latin1-\xe9t\xe9.txt": "latin1-%E9t%E9.txt",
-    LONGEST.encode(): LONGEST,
-    b"-rf": "-rf",
-    b"--to": "--to",
-    b"100%.txt": "100%.txt",
-    b"%41 is not A": "%2541 is not A",
-    b"A is not %41": "A is not %2541",
-    b"1+1=2.txt": "1+1=2.txt",
-    b"a&b;c=d?e#f.txt": "a&b;c=d?e#f.txt",
-    b"$(touch pwned)`id`": "$(touch pwned)`id`",
-    b"quote'and\"double": "quote'and\"double",
-    b"back\\slash": "back\\slash",
-    b"star*[a]{b}": "star*[a]{b}",
-    "smile 😀👩‍👩‍👧.png".encode(): "smile 😀👩‍👩‍👧.png",
-    "ünïcödé-日本語.txt".encode(): "ünïcödé-日本語.txt",
-    "e\u0301 is not é".encode(): "e\u0301 is not é",
-    "\u202egpj.exe".encode(): "\u202egpj.exe",
-    b"empty": "empty",
-}
+STRANGE = {**dict(corpus.NAMES.values()), b"empty": "empty"}
 """Each name as the bytes of the file, and the key it must get: only what cannot stand in a key is written as %XX."""
 
 
