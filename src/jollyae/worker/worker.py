@@ -408,7 +408,7 @@ class Worker:
         if self._landed:
             return  # nobody waited for it any more
         if not isinstance(outcome, Exception) and item.changed():
-            item.superseded = outcome
+            item.supersede(outcome)
             self._call_in_task(item)
             return
         self._over(item, outcome)
