@@ -22,6 +22,7 @@ _MAKE = {
     "xfs": ["mkfs.xfs", "-q", "-f"],
     "btrfs": ["mkfs.btrfs", "-q", "-f"],
 }
+_KEEP = {"ext4": ["-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"], "xfs": ["-K"], "btrfs": ["-K"]}
 _BLOCK = 64 << 10
 _SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN, linux/fs.h
 _NO_LOG_FLUSH = 2
@@ -46,16 +47,20 @@ def _knows(kind: str) -> bool:
     return f"\t{kind}\n" in Path("/proc/filesystems").read_text()
 
 
-def make(kind: str, image: Path, size: int = 0) -> None:
-    """Make a file system in a new, sparse image of so many bytes (default: small)."""
+def make(kind: str, image: Path, *, whole: bool = False) -> None:
+    """Make a file system in a new image. It is sparse, or ``whole``: it has all the room it may ever need."""
     with image.open("wb") as file:
-        file.truncate(size or SIZES[kind])
-    _run(*_MAKE[kind], str(image))
-    copy(image, whole := image.with_suffix(".new"))  # mkfs writes long runs of zeros
-    whole.replace(image)
+        file.truncate(SIZES[kind])
+        if whole:
+            os.posix_fallocate(file.fileno(), 0, SIZES[kind])
+    run(*_MAKE[kind], *_KEEP[kind], str(image))
+    if not whole:
+        copy(image, sparse := image.with_suffix(".new"))  # mkfs writes long runs of zeros
+        sparse.replace(image)
 
 
-def _run(*command: str) -> None:
+def run(*command: str) -> None:
+    """Run a program. Raises :class:`OSError` with what it said, if it fails."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
@@ -66,7 +71,7 @@ def mounted(image: Path, kind: str, at: Path) -> Iterator[Path]:
     """The image's file system, mounted at ``at``. Raises :class:`OSError` where it cannot be."""
     at.mkdir(exist_ok=True)
     options = "loop,nouuid" if kind == "xfs" else "loop"  # its twins may be mounted elsewhere
-    _run("mount", "-t", kind, "-o", options, str(image), str(at))
+    run("mount", "-t", kind, "-o", options, str(image), str(at))
     try:
         yield at
     finally:
@@ -76,7 +81,7 @@ def mounted(image: Path, kind: str, at: Path) -> Iterator[Path]:
 def unmount(at: Path) -> None:
     """Unmount; what somebody still holds is let go of as soon as they do."""
     if subprocess.run(["umount", str(at)], check=False, capture_output=True).returncode:
-        _run("umount", "-l", str(at))
+        run("umount", "-l", str(at))
 
 
 def cut(at: Path, kind: str) -> bool:

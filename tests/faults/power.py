@@ -33,6 +33,7 @@ from tests.real.support import body_of, environment
 
 _LANES = {"ext4": 2, "xfs": 2, "btrfs": 1}  # examiners at a time: two images of one btrfs cannot both be mounted
 SUBSETS = 3
+_PER_LIFE = 150  # images; then another life is recorded
 ITEMS = scaled(40, 80, 80)
 _SIZES = (0, 1, 700, 5_000, 70_000)
 
@@ -272,7 +273,7 @@ def replay(kind: str, directory: Path, count: int, *, bug: str = "", seed: int =
     verdict = Verdict()
     while verdict.images < count:
         tape = record(kind, directory / str(seed), seed, bug=bug, deleted=seed % 3 == 2)
-        points = writelog.points(tape.entries, count - verdict.images, SUBSETS, seed)
+        points = writelog.points(tape.entries, min(_PER_LIFE, count - verdict.images), SUBSETS, seed)
         for found in examine(tape, points, directory / f"look{seed}", bug=bug):
             verdict.add(found)
             if bug and verdict.wrong:
