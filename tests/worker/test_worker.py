@@ -775,6 +775,27 @@ def test_kill_9_and_adoption_by_a_live_worker(
     assert list(spool.places.working.iterdir()) == []
 
 
+def test_what_a_processor_writes_beside_its_item_is_said(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It becomes an item, as all that lies there; the log says whose doing that is, and not that a worker left it."""
+    monkeypatch.setattr("jollyae.worker.worker.ADOPT_EVERY", 0.1)
+
+    def process(item: Item) -> None:
+        if item.name == "f":
+            Path(f"{item.where}.gz").write_text("packed")
+
+    async def life() -> None:
+        async with working(spool, process, settle=0):
+            drop(spool, "f")
+            await eventually(lambda: whereabouts(spool) == {"f": ["finished"], "f.gz": ["finished"]})
+
+    asyncio.run(life())
+    (told,) = [record for record in caplog.records if "is taken for an item" in record.getMessage()]
+    assert vars(told)["item"] == "f.gz" and "--exec" in vars(told)["hint"]
+    assert "took over" not in caplog.text
+
+
 def test_three_deaths(spool: Spool, to: Path, forks: Forks) -> None:
     """The item with which the worker died three times goes to failed/ with the reason; its neighbours are delivered."""
     for name in ("deadly", *(f"n{number}" for number in range(30))):

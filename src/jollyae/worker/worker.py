@@ -475,8 +475,13 @@ class Worker:
         adopted = self._claims.adopt()
         for item in adopted:
             self._line.adopt(item)
+        strays = [item for item in adopted if item.owner.path == self._claims.directory]
+        if strays:
+            text = "lies beside what is in work and is taken for an item"
+            warn(text, "If a command that --exec runs wrote it: let it write elsewhere.", strays[0], files=len(strays))
+        if left := len(adopted) - len(strays):
+            notice("took over %d item%s that a worker left", left, "s" if left > 1 else "")
         if adopted:
-            notice("took over %d item%s that a worker left", len(adopted), "s" if len(adopted) > 1 else "")
             self._wake.set()
 
     def _adopt(self) -> None:
