@@ -130,14 +130,15 @@ def entry() -> NoReturn:
 def _foreseen(error: Exception) -> int:
     """Say what an error means that reached us; what nobody foresaw is raised again, with its traceback."""
     from ..service.compose import ConfigurationError
-    from ..spool import names
+    from ..spool import names, users
     from ..spool.spool import SpoolError
 
     if isinstance(error, ConfigurationError | SpoolError):
         return _complain(error.message, error.hint, 78)
     if isinstance(error, OSError) and error.strerror:
         about = f": {names.show(os.fsdecode(error.filename))}" if error.filename else ""
-        return _complain(f"{error.strerror}{about}", "", 1)
+        hint = users.whose(error.filename) if isinstance(error, PermissionError) and error.filename else ""
+        return _complain(f"{error.strerror}{about}", hint, 1)
     raise error
 
 

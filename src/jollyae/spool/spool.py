@@ -298,10 +298,9 @@ def _refused(place: Path, error: OSError) -> str:
 
 def _rights_hint(place: Path) -> str:
     try:
-        found = place.stat()
-    except OSError:
+        place.stat()
+    except FileNotFoundError:
         return f"Make it: mkdir -p {place}"
-    if found.st_uid == os.geteuid():
+    except OSError:
         return ""
-    theirs = f"user {users.user(found.st_uid)} and group {users.group(found.st_gid)}"
-    return f"It belongs to {theirs}; we are {users.user(os.geteuid())} and {users.group(os.getegid())}."
+    return users.whose(place)

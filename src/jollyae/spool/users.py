@@ -1,6 +1,7 @@
 """Users and groups as people know them: by name and number."""
 
 import grp
+import os
 import pwd
 
 
@@ -22,3 +23,15 @@ def group(number: int) -> str:
         return f"{grp.getgrgid(number).gr_name} ({number})"
     except KeyError:
         return str(number)
+
+
+def whose(path: str | os.PathLike[str]) -> str:
+    """A sentence on whose the file is and who we are; '' where it is ours or that cannot be told."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    if found.st_uid == os.geteuid():
+        return ""
+    theirs = f"user {user(found.st_uid)} and group {group(found.st_gid)}"
+    return f"It belongs to {theirs}; we are {user(os.geteuid())} and {group(os.getegid())}."
