@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+import msgspec
+
 from jollyae.processors import keys
 from jollyae.spool import names
 from jollyae.spool.item import Item
@@ -160,7 +162,10 @@ class Single:
     async def _put(self, key: str, *, if_none_match: bool = False, if_match: str = "") -> dict[str, Any]:
         if self.target.limiter is not None:
             await self.target.pace(len(self.body))
-        stored = await self.target.transport.put(self.request(key, if_none_match=if_none_match, if_match=if_match))
+        request = self.request(key, if_none_match=if_none_match, if_match=if_match)
+        if self.item.size > SMALL:  # nobody looks at how far a small one is
+            request = msgspec.structs.replace(request, progress=self.item.progress)
+        stored = await self.target.transport.put(request)
         return self.acknowledged(key, stored) or await self.proved(key, stored)
 
     def request(self, key: str, *, if_none_match: bool, if_match: str = "") -> Put:
@@ -177,7 +182,6 @@ class Single:
             checksum=self.checksum,
             if_none_match=if_none_match,
             if_match=if_match,
-            progress=item.progress if item.size > SMALL else None,
         )
 
     def acknowledged(self, key: str, stored: Stored) -> dict[str, Any] | None:
