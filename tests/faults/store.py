@@ -94,13 +94,14 @@ _HEADS = {Fault.STALE_HEAD, Fault.LYING_HEAD}
 
 @dataclass(frozen=True)
 class Request:
-    """One request. ``key`` is decoded; ``number`` counts from 1."""
+    """One request. ``key`` is decoded; ``number`` counts from 1; ``at``: when its head had come (monotonic)."""
 
     number: int
     method: str
     key: str
     query: dict[str, str]
     headers: dict[str, str]
+    at: float = 0.0
 
     @property
     def writes(self) -> bool:
@@ -279,7 +280,7 @@ class Store:
         parts = urlsplit(target)
         key = unquote(parts.path, errors="surrogateescape").lstrip("/").partition("/")[2]
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        request = Request(next(self._numbers), method, key, query, headers)
+        request = Request(next(self._numbers), method, key, query, headers, time.monotonic())
         fault = self.plan(request)
         self.seen.append((request, fault))
         size = int(headers.get("content-length", 0))

@@ -5,35 +5,49 @@ hurry (:mod:`tests.faults.hurry`) must have finished everything.
 """
 
 import hashlib
+import math
 import random
+import ssl
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
 from jollyae.spool import notes
 from jollyae.spool.owner import items_below
 from tests.faults import history, hurry
+from tests.faults.cable import Cable
 from tests.faults.scene import Scene
 from tests.faults.store import Fault, Request, Store, befalls
 from tests.real.support import Process, sizes
+
+
+class Line(StrEnum):
+    """What goes wrong between us and the store."""
+
+    CUT = "connections are cut in the middle"
+    CUT_TLS = "connections under TLS are cut in the middle, of the handshake too"
+    GONE = "nobody listens any more, for a while"
+    NO_NAME = "the endpoint's name is not found, for a while"
+
 
 TRANSPORTS = ("auto", "boto3")
 CONCURRENCY = 16
 PATIENCE = 90.0
 """Seconds that a case may take until everything is finished."""
 LONGEST = {Fault.HANG_BEFORE, Fault.HANG_AFTER, Fault.DRIP_FOR_EVER}
-COMPANION = {
+COMPANION: dict[Fault | None, Fault] = {
     Fault.STALE_HEAD: Fault.RESET_AFTER,  # HEAD is asked when a write was refused because of itself
     Fault.LYING_HEAD: Fault.RESET_AFTER,
     Fault.LOST_PART: Fault.RESET_BEFORE,  # ListParts is asked when an upload goes on
     Fault.NO_UPLOAD: Fault.RESET_BEFORE,
 }
 """Faults that are only met where another one was met before."""
-PERMANENT = {Fault.TOO_LARGE: "Split the file"}
+PERMANENT: dict[Fault | Line, str] = {Fault.TOO_LARGE: "Split the file"}
 """What a store says that is final for the item, with what the operator is told to do."""
 KILLED = {
     *(Fault.INTERNAL, Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.ERROR_AFTER, Fault.HANG_AFTER, Fault.TRUNCATED),
@@ -46,20 +60,33 @@ ITS_OWN = {
     *(Fault.STALE_HEAD, Fault.LYING_HEAD, Fault.LOST_PART),
 }
 """Those that are the item's, which is deferred, or no fault that is seen: the others pause the destination."""
-MOST_TRIES = 12
-"""Faulty writes of one item at the most: waits double, and no weather lasts for long."""
 MOST_IN_PAUSE = 8 * CONCURRENCY
 """Requests to a store that is down at the most: what was in flight, each once more on a new connection where a kept one
 was closed, some that are made for one attempt (a large file's), and the probes."""
 DELETED = {Fault.TRUNCATED_MUTE}
 """Those that only ``--on-done delete`` asks about."""
+SAYS: dict[Fault | Line, str] = {
+    Fault.SKEWED: "s behind the store's",
+    Fault.EXPIRED: "the credentials have expired",
+    Fault.REDIRECT: "The bucket's region is eu-west-9",
+    Fault.REDIRECT_FOR_NOW: "The bucket's region is eu-west-9",
+    Fault.OTHER_REGION: "The bucket's region is eu-west-9",
+    Fault.NO_BUCKET: "there is no such bucket",
+    Fault.DENIED: "access denied",
+    Fault.SLOW_DOWN: "the store asks for fewer requests",
+    Fault.HANG_BEFORE: "no answer in time",
+    Fault.RESET_BEFORE: "the connection was closed",
+    Line.GONE: "connection refused",
+    Line.NO_NAME: "the endpoint's name cannot be found",
+}
+"""What the log must say of the fault while it lasts (when it befalls all requests)."""
 
 
 @dataclass(frozen=True)
 class Case:
     """``share``: of the requests that the fault can befall; ``kills``: how many workers are killed meanwhile."""
 
-    fault: Fault
+    fault: Fault | Line
     share: float
     transport: str
     items: int
@@ -89,7 +116,7 @@ class Verdict:
 class Spell:
     """A plan: after some requests the fault befalls a share of them, until it is over."""
 
-    def __init__(self, fault: Fault, share: float, after: int, seconds: float) -> None:
+    def __init__(self, fault: Fault | None, share: float, after: int, seconds: float) -> None:
         self._fault, self._share, self._after, self._seconds = fault, share, after, seconds
         self._chance = random.Random(f"{fault}{share}")
         self._until = 0.0
@@ -101,7 +128,7 @@ class Spell:
         return self.met > 0 and time.monotonic() > self._until
 
     def __call__(self, request: Request) -> Fault | None:
-        if request.number <= self._after:
+        if request.number <= self._after or self._fault is None:
             return None
         self._until = self._until or time.monotonic() + self._seconds
         if self.is_over:
@@ -133,7 +160,9 @@ class Storm:
     def __init__(self, case: Case, directory: Path) -> None:
         self.case = case
         seconds = 4.0 if case.share < 1 else 3.0 if case.fault in LONGEST else 1.5
-        self.spell = Spell(case.fault, case.share, max(case.items // 5, 3), seconds)
+        self.spell = Spell(
+            case.fault if isinstance(case.fault, Fault) else None, case.share, max(case.items // 5, 3), seconds
+        )
         self.verdict = Verdict(case, items=case.items)
         self._directory = directory
         self._chance = random.Random(str(case))
@@ -142,8 +171,7 @@ class Storm:
         """From the first item to the verdict."""
         began = time.monotonic()
         with ExitStack() as stack:
-            store = stack.enter_context(Store(self.spell))
-            scene = Hurried(self._directory, store, self.case.bug)
+            scene = self._open(stack)
             stack.callback(scene.close)
             for name, body in bodies(self.case.items).items():
                 scene.submit(name, body)
@@ -151,6 +179,9 @@ class Storm:
             self._count(scene)
         self.verdict.seconds = time.monotonic() - began
         return self.verdict
+
+    def _open(self, stack: ExitStack) -> "Hurried":
+        return Hurried(self._directory, stack.enter_context(Store(self.spell)), self.case.bug)
 
     def _work(self, scene: "Hurried") -> None:
         worker = self._kill_some(scene)
@@ -166,6 +197,8 @@ class Storm:
         done = worker.end()
         if done.code != 0:
             self._wrong([f"the worker ended with {done.code}: {done.err[-500:]}"])
+        if self.case.share == 1 and SAYS.get(self.case.fault, "") not in done.err:
+            self._wrong([f"the log does not say {SAYS[self.case.fault]!r}: {done.err[-1500:]}"])
         if "Traceback" in done.err:
             self._wrong([f"a traceback: {done.err[-1500:]}"])
         self._wrong(scene.judge(deleted=scene.deletes))
@@ -174,7 +207,7 @@ class Storm:
     def _start(self, scene: "Hurried") -> Process:
         more = ["--on-done", "delete"] if scene.deletes else []
         options = ("--settle", "0", "--transport", self.case.transport, "--concurrency", str(CONCURRENCY), *more)
-        return scene.start(*options)
+        return scene.start(*options, before=scene.before)
 
     def _kill_some(self, scene: "Hurried") -> Process:
         """Workers that die at a random moment of theirs; the one that is left."""
@@ -227,15 +260,25 @@ class Storm:
         if not verdict.met:
             self._wrong([f"the fault was never met in {verdict.requests} requests"])
         small = {name for name, body in bodies(case.items).items() if len(body) < 5 << 20}
-        tries = Counter(request.key for request in faulty if request.key in small and request.writes)
-        verdict.most = max(tries.values(), default=0)
-        if verdict.most > MOST_TRIES * (1 + case.kills):
-            self._wrong([f"hammering: {verdict.most} faulty writes of {tries.most_common(1)[0][0]!r}"])
+        tries: dict[str, list[float]] = defaultdict(list)
+        for request in faulty:
+            if request.key in small and request.writes:
+                tries[request.key].append(request.at)
+        verdict.most = max(map(len, tries.values()), default=0)
+        if case.fault in ITS_OWN and not case.kills:
+            hasty = {key: len(at) for key, at in tries.items() if len(at) > _bound(at[-1] - at[0])}
+            self._wrong(f"hammering: {count} writes of {key!r}" for key, count in hasty.items())
         if case.share == 1 and case.fault not in ITS_OWN and verdict.met > MOST_IN_PAUSE:
             self._wrong([f"hammering: {verdict.met} requests to a store that was down"])
 
     def _wrong(self, sentences: Iterable[str]) -> None:
         self.verdict.wrong += [f"{self.case}: {one}" for one in sentences]
+
+
+def _bound(seconds: float) -> int:
+    """How many tries of one item there may be in so many seconds: the shortest first wait is 0.2 s (409), less a fifth,
+    and waits double."""
+    return 2 + int(math.log2(seconds * hurry.SPEED / 0.16 + 1))
 
 
 def told(verdicts: list[Verdict]) -> str:
@@ -255,10 +298,99 @@ def told(verdicts: list[Verdict]) -> str:
     )
 
 
+class LineStorm(Storm):
+    """A case in which the line to the store fails. ``certificate``: for the cases under TLS."""
+
+    def __init__(self, case: Case, directory: Path, certificate: Path) -> None:
+        super().__init__(case, directory)
+        self._certificate = certificate
+        self._began = time.monotonic()
+        self._seconds = 4.0 if case.share < 1 else 2.0
+
+    def _open(self, stack: ExitStack) -> "Hurried":
+        tls = None
+        if self.case.fault is Line.CUT_TLS:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self._certificate)
+        store = stack.enter_context(Store(tls=tls))
+        self._cable = stack.enter_context(Cable(store.port, self._cut))
+        scene = Hurried(self._directory, store, self.case.bug)
+        host = {Line.CUT_TLS: "https://localhost", Line.NO_NAME: f"http://{NAME}"}.get(Line(self.case.fault))
+        scene.more = {"AWS_ENDPOINT_URL_S3": f"{host or 'http://127.0.0.1'}:{self._cable.port}"}
+        scene.more |= {"AWS_CA_BUNDLE": str(self._certificate)} if tls else {}
+        self._began = time.monotonic()
+        return scene
+
+    def _cut(self, number: int) -> int | None:
+        """Anywhere: most handshakes have some 3 kB, most requests 500 bytes and their item."""
+        cuts = self.case.fault in (Line.CUT, Line.CUT_TLS) and time.monotonic() - self._began < self._seconds
+        if not cuts or (self._chance.random() > self.case.share and number > 1):
+            return None
+        return int(10 ** self._chance.uniform(1.5, 5.5))
+
+    def _start(self, scene: "Hurried") -> Process:
+        if self.case.fault is Line.NO_NAME:
+            self._names = Names(scene.directory)
+            scene.before = self._names.command()
+        return super()._start(scene)
+
+    def _kill_some(self, scene: "Hurried") -> Process:
+        worker = self._start(scene)
+        if self.case.fault is Line.GONE:
+            self._until(lambda: len(scene.store.seen) > self.case.items // 5, 20.0)
+            self._cable.pull()
+            worker.until_says("connection refused")
+            time.sleep(self._seconds)
+            self._cable.plug()
+        if self.case.fault is Line.NO_NAME:
+            worker.until_says("name cannot be found")
+            time.sleep(self._seconds)
+            self._names.add()
+        self.spell.met = 1
+        return worker
+
+    def _count(self, scene: "Hurried") -> None:
+        self.verdict.requests = len(scene.store.seen)
+        self.verdict.met = self._cable.cuts or int(self.case.fault in SAYS)
+        if not self.verdict.met:
+            self._wrong([f"no connection of {self._cable.number} was cut"])
+
+
+NAME = "store.test"
+
+
+class Names:
+    """A table of names of our own (``/etc/hosts``, and no name server), in a mount namespace: for root only."""
+
+    def __init__(self, directory: Path) -> None:
+        self._hosts, self._servers = directory / "hosts", directory / "resolv.conf"
+        self._hosts.write_text("127.0.0.1 localhost\n")
+        self._servers.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+
+    def command(self) -> tuple[str, ...]:
+        """The command that starts a program which has these names."""
+        script = 'mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"'
+        return ("unshare", "--mount", "sh", "-c", script, str(self._hosts), str(self._servers))
+
+    def add(self) -> None:
+        """From now on the store's name is found."""
+        with self._hosts.open("a") as file:
+            file.write(f"127.0.0.1 {NAME}\n")
+
+
 class Hurried(Scene):
-    """A scene whose workers are in a hurry."""
+    """A scene whose workers are in a hurry. ``more``: of the environment; ``before``: a command that starts them."""
 
     deletes = False
+    before: tuple[str, ...] = ()
+
+    def __init__(self, directory: Path, store: Store, bug: str = "") -> None:
+        super().__init__(directory, store, bug)
+        self.more: dict[str, str] = {}
+
+    def environment(self) -> dict[str, str]:
+        """What :class:`Scene` gives, and more."""
+        return super().environment() | self.more
 
     def command(self, *options: str) -> list[str]:
         """The command line of ``jollyae run`` in a hurry."""

@@ -103,7 +103,15 @@ def _phrase(status: int) -> str:
 
 
 def _told(answer: Answer, message: str) -> str:
-    region = answer.header(b"x-amz-bucket-region")
-    if not region or answer.status not in (301, 307, 400):
+    return in_region(answer.status, answer.header(b"x-amz-bucket-region"), message)
+
+
+def in_region(status: int | None, region: str, message: str) -> str:
+    """The message of a refusal, and in which region the bucket is, if the answer told that and it matters.
+
+    >>> in_region(301, "eu-west-1", "Use the bucket's endpoint.")
+    "Use the bucket's endpoint. The bucket's region is eu-west-1."
+    """
+    if not region or status not in (301, 307, 400):
         return message
     return f"{message} The bucket's region is {region}.".strip()

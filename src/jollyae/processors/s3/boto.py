@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from . import session
+from .answers import in_region
 from .options import S3Options
 from .threads import Threads
 from .transport import (
@@ -200,7 +201,7 @@ def _answered(response: Any) -> StoreError:
     return StoreError(
         status,
         "" if code == str(status) else code,  # an answer to HEAD has no body: botocore repeats the status
-        str(said.get("Message") or ""),
+        in_region(status, headers.get("x-amz-bucket-region", ""), str(said.get("Message") or "")),
         request_id=about.get("RequestId") or headers.get("x-amz-request-id", ""),
         skew=_skew(headers.get("date", "")),
     )

@@ -56,6 +56,7 @@ def connect(options: S3Options, connections: int) -> Connected:
     if options.verify_ssl and client.meta.endpoint_url.startswith("https:"):
         check_bundle(options.ca_bundle or ca_bundle)
     client.meta.events.register_last("before-call.s3", _no_expect_for_small)
+    client.meta.events.register_last("before-call.s3", _no_redirect)
     description = _describe(options, session, client, endpoint, source)
     return Connected(client, description, session.get_credentials(), ca_bundle)
 
@@ -123,6 +124,12 @@ def _no_expect_for_small(params: dict[str, Any], **_: Any) -> None:
     body = params.get("body")  # botocore has put the bytes into a BytesIO
     if (body.getbuffer().nbytes if isinstance(body, io.BytesIO) else len(body or b"")) < _EXPECT_FROM:
         params["headers"].pop("Expect", None)
+
+
+def _no_redirect(params: dict[str, Any], **_: Any) -> None:
+    """botocore sends a redirected request once more, signed for the region that it was told, and keeps that region for
+    the bucket until the process ends, whoever said so. Here one attempt is one request; the operator is told."""
+    params["context"].get("s3_redirect", {})["redirected"] = True
 
 
 def _silence_insecure_warning() -> None:
