@@ -9,6 +9,7 @@ from typing import Any, Self
 
 BLOCK = 1 << 16
 
+_End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Cut = Callable[[int], int | None]
 """After how many bytes, of both directions, the n-th connection is reset; None: never."""
 
@@ -79,17 +80,21 @@ class Cable:
             talk.add_done_callback(self._talks.pop)
 
     async def _carry(self, client: socket.socket, left: int | None) -> None:
-        near = await asyncio.open_connection(sock=client)
-        try:
-            far = await asyncio.open_connection("127.0.0.1", self._upstream)
-        except OSError:
-            _reset(near[1])
-            return
+        ends = [await asyncio.open_connection(sock=client)]
         budget = [float("inf") if left is None else left]
-        ways = [
-            asyncio.ensure_future(_copy(near[0], far[1], budget)),
-            asyncio.ensure_future(_copy(far[0], near[1], budget)),
-        ]
+        try:
+            ends.append(await asyncio.open_connection("127.0.0.1", self._upstream))
+            await self._exchange(ends, budget)
+        except OSError:
+            budget = [0.0]
+        finally:
+            for _, writer in ends:
+                _reset(writer) if budget[0] <= 0 or self._listener is None else writer.close()
+
+    async def _exchange(self, ends: list[_End], budget: list[float]) -> None:
+        """Until one side closes, or the cable is cut."""
+        (near, to_near), (far, to_far) = ends
+        ways = [asyncio.ensure_future(_copy(*way, budget)) for way in ((near, to_far), (far, to_near))]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             self.cuts += budget[0] <= 0
@@ -97,8 +102,6 @@ class Cable:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            for _, writer in (near, far):
-                _reset(writer) if budget[0] <= 0 or self._listener is None else writer.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: list[float]) -> None:

@@ -76,7 +76,7 @@ SAYS: dict[Fault | Line, str] = {
     Fault.SLOW_DOWN: "the store asks for fewer requests",
     Fault.HANG_BEFORE: "no answer in time",
     Fault.RESET_BEFORE: "the connection was closed",
-    Line.GONE: "connection refused",
+    Line.GONE: "resumed",
     Line.NO_NAME: "the endpoint's name cannot be found",
 }
 """What the log must say of the fault while it lasts (when it befalls all requests)."""
@@ -304,7 +304,7 @@ class LineStorm(Storm):
     def __init__(self, case: Case, directory: Path, certificate: Path) -> None:
         super().__init__(case, directory)
         self._certificate = certificate
-        self._began = time.monotonic()
+        self._began = 0.0
         self._seconds = 4.0 if case.share < 1 else 2.0
 
     def _open(self, stack: ExitStack) -> "Hurried":
@@ -318,13 +318,17 @@ class LineStorm(Storm):
         host = {Line.CUT_TLS: "https://localhost", Line.NO_NAME: f"http://{NAME}"}.get(Line(self.case.fault))
         scene.more = {"AWS_ENDPOINT_URL_S3": f"{host or 'http://127.0.0.1'}:{self._cable.port}"}
         scene.more |= {"AWS_CA_BUNDLE": str(self._certificate)} if tls else {}
-        self._began = time.monotonic()
         return scene
 
     def _cut(self, number: int) -> int | None:
         """Anywhere: most handshakes have some 3 kB, most requests 500 bytes and their item."""
-        cuts = self.case.fault in (Line.CUT, Line.CUT_TLS) and time.monotonic() - self._began < self._seconds
-        if not cuts or (self._chance.random() > self.case.share and number > 1):
+        self._began = self._began or time.monotonic()
+        is_over = self._cable.cuts > 0 and time.monotonic() - self._began > self._seconds
+        if (
+            self.case.fault not in (Line.CUT, Line.CUT_TLS)
+            or is_over
+            or (self._chance.random() > self.case.share and number > 1)
+        ):
             return None
         return int(10 ** self._chance.uniform(1.5, 5.5))
 
@@ -339,7 +343,7 @@ class LineStorm(Storm):
         if self.case.fault is Line.GONE:
             self._until(lambda: len(scene.store.seen) > self.case.items // 5, 20.0)
             self._cable.pull()
-            worker.until_says("connection refused")
+            worker.until_says("paused")  # for a reset, mostly; that it is refused after it is no news
             time.sleep(self._seconds)
             self._cable.plug()
         if self.case.fault is Line.NO_NAME:
