@@ -8,30 +8,16 @@ import pytest
 
 from tests.children import Forks
 from tests.faults import history
+from tests.faults.lives import PART, once
 from tests.faults.scene import Scene, scene
-from tests.faults.store import Fault, Request
+from tests.faults.store import Fault
 from tests.helpers import until
-
-PART = 5 << 20
-
-
-class _Hangs:
-    """A plan: this fault for the first request that writes an object."""
-
-    def __init__(self, fault: Fault) -> None:
-        self._fault: Fault | None = fault
-
-    def __call__(self, request: Request) -> Fault | None:
-        if not request.writes:
-            return None
-        fault, self._fault = self._fault, None
-        return fault
 
 
 def beside_a_living_worker(root: Path, bug: str = "") -> list[str]:
     """A second worker comes while the first one sends, then the first is killed; what is wrong."""
     wrong = []
-    with Forks(root / "log") as forks, scene(root / "scene", _Hangs(Fault.HANG_BEFORE), bug) as made:
+    with Forks(root / "log") as forks, scene(root / "scene", once(Fault.HANG_BEFORE), bug) as made:
         made.submit("a", b"1")
         first = _start(forks, made, bug)
         until(lambda: _lying_in_work(made) and made.store.seen, "the first worker's request")
@@ -48,7 +34,7 @@ def changed_after_the_death(root: Path, bug: str = "") -> list[str]:
     """Its worker dies when the store has a large file whole, before the answer; a writer that had kept its descriptor
     then changes the file. What is wrong when the next worker is done."""
     old, new = bytes(PART) + b"1", bytes(PART) + b"2"
-    with Forks(root / "log") as forks, scene(root / "scene", _Hangs(Fault.HANG_AFTER), bug) as made:
+    with Forks(root / "log") as forks, scene(root / "scene", once(Fault.HANG_AFTER), bug) as made:
         made.submit("film", old)
         first = _start(forks, made, bug)
         until(lambda: made.store.accepted, "the object")
