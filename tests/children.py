@@ -12,6 +12,7 @@ kills the worker, `slow…` waits to be killed; everything else is delivered.
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import subprocess
@@ -19,12 +20,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LOADED = ("boto3", "uvloop", "jollyae.cli.main", "jollyae.cli.run", "jollyae.service.compose", "tests.faults.planted")
+LOADED = ("boto3", "uvloop", "tests.faults.planted")
 
 
 class Forks:
@@ -151,9 +153,14 @@ def _start_jollyae(gates: dict[int, int], *, held: bool, **order: Any) -> int:
 
 @cache
 def _load() -> None:
-    """What the program would load when it needs it."""
+    """What the program would load when it needs it: what it opens then, and how often, depends on what is compiled."""
     for module in LOADED:
         importlib.import_module(module)
+    jollyae = importlib.import_module("jollyae")
+    for found in pkgutil.walk_packages(jollyae.__path__, "jollyae."):
+        with suppress(ImportError):  # an extra that is not there
+            if not found.name.endswith("__main__"):
+                importlib.import_module(found.name)
     importlib.import_module("inotify_simple").INotify().close()  # the first one runs a program to find libc
 
 

@@ -14,7 +14,7 @@ from jollyae import Spool
 from jollyae.spool.owner import items_below
 from jollyae.spool.sweep import sweep
 from tests.children import Forks
-from tests.faults import oracle, points
+from tests.faults import oracle, points, told
 from tests.faults.points import Point, Tracer
 from tests.faults.scene import Scene, scene
 from tests.faults.store import Accepted, Fault, Object, Plan, Request
@@ -144,6 +144,7 @@ def _live(forks: Forks, directory: Path, cycle: Cycle, point: Point | None, then
         fired, trace = _victim(forks, made, cycle, point)
         again = then is not None and _victim(forks, made, cycle, then)[0]
         wrong = [*_to_the_end(forks, made, cycle), *made.judge(deleted=not cycle.ends), *_not_at_rest(made, cycle)]
+        wrong += told.wrong(made)
     return Life(cycle, point, fired, again, trace, made.spool, wrong)
 
 
@@ -178,8 +179,8 @@ def _to_the_end(forks: Forks, made: Scene, cycle: Cycle) -> Iterator[str]:
         code = forks.wait(_start(forks, made, cycle, "next"))
         deferred = list(items_below(str(spool.places.deferred)))
         if code not in ((75,) if deferred else (0, 1) if cycle.ends == "failed" else (0,)):
-            told = (made.directory / "output" / "next.err").read_text()
-            yield f"the next worker ended with {code}: {told[-500:]}"
+            log = (made.directory / "output" / "next.err").read_text()
+            yield f"the next worker ended with {code}: {log[-500:]}"
         if not deferred:
             break
         list(spool.retry(deferred))

@@ -1,9 +1,12 @@
 """kill -9 at random, of two and of four workers on one spool, while items flow to a store."""
 
+import os
 import random
 import shutil
+import signal
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +18,11 @@ from jollyae.spool.owner import items_below
 from jollyae.spool.places import Places
 from jollyae.spool.sweep import sweep
 from tests.children import Forks
+from tests.faults import told
 from tests.faults.scene import Scene, scene
 from tests.faults.store import Request
 from tests.faults.tier import scaled
+from tests.helpers import PATIENCE, until
 from tests.real.support import Process
 
 PART = 5 << 20
@@ -27,7 +32,9 @@ LARGE_EVERY = 1000
 """One item in so many goes in parts."""
 DEADLY = "the worker died three times with this"
 LONGEST = 0.15
-"""Seconds that pass at most between two kills, where nothing is delivered."""
+"""Seconds between a start and a kill that waits for nothing."""
+
+needs_proc = pytest.mark.skipif(not Path("/proc/thread-self/children").exists(), reason="no /proc tells the siblings")
 
 
 @dataclass
@@ -47,10 +54,11 @@ class Suite:
 class Fire:
     """Items that flow, workers that deliver them, and what kills these."""
 
-    def __init__(self, made: Scene, forks: Forks, *, workers: int, bug: str, seed: int) -> None:
+    def __init__(self, made: Scene, forks: Forks, *, workers: int, siblings: int, bug: str, seed: int) -> None:
         self._made = made
         self._forks = forks
         self._workers = workers
+        self._siblings = siblings
         self._bug = bug
         self._chance = random.Random(seed)
         self._living: list[int] = []
@@ -77,17 +85,32 @@ class Fire:
 
     def kill_one(self) -> None:
         """See that all workers are there, give them work and a moment, and kill one of them."""
-        words = self._made.words("--settle", "0")
+        words = self._made.words("--settle", "0", "--processes", str(self._siblings))
         while len(self._living) < self._workers:
             env = self._identity()
             stem = self._made.directory / "output" / "workers"
             self._living.append(self._forks.jollyae(words, env, stem, bug=self._bug, part_size=PART))
+        goal = len(self._made.store.accepted) + self._chance.randrange(1, BATCH)
         self.submit()
-        goal = len(self._made.store.accepted) + self._chance.randrange(2 * BATCH)
-        deadline = time.monotonic() + self._chance.uniform(0, LONGEST)
-        while len(self._made.store.accepted) < goal and time.monotonic() < deadline:
+        if self.found.kills % 2:
+            self._await_deliveries(goal)
+        else:
+            time.sleep(self._chance.uniform(0, LONGEST))
+        chosen = self._chance.randrange(self._workers)
+        siblings = children_of(self._living[chosen])
+        if siblings and self._chance.random() < 0.7:
+            self._kill_sibling(self._chance.choice(siblings))
+        else:
+            self._kill(self._living.pop(chosen))
+
+    def _await_deliveries(self, goal: int) -> None:
+        """However slow this machine is, of what was just submitted some is delivered."""
+        deadline = time.monotonic() + PATIENCE
+        while len(self._made.store.accepted) < goal:
+            if time.monotonic() > deadline:
+                self.found.wrong.append(f"nothing was delivered for {PATIENCE:.0f} s")
+                return
             time.sleep(0.001)
-        self._kill(self._living.pop(self._chance.randrange(self._workers)))
 
     def kill_all(self) -> None:
         """Kill every worker that lives."""
@@ -95,10 +118,21 @@ class Fire:
             self._kill(self._living.pop())
 
     def _kill(self, pid: int) -> None:
+        """Kill a worker; or a parent of workers: they end by themselves."""
+        siblings = children_of(pid)
         code = self._forks.kill(pid)
         self.found.kills += code == -9
         if code != -9:
             self.found.wrong.append(f"a worker had ended by itself, with {code}")
+        for sibling in siblings:
+            until(lambda sibling=sibling: not is_alive(sibling), f"the end of {sibling}, whose parent was killed")  # type: ignore[misc]
+
+    def _kill_sibling(self, pid: int) -> None:
+        """Kill a worker that its parent will replace."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.found.kills += 1
+        until(lambda: not is_alive(pid), f"the end of {pid}")
 
     def restart(self) -> None:
         """All are killed; the real program is started with items waiting, and killed when it has delivered one."""
@@ -132,6 +166,7 @@ class Fire:
             self._drain()
         sweep(Places.under(self._made.spool), age=-1)
         self.found.wrong += self._made.judge()
+        self.found.wrong += told.wrong(self._made)
         finished = set(items_below(str(self._made.spool / "finished")))
         self.found.wrong += (
             [f"not finished: {self.found.items - len(finished)}"] if len(finished) != self.found.items else []
@@ -146,10 +181,30 @@ class Fire:
             self.found.wrong.append(f"the last worker ended with {code}: {stem.with_suffix('.err').read_text()[-500:]}")
 
 
-def run(root: Path, *, workers: int, kills: int, restarts: int = 0, bug: str = "", seed: int = 4) -> Suite:
-    """So many workers on one spool, so many kills; ``restarts``: how often all are killed and a real program begins."""
+def children_of(pid: int) -> list[int]:
+    """The processes that this one started and that live."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # it has ended, and whoever kills it will see that
+    return [child for child in map(int, found) if is_alive(child)]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def run(
+    root: Path, *, workers: int, kills: int, siblings: int = 1, restarts: int = 0, bug: str = "", seed: int = 4
+) -> Suite:
+    """So many workers on one spool (or parents of so many ``siblings`` each), so many kills; ``restarts``: how often
+    all are killed and a real program begins."""
     with Forks(root / "log") as forks, scene(root / "scene", bug=bug) as made:
-        fire = Fire(made, forks, workers=workers, bug=bug, seed=seed)
+        fire = Fire(made, forks, workers=workers, siblings=siblings, bug=bug, seed=seed)
         for number in range(1, kills + 1):
             fire.kill_one()
             if restarts and number % (kills // restarts) == 0:
@@ -161,14 +216,25 @@ def run(root: Path, *, workers: int, kills: int, restarts: int = 0, bug: str = "
     return fire.found
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_killed_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int) -> None:
-    """Each item is finished, and its object written once, whoever died when."""
+@pytest.mark.parametrize(
+    ("workers", "siblings", "kills"),
+    [
+        (2, 1, scaled(15, 500, 5000)),
+        (4, 1, scaled(15, 500, 5000)),
+        pytest.param(2, 2, scaled(6, 100, 2000), marks=needs_proc),
+    ],
+    ids=["two", "four", "two families of two"],
+)
+def test_killed_at_random(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int, siblings: int, kills: int
+) -> None:
+    """Each item is finished, and its object written once, whoever died when: workers, or parents of workers."""
     began = time.monotonic()
-    found = run(tmp_path, workers=workers, kills=scaled(15, 500, 5000), restarts=scaled(1, 10, 100))
+    found = run(tmp_path, workers=workers, siblings=siblings, kills=kills, restarts=scaled(1, 10, 100))
     with capsys.disabled():
         print(
-            f"\nrandom kills: {found.kills} of {workers} workers on one spool in {time.monotonic() - began:.0f} s, "
+            f"\nrandom kills: {found.kills} of {workers} workers{f' with {siblings} siblings each' * (siblings > 1)} "
+            f"on one spool in {time.monotonic() - began:.0f} s, "
             f"{found.items} items, sent {found.writes / found.items:.3f} times each, {found.poisoned} brought back "
             f"after three deaths; {len(found.wrong)} promises broken; from restart to first delivery "
             f"{statistics.median(found.restarts):.2f} s, at most {max(found.restarts):.2f} s, "
