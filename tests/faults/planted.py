@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 BUGS: dict[str, Callable[[], None]] = {}
+WORLDS: dict[str, Callable[[], None]] = {}
+"""What is no bug, but shows one: they are planted in the same way, before it (``WORLD+BUG``)."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,6 +21,19 @@ def bug(function: Callable[[], None]) -> Callable[[], None]:
     """Register a planted bug under its function's name."""
     BUGS[function.__name__] = function
     return function
+
+
+def world(function: Callable[[], None]) -> Callable[[], None]:
+    """Register a world under its function's name."""
+    WORLDS[function.__name__] = function
+    return function
+
+
+def plant(names: str) -> None:
+    """Plant these, joined by +; ``-`` is none."""
+    for name in names.split("+"):
+        if name not in ("", "-"):
+            (WORLDS | BUGS)[name]()
 
 
 def command(planted: str = "") -> list[str]:
@@ -96,9 +111,7 @@ def main() -> None:
     """Plant, and be jollyae."""
     from jollyae.cli.main import entry
 
-    planted = sys.argv.pop(1)
-    if planted != "-":
-        BUGS[planted]()
+    plant(sys.argv.pop(1))
     entry()
 
 
@@ -290,3 +303,37 @@ def item_never_changed() -> None:
     from jollyae.spool.item import Item
 
     Item.changed = lambda self: False  # type: ignore[method-assign]
+
+
+@world
+def scans_hourly() -> None:
+    """The scan that is due in any case comes once in an hour: what is found before was found for another reason."""
+    from jollyae.spool import watch
+
+    watch.RESCAN = 3600.0
+
+
+@bug
+def no_rescan_after_overflow() -> None:
+    """That hints were lost is read and forgotten."""
+    from jollyae.spool.arrivals import Arrivals
+    from jollyae.spool.watch import Hint, Kind
+
+    take = Arrivals._take
+
+    def deaf(self: Arrivals, hint: Hint) -> None:
+        if hint.kind is not Kind.OVERFLOW:
+            take(self, hint)
+
+    Arrivals._take = deaf  # type: ignore[method-assign]
+
+
+@bug
+def wall_clock_for_waits() -> None:
+    """When to probe a destination again is reckoned by the clock that people set."""
+    import time
+
+    from jollyae.worker.health import Health
+
+    defaults: Any = Health.__init__.__kwdefaults__
+    defaults["now"] = time.time

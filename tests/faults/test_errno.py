@@ -325,7 +325,7 @@ def run(
 
 def test_every_errno_at_every_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No crash, no traceback, no busy loop; and when it is over, everything is finished."""
-    wrong, figures = run(tmp_path, once=scaled(50, 700, 10**9), lasting=scaled(20, 200, 10**9))
+    wrong, figures = run(tmp_path, once=scaled(50, 450, 10**9), lasting=scaled(20, 120, 10**9))
     with capsys.disabled():
         print(f"\n{figures}")
     assert not wrong, "\n".join(wrong[:20]) + f"\n({len(wrong)} in all: {Counter(one.split(':')[0] for one in wrong)})"

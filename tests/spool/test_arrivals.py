@@ -290,3 +290,28 @@ def test_what_is_due_for_a_sibling(tmp_path: Path) -> None:
     assert until(deferred.next) == "n-2"
     round_ = Deferred(str(tmp_path), _odd)
     assert round_.next(now) == "n-2"
+
+
+def test_a_watch_that_is_refused_in_the_middle_of_a_scan(tmp_path: Path, found: Arrivals, told: Told) -> None:
+    """Where the kernel's limit of watches is met, polling begins now, not after the long time until the next scan."""
+    (tmp_path / "sub").mkdir()
+
+    def refuse(directory: str) -> None:
+        told.interval = 1.0 if directory else told.interval
+
+    told.add = refuse  # type: ignore[method-assign]
+    assert _all(found) == []
+    assert found.next_due() <= time.monotonic() + 1.0
+
+
+@pytest.mark.parametrize("put_back", [86_400, 10 * 365 * 86_400])
+def test_what_was_deferred_before_the_clock_was_put_back(tmp_path: Path, put_back: float) -> None:
+    """It is not late by as much: no deferral is so long."""
+    deferred = Deferred(str(tmp_path))
+    (tmp_path / "f").touch()
+    (tmp_path / "later").touch()
+    for name, due in (("f", time.time() + put_back + 5), ("later", time.time() + 3600)):
+        note = tmp_path / f".{name}.note"
+        note.touch()
+        os.utime(note, (due, due))
+    assert [deferred.next(), deferred.next()] == ["f", None]

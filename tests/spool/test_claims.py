@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -330,8 +331,8 @@ def test_a_rename_that_happened_and_says_enoent(spool: Spool, claims: Claims, mo
     drop(spool, "f", "x")
     real = fs.move
 
-    def lost_answer(source: str, target: str, *, ours: bool = False) -> None:
-        real(source, target, ours=ours)
+    def lost_answer(source: str, target: str, **more: Any) -> None:
+        real(source, target, **more)
         raise FileNotFoundError(2, "No such file or directory", source)
 
     monkeypatch.setattr(fs, "move", lost_answer)
@@ -422,6 +423,42 @@ def test_the_living_are_left_alone(spool: Spool, claims: Claims) -> None:
     assert not owner.holder(alive.directory)
     assert [item.name for item in claims.adopt()] == ["f"]
     assert owner.holder(alive.directory) == claims.worker
+
+
+def test_no_more_is_adopted_than_there_may_be_files_open_for(spool: Spool, claims: Claims) -> None:
+    """Of two dead workers' items so many are taken at a time; neither items nor directories are held before their
+    turn."""
+    working = spool.places.working
+    for holder in "ab":
+        directory = working / f"host-1-0000000{holder}"
+        directory.mkdir()
+        (directory / ".lock").touch()
+        for number in range(3):
+            (directory / f"{holder}{number}").write_text("x")
+    seen = []
+    while items := claims.adopt(2):
+        assert len(items) <= 2 >= len(claims.items())
+        seen += [item.name for item in items]
+        for item in items:
+            claims.finish(item)
+    assert sorted(seen) == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    assert not claims.has_more and os.listdir(working) == [claims.worker]
+
+
+def test_a_spool_that_was_moved_away_is_not_made_again(spool: Spool, claims: Claims) -> None:
+    """What was in hand is not retired into new directories at the old place; it is adopted where it lies."""
+    away = spool.places.control.with_name("away")
+    for name in ("f", "sub/g", "h"):
+        drop(spool, name, "x")
+    item, below, deferred = (_take(claims, name) for name in ("f", "sub/g", "h"))
+    os.rename(spool.places.control, away)
+    claims.finish(item)
+    claims.finish(below)
+    with pytest.raises(FileNotFoundError):
+        claims.defer(deferred, 5.0, "not now", "")
+    assert not spool.places.control.exists()
+    os.rename(away, spool.places.control)
+    assert sorted(item.name for item in claims.adopt()) == ["f", "sub/g"]
 
 
 def test_what_starting_and_ending_workers_leave(spool: Spool, claims: Claims) -> None:

@@ -1,6 +1,7 @@
 """The loop, with real files and real signals."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from jollyae import Item, Permanent, Rules, Scope, Spool, SpoolError, Summary, T
 from jollyae.service.status import look
 from jollyae.spool import fs, notes
 from jollyae.worker import receipts, state
+from jollyae.worker import worker as worker_module
 from jollyae.worker.line import LARGE
 from jollyae.worker.rules import OnDone, OnFail
 from tests.children import Forks
@@ -46,6 +49,21 @@ class Seen:
 
 
 # --- once
+
+
+def test_a_place_that_cannot_be_read_does_not_keep_it_from_ending(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end the deferred items are counted; where that fails (too many open files), it still ends in order."""
+    drop(spool, "f", "x")
+
+    def refused(directory: str) -> Iterator[str]:
+        raise OSError(errno.EMFILE, "Too many open files", directory)
+
+    monkeypatch.setattr(worker_module, "items_below", refused)
+    assert once(spool, _nothing).exit_code == 0
+    assert whereabouts(spool) == {"f": ["finished"]}
+    assert list(spool.places.working.iterdir()) == []
 
 
 def test_once_drains_and_ends(spool: Spool) -> None:

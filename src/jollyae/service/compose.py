@@ -21,12 +21,13 @@ from ..worker.rules import OnDone, Rules, Share
 from ..worker.summary import Summary
 from ..worker.telling import notice, warn
 from ..worker.worker import Listener, Worker
+from . import machine
 from .bandwidth import Limiter
 from .units import timetable
 
 if TYPE_CHECKING:
     from ..processors.clouds import CloudDelivery
-    from ..processors.s3 import BucketDelivery
+    from ..processors.s3 import BucketDelivery, S3Options
 
 CLOUDS = ("gs", "az")
 """The schemes of what obstore delivers to."""
@@ -89,8 +90,17 @@ class Settings:
 
     @property
     def most_in_flight(self) -> int:
-        """As told; else 64, with a command for each 32."""
+        """As told; else 64, with a command for each 32; but no more than there may be files open for."""
+        return min(self._wished, machine.items(machine.file_limit()) or self._wished)
+
+    @property
+    def _wished(self) -> int:
         return self.concurrency or (COMMANDS if self.exec is not None else DELIVERIES)
+
+    @property
+    def is_short_of_files(self) -> bool:
+        """Whether fewer items are in flight than wished, for want of open files."""
+        return self.most_in_flight < self._wished
 
     def rules(self) -> Rules:
         """What of it the worker must know."""
@@ -267,7 +277,14 @@ def s3_options(settings: Settings) -> Any:
         transport=cast(Any, settings.transport),
         verify=settings.on_done == "delete",
     )
-    return replace(options, memory=settings.share.part(options.memory))
+    return _within_memory(options, settings.share.part(machine.bodies(machine.memory_limit())))
+
+
+def _within_memory(options: "S3Options", memory: int) -> "S3Options":
+    """Where there is little of it, fewer and smaller bodies are in memory at once: parts of 5 MiB at the least."""
+    part = max(5 << 20, min(options.part_size, memory // 3 >> 20 << 20))
+    threshold = max(5 << 20, min(options.multipart_threshold, memory))
+    return replace(options, memory=memory, part_size=part, multipart_threshold=threshold)
 
 
 def spool(places: Places, *, copy: bool = False) -> Spool:
@@ -289,6 +306,11 @@ def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
     where = destination(settings)
     _refuse_circles(places, settings)
     where.prepare()
+    if settings.is_short_of_files:
+        warn(
+            f"at most {settings.most_in_flight} items in flight: a process may have {machine.file_limit()} files open",
+            "Allow more: ulimit -n 1024, or LimitNOFILE=1024 in the unit.",
+        )
     return spool(places, copy=settings.copy), where
 
 

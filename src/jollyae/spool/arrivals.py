@@ -33,6 +33,10 @@ LEAVE_DEFERRED = 1.0
 PASSED_IN_A_ROW = 256
 """A scan that passed so many names of siblings in a row is where they are behind: it helps them."""
 
+LONGEST = 7200.0
+"""Seconds; no deferral is so long (an hour and a fifth, worker/retry.py). What is due later was deferred before the
+clock was put back, by a day or by years: it is due now."""
+
 ROOT_AGAIN = 1.0
 """Seconds until ``incoming/`` is looked for again when it could not be read."""
 
@@ -213,6 +217,8 @@ class Arrivals:
         while pending:
             below = pending.pop()
             self._watch.add(below)
+            # No watch may have been left for it: then it is polled from now on.
+            self._next_scan = min(self._next_scan, time.monotonic() + self._watch.interval)
             try:
                 with os.scandir(os.path.join(self._incoming, below)) as entries:
                     for entry in entries:
@@ -281,7 +287,7 @@ class Deferred:
         for name, due in self._cursor:
             if until is None and self._own is not None and not self._own(name):
                 due += LEAVE_DEFERRED
-            if due <= now:
+            if due <= now or due > now + LONGEST:
                 return name
             self._earliest = min(self._earliest, due)
         self._cursor = None

@@ -55,6 +55,8 @@ class Claims:
         self._parked: list[tuple[float, int, Item]] = []
         self._count = itertools.count()
         self._deferred_is_empty = False
+        self.has_more = False
+        """Whether the last :meth:`adopt` left anything for the next."""
         self._look_at_deferred = 0.0
 
     @property
@@ -152,7 +154,7 @@ class Claims:
         if note is not None:
             note.started = True
             with _room_or_not():
-                notes.write(target, note)
+                notes.write(target, note, within=self._own.path)
         return note
 
     def _claim(
@@ -260,25 +262,41 @@ class Claims:
 
     # --- adoption
 
-    def adopt(self) -> list[Item]:
+    def adopt(self, most: int | None = None) -> list[Item]:
         """Take over what dead workers left: their items, worked on where they lie. Each is noted as having lost a
         worker, unless that one had stopped in order or had not begun with it. What lies in a directory that we have
-        already but is not in hand (it could not be opened when it was claimed or adopted) is taken up as well."""
+        already but is not in hand (it could not be opened when it was claimed or adopted) is taken up as well.
+        ``most``: no more than so many in hand, each of which is an open file; the others with a later call
+        (:attr:`has_more`). Raises :class:`OSError` when nothing could be taken for it."""
+        adopted: list[Item] = []
+        self.has_more = False
+        in_hand = {item.where for item in self.items()}
+        try:
+            for holder in self._holders():
+                for name in sorted(holder.items()):
+                    if os.path.join(holder.path, name) in in_hand:
+                        continue
+                    if most is not None and len(in_hand) + len(adopted) >= most:
+                        self.has_more = True
+                        return adopted
+                    with suppress(OSError):  # the next look is in some seconds
+                        item = self._adopt(name, holder)
+                        if item is not None:
+                            adopted.append(item)
+                if holder is not self._own and not self._held[holder]:
+                    self._drop(holder)
+        except OSError:
+            if not adopted:
+                raise
+            self.has_more = True  # those that we have must not be forgotten for it
+        return adopted
+
+    def _holders(self) -> Iterator[owner.Owner]:
+        """All whose directories we have, and then each dead worker's, when it is asked for."""
+        yield from list(self._held)
         for holder in owner.adopt(str(self._places.working), self._own.name):
             self._held[holder] = 0
-        in_hand = {item.where for item in self.items()}
-        adopted = []
-        for holder in list(self._held):
-            for name in sorted(holder.items()):
-                if os.path.join(holder.path, name) in in_hand:
-                    continue
-                with suppress(OSError):  # the next look is in some seconds
-                    item = self._adopt(name, holder)
-                    if item is not None:
-                        adopted.append(item)
-            if holder is not self._own and not self._held[holder]:
-                self._drop(holder)
-        return adopted
+            yield holder
 
     def _adopt(self, name: str, holder: owner.Owner) -> Item | None:
         path = os.path.join(holder.path, name)
@@ -336,7 +354,7 @@ class Claims:
         note = item.noted()
         note.started = started
         with _room_or_not():
-            notes.write(item.where, note)
+            notes.write(item.where, note, within=item.owner.path)
 
     # --- handing on
 
@@ -379,7 +397,7 @@ class Claims:
         try:
             if not os.path.lexists(target):
                 self._deferred_is_empty = False
-                notes.write(target, note, due=due)
+                notes.write(target, note, within=self._directories[Place.DEFERRED], due=due)
                 if not self._hand_on(item, Place.DEFERRED, target):
                     _forget(target)
                 self._forget_note(item)
@@ -387,7 +405,7 @@ class Claims:
                 return due
         except (FileExistsError, NotADirectoryError):
             pass
-        notes.write(item.where, note, due=due)
+        notes.write(item.where, note, within=item.owner.path, due=due)
         self.park(item, delay)
         return due
 
@@ -398,7 +416,7 @@ class Claims:
                 if place is Place.FAILED:
                     if os.path.lexists(target) and not fs.same_file(item.where, target):
                         continue  # the note there is another item's
-                    notes.write(target, item.noted())
+                    notes.write(target, item.noted(), within=self._directories[place])
                 if not self._hand_on(item, place, target) and place is Place.FAILED:
                     _forget(target)
             except (FileExistsError, NotADirectoryError):
@@ -469,15 +487,16 @@ class Claims:
 
     def _move(self, origin: Place, to: Place, source: str, target: str, *, lock: int = -1) -> None:
         assert (origin, to) in MOVES, (origin, to)
+        within = self._own.path if to is Place.WORKING else self._directories[to]
         try:
-            fs.move(source, target, ours=to is Place.WORKING)
+            fs.move(source, target, ours=to is Place.WORKING, within=within)
         except OSError as error:
             if error.errno != errno.EXDEV or not self._copy:
                 raise
             # Between file systems two workers could both copy; the lock on the file lets one of them.
             if lock >= 0 and not fs.try_lock(lock):
                 raise BlockingIOError(errno.EAGAIN, "another worker copies it", source) from None
-            fs.copy_move(source, target)
+            fs.copy_move(source, target, within=within)
 
 
 @contextmanager

@@ -83,9 +83,10 @@ def rename(source: str, target: str, *, ours: bool = False) -> None:
     os.unlink(source)
 
 
-def move(source: str, target: str, *, ours: bool = False) -> None:
-    """:func:`rename`, and what a spool needs besides: the target's parents are made when they are missing, and a move
-    that a power cut left half done (both names, one inode: seen on btrfs) is finished by removing the source.
+def move(source: str, target: str, *, ours: bool = False, within: str = "") -> None:
+    """:func:`rename`, and what a spool needs besides: the target's parents are made when they are missing
+    (:func:`make_parent`, for ``within`` too), and a move that a power cut left half done (both names, one inode: seen
+    on btrfs) is finished by removing the source.
 
     Raises :class:`FileNotFoundError` when the source is gone (the race is lost), :class:`FileExistsError` when another
     file has the target name, :class:`NotADirectoryError` when a file stands where a directory must be.
@@ -93,7 +94,7 @@ def move(source: str, target: str, *, ours: bool = False) -> None:
     try:
         rename(source, target, ours=ours)
     except FileNotFoundError:
-        make_parent(target)
+        make_parent(target, within)
         rename(source, target, ours=ours)
     except FileExistsError:
         if not same_file(source, target):
@@ -152,11 +153,14 @@ def _open_inner(directory: int, name: str, *, make: bool) -> int:
     return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
 
 
-def make_parent(path: str) -> None:
-    """Make the directory that ``path`` needs, with its parents. Raises :class:`NotADirectoryError` where a file is in
-    the way."""
+def make_parent(path: str, within: str = "") -> None:
+    """Make the directory that ``path`` needs, with its parents. ``within``: the directory above that must be there; it
+    is not made: a spool that was moved away must not come to life again, empty, at its old place. Raises
+    :class:`FileNotFoundError` where it is missing, and :class:`NotADirectoryError` where a file is in the way."""
     parent = os.path.dirname(path)
     _about_to("mkdir", parent)
+    if within and not os.path.isdir(within):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), within)
     missing = []  # not by recursion: a path may have more components than Python's stack has room
     while not os.path.isdir(parent):
         missing.append(parent)
@@ -281,7 +285,7 @@ def copy(source: int, target: int) -> int:
     return offset
 
 
-def copy_move(source: str, target: str) -> None:
+def copy_move(source: str, target: str, *, within: str = "") -> None:
     """:func:`move` between file systems: copy, fsync, compare, publish, fsync, unlink. The explicit copy mode.
 
     A crash before the last step leaves the item in both places; it is then delivered twice, the second time to the
@@ -294,7 +298,7 @@ def copy_move(source: str, target: str) -> None:
         before = os.fstat(origin)
         if not stat.S_ISREG(before.st_mode):
             raise OSError(errno.EINVAL, "only regular files can be copied between file systems", source)
-        make_parent(target)
+        make_parent(target, within)
         temporary = temporary_name(os.path.dirname(target))
         descriptor = create(temporary, stat.S_IMODE(before.st_mode))
         try:

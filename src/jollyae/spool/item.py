@@ -94,7 +94,7 @@ class Item:
         note = self.noted()
         note.memory = memory
         note.started = True
-        notes.write(self.where, note, durable=True)
+        notes.write(self.where, note, within=self.where.removesuffix(self.name), durable=True)
 
     @property
     def superseded(self) -> dict[str, Any] | None:

@@ -73,14 +73,15 @@ def about(name: str, found: os.stat_result) -> Note:
     return Note(name=names.encode(name), inode=found.st_ino, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
 
-def write(item: str, note: Note, *, due: float | None = None, durable: bool = False) -> None:
-    """Write the note of the item at path ``item`` (which need not be there yet). ``due``: seconds since 1970."""
+def write(item: str, note: Note, *, within: str = "", due: float | None = None, durable: bool = False) -> None:
+    """Write the note of the item at path ``item`` (which need not be there yet). ``within``: as for
+    :func:`.fs.make_parent`; ``due``: seconds since 1970."""
     path = path_of(item)
     data = msgspec.json.format(msgspec.json.encode(note), indent=1) + b"\n"
     try:
         fs.write_beside(path, data, mtime=due, durable=durable)
     except FileNotFoundError:
-        fs.make_parent(path)
+        fs.make_parent(path, within)
         fs.write_beside(path, data, mtime=due, durable=durable)
 
 

@@ -231,11 +231,7 @@ class Worker:
 
     def _close(self) -> int:
         """Give everything up; how many items wait for another try."""
-        deferred = sum(1 for _ in items_below(str(self._spool.places.deferred)))
-        arrived = len(self._line.given_up)
-        if self._given_up:
-            arrived = sum(map(self._rules.wanted(), items_below(str(self._spool.places.incoming))))
-        waiting = len(self._claims.items()) + deferred + arrived
+        waiting = len(self._claims.items()) + self._waiting()
         for task in self._chores:
             task.cancel()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
@@ -249,6 +245,16 @@ class Worker:
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._claims.stop(busy=set(self._flying))
         return waiting
+
+    def _waiting(self) -> int:
+        """How many items are deferred, or were given up. What cannot be counted must not keep us from ending in
+        order."""
+        deferred, arrived = 0, len(self._line.given_up)
+        with suppress(OSError):
+            deferred = sum(1 for _ in items_below(str(self._spool.places.deferred)))
+            if self._given_up:
+                arrived = sum(map(self._rules.wanted(), items_below(str(self._spool.places.incoming))))
+        return deferred + arrived
 
     # --- the loop
 
@@ -291,7 +297,7 @@ class Worker:
                 if line.newly_stuck:
                     self._tell_stuck()
             if item is None:
-                return "" if line.out_of_breath else "empty"
+                return "" if line.out_of_breath or (self._claims.has_more and self._take_over()) else "empty"
             room -= 1
             if item.note is not None:
                 room = 0  # one with a past may be in the way of others
@@ -471,8 +477,13 @@ class Worker:
             notice("resumed by hand")
             self._wake.set()
 
-    def _take_over(self) -> None:
-        adopted = self._claims.adopt()
+    def _take_over(self) -> bool:
+        """Take up what workers left, as much as there is room for; whether there was any."""
+        try:
+            adopted = self._claims.adopt(self._rules.concurrency)
+        except OSError as error:
+            self._room.trouble(error)
+            return False
         for item in adopted:
             self._line.adopt(item)
         strays = [item for item in adopted if item.owner.path == self._claims.directory]
@@ -483,6 +494,7 @@ class Worker:
             notice("took over %d item%s that a worker left", left, "s" if left > 1 else "")
         if adopted:
             self._wake.set()
+        return bool(adopted)
 
     def _adopt(self) -> None:
         self._take_over()
