@@ -25,7 +25,8 @@ from botocore.credentials import Credentials
 
 from jollyae.processors.s3 import BucketDelivery, S3Options, access, checksums, fast
 from jollyae.processors.s3.boto import BotoTransport
-from jollyae.processors.s3.fast import FastTransport, Origin
+from jollyae.processors.s3.fast import FastTransport
+from jollyae.processors.s3.origin import Origin
 from jollyae.processors.s3.transport import Attributes, NoAnswer, Put, Stored, StoreError
 from jollyae.spool import names
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from jollyae.processors.s3 import blocking, lanes
+from jollyae.processors.s3.connection import MAX_ANSWER, Answer
 from jollyae.processors.s3.lanes import Lanes, Request
 from jollyae.processors.s3.transport import NoAnswer, StoreError
-from jollyae.processors.s3.wire import MAX_ANSWER, Answer
 
 from .servers import Server, Visit, certificate
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jollyae.processors.s3 import wire
+from jollyae.processors.s3 import connection, wire
 from jollyae.processors.s3.transport import NoAnswer, StoreError
 from jollyae.worker.loop import loop_factory
 
@@ -130,7 +130,7 @@ def ask(request: pytest.FixtureRequest, tls: ssl.SSLContext | None) -> Ask:
     return Ask(factory, tls)
 
 
-async def once(pool: wire.Pool) -> wire.Answer:
+async def once(pool: wire.Pool) -> connection.Answer:
     """One request."""
     return await pool.request(request())
 
@@ -142,10 +142,10 @@ def refused(ask: Ask, port: int, use: Callable[[wire.Pool], Awaitable[Any]] = on
     return caught.value
 
 
-def times(count: int, pause: float = 0.0) -> Callable[[wire.Pool], Awaitable[list[wire.Answer]]]:
+def times(count: int, pause: float = 0.0) -> Callable[[wire.Pool], Awaitable[list[connection.Answer]]]:
     """So many requests, one after the other."""
 
-    async def use(pool: wire.Pool) -> list[wire.Answer]:
+    async def use(pool: wire.Pool) -> list[connection.Answer]:
         answers = []
         for _ in range(count):
             answers.append(await pool.request(request()))
@@ -451,7 +451,7 @@ def test_a_deadline_after_a_slow_connect(start: Start, ask: Ask, monkeypatch: py
     monkeypatch.setattr(wire, "SWEEP", 0.02)
     quick = wire.Pool._connect_to
 
-    async def slow(pool: wire.Pool, address: tuple[Any, ...]) -> wire.Connection:
+    async def slow(pool: wire.Pool, address: tuple[Any, ...]) -> connection.Connection:
         await asyncio.sleep(0.2)
         return await quick(pool, address)
 
@@ -758,7 +758,7 @@ def test_endless_answers(start: Start, ask: Ask, endless: bytes, status: int | N
         except StoreError as error:
             assert error.code == NoAnswer.CLOSED
             return None
-        assert len(answer.body) < 2 * wire.MAX_ANSWER
+        assert len(answer.body) < 2 * connection.MAX_ANSWER
         return answer.status
 
     tracemalloc.start()
@@ -771,7 +771,7 @@ def test_endless_answers(start: Start, ask: Ask, endless: bytes, status: int | N
 
 def test_skew() -> None:
     """How far the server's clock is before ours, where it tells."""
-    assert wire.Answer(200, {}, b"").skew() is None
-    assert wire.Answer(200, {b"date": b"soon"}, b"").skew() is None
-    skew = wire.Answer(200, {b"date": b"Thu, 01 Jan 1970 00:00:00 GMT"}, b"").skew()
+    assert connection.Answer(200, {}, b"").skew() is None
+    assert connection.Answer(200, {b"date": b"soon"}, b"").skew() is None
+    skew = connection.Answer(200, {b"date": b"Thu, 01 Jan 1970 00:00:00 GMT"}, b"").skew()
     assert skew is not None and skew == pytest.approx(-time.time(), abs=2)

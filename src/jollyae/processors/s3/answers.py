@@ -4,8 +4,8 @@ import html
 import http
 import re
 
+from .connection import Answer
 from .transport import Stored, StoreError
-from .wire import Answer
 
 CHECKSUM_HEADERS = {
     "sha256": "x-amz-checksum-sha256",

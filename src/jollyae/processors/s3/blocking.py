@@ -17,8 +17,9 @@ from typing import Any
 
 import httptools
 
+from .connection import MAX_ANSWER, Answer
 from .transport import NoAnswer, Progress, StoreError
-from .wire import ANSWER, CONNECT, MAX_ANSWER, SLOWEST, Answer
+from .wire import ANSWER, CONNECT, SLOWEST
 
 Body = bytes | bytearray
 Pace = Callable[[int], float]

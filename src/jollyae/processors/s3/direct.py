@@ -13,12 +13,12 @@ from jollyae.spool import names
 from jollyae.spool.item import Item
 
 from . import faults
+from .connection import Answer, Unheard
 from .content import SMALL, read_now
 from .fast import FastTransport, Line, accepted
 from .single import Single
 from .target import Target
 from .transport import StoreError
-from .wire import Answer, Unheard
 
 Fields = dict[str, Any]
 Ended = Callable[[Item, Fields | Exception], None]

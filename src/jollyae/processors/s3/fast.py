@@ -8,14 +8,16 @@ import operator
 import ssl
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from . import access, wire
 from .answers import CHECKSUM_HEADERS, refusal, stored
 from .blocking import Pace
 from .boto import BotoTransport
+from .connection import Answer, Connection, Ended
 from .lanes import LANES, Lanes, Request
 from .options import S3Options
+from .origin import Origin
 from .session import check_bundle
 from .sigv4 import Form, Keys, Signer, encode_path
 from .transport import Attributes, Complete, Create, Found, NoAnswer, Part, Put, Stored, StoredPart, StoreError
@@ -25,22 +27,6 @@ MAX_BODY = 1 << 20
 """Bytes of a body that is sent from the event loop; a larger one would hold it for milliseconds, over TLS above all."""
 
 _MOST_SHAPES = 100  # a content type each, and not much else differs in one run
-
-
-class Origin:
-    """Where requests go: scheme, host, port, and the path before the key."""
-
-    def __init__(self, url: str, bucket: str, *, path_style: bool) -> None:
-        parts = urlsplit(url)
-        self.tls = parts.scheme == "https"
-        host = parts.hostname or ""
-        self.host = host if path_style else f"{bucket}.{host}"
-        self.port = parts.port or (443 if self.tls else 80)
-        default = parts.port is None or parts.port == (443 if self.tls else 80)
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        self.authority = shown if default else f"{shown}:{self.port}"
-        base = quote(parts.path.rstrip("/"), safe="/~%")
-        self.path = f"{base}/{encode_path(bucket)}/" if path_style else f"{base}/"
 
 
 class FastTransport:
@@ -162,14 +148,14 @@ class Line:
         self.pool.close()
         self.lanes.close()
 
-    async def put(self, request: Put) -> wire.Answer:
+    async def put(self, request: Put) -> Answer:
         """One PUT; the answer, whatever it is. Raises :class:`StoreError` where there is none."""
         head = self._head(request)
         if len(request.body) > MAX_BODY:
             return await self.lanes.ask(Request(head=head, body=request.body, progress=request.progress))
         return await self.pool.request(head + request.body)
 
-    def send(self, connection: wire.Connection, request: Put, ended: wire.Ended) -> None:
+    def send(self, connection: Connection, request: Put, ended: Ended) -> None:
         """PutObject, on a connection of :attr:`reserve`. ``ended`` is called when it is over, by the event loop and
         never before this returns; :func:`accepted` makes of what it gets what :meth:`FastTransport.put` returns or
         raises. For bodies up to MAX_BODY. Raises :class:`StoreError`."""
@@ -252,7 +238,7 @@ class _Shape:
         self.pick = _picker([varying[name] for name in self.form.varying])
 
 
-def accepted(outcome: wire.Answer | StoreError) -> Stored:
+def accepted(outcome: Answer | StoreError) -> Stored:
     """The store's acknowledgement. Raises :class:`StoreError` where it is none."""
     if isinstance(outcome, StoreError):
         raise outcome

@@ -15,9 +15,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from . import blocking
 from .blocking import Body, Connection, Pace
+from .connection import Answer
 from .threads import Threads
 from .transport import NoAnswer, Progress, StoreError
-from .wire import ANSWER, IDLE, MOST_ADDRESSES, Answer, why
+from .wire import ANSWER, IDLE, MOST_ADDRESSES, why
 
 Address = tuple[Any, ...]
 

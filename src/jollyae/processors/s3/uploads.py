@@ -8,19 +8,17 @@ file of 1 GiB takes. What is asked only after a crash (ListParts, Abort) is boto
 import hashlib
 import html
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from .access import Access
 from .answers import CHECKSUM_HEADERS, CHECKSUM_NAMES, bare, checksums, element, etag, refusal, told_checksums
 from .blocking import Body
 from .boto import COMPLETING
+from .connection import Answer
 from .lanes import Lanes, Request
+from .origin import Origin
 from .sigv4 import UNSIGNED, Signer, canonical_query, encode_path
 from .transport import Complete, Found, NoAnswer, Part, Progress, Stored, StoredPart, StoreError
-from .wire import ANSWER, Answer
-
-if TYPE_CHECKING:
-    from .fast import Origin
+from .wire import ANSWER
 
 _XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 _NOTHING = hashlib.sha256(b"").hexdigest()
@@ -30,7 +28,7 @@ _METADATA = "x-amz-meta-"
 class Uploads:
     """Makes these requests to one bucket. Each method raises :class:`StoreError` for all that is no success."""
 
-    def __init__(self, origin: "Origin", found: Access, signer: Signer, lanes: Lanes) -> None:
+    def __init__(self, origin: Origin, found: Access, signer: Signer, lanes: Lanes) -> None:
         self._origin = origin
         self._access = found
         self._signer = signer
