@@ -36,7 +36,8 @@ WORK = (
     Option(("--copy",), "allow places on different file systems, by copying", parse=None),
     Option(
         ("--bandwidth",),
-        "bytes a second on average: 10M, or rclone's timetable '08:00,512k 23:00,off'; over 1 MiB paced within",
+        "bytes a second on average: 10M, or rclone's timetable '08:00,512k 23:00,off'; "
+        "a body up to 1 MiB goes at full speed, a larger one is paced within",
         "RATE",
         None,
         rate,
