@@ -26,7 +26,8 @@ _ROUNDS = 3
 @dataclass(frozen=True)
 class Order:
     """What to look at. ``points``: the arguments of :class:`.writelog.Point`; ``objects``: a pickle of what the store
-    had in the end and of what was there from the start, both by key."""
+    had in the end and of what was there from the start, both by key; ``only_doubled``: pass over images without a file
+    that has two names."""
 
     kind: str
     base: str
@@ -36,6 +37,7 @@ class Order:
     points: list[tuple[int, list[int]]]
     bug: str = ""
     deleted: bool = False
+    only_doubled: bool = False
 
 
 @dataclass
@@ -85,6 +87,8 @@ class Examiner:
         taken = [Accepted(**line) for line in history.lines(self._at / "record")]
         found.items, found.told = len(told), sum(item.told for item in told)
         found.doubled = _doubled(spool)
+        if self._order.only_doubled and not found.doubled:
+            return
         found.resting = not any(place in ("incoming", "working", "deferred") for place in _places(spool))
         self._fill_the_store(taken, found.point)
         try:

@@ -40,9 +40,10 @@ _SIZES = (0, 1, 700, 5_000, 70_000)
 
 @dataclass
 class Verdict:
-    """What a suite found."""
+    """What a suite found. ``busy``: images with something to do for the next worker."""
 
     images: int = 0
+    busy: int = 0
     items: int = 0
     doubled: int = 0
     receipts_lost: int = 0
@@ -51,6 +52,7 @@ class Verdict:
     def add(self, found: Found) -> None:
         """Count one image in."""
         self.images += 1
+        self.busy += not found.resting
         self.items += found.told
         self.doubled += found.doubled
         self.receipts_lost += found.receipts_lost
@@ -220,6 +222,7 @@ class Lane:
             points=[(point.whole, list(point.more)) for point in points],
             bug=bug,
             deleted=tape.deleted,
+            only_doubled=bug == "double_name_ignored",
         )
         self._process: subprocess.Popen[str] | None = None
         self._left = len(points)

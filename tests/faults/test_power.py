@@ -24,11 +24,12 @@ def test_power_loss_by_write_log(kind: str, tmp_path: Path, capsys: pytest.Captu
     verdict = apart(tmp_path, power.replay, kind, tmp_path, count)
     with capsys.disabled():
         print(
-            f"\npower, {kind}: {verdict.images} images with {verdict.items} acknowledged items, {verdict.doubled} "
-            f"double names healed, {len(verdict.wrong)} violations ({verdict.receipts_lost} receipts lost)"
+            f"\npower, {kind}: {verdict.images} images, {verdict.busy} with work left, {verdict.items} acknowledged "
+            f"items, {verdict.doubled} double names healed, {len(verdict.wrong)} violations "
+            f"({verdict.receipts_lost} receipts lost)"
         )
     assert verdict.wrong == []
-    assert verdict.images == count and verdict.items > 0
+    assert verdict.images == count and verdict.busy > 0 and verdict.items > 0
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
