@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,9 +25,11 @@ from jollyae.spool import names
 from jollyae.spool.owner import items_below
 from jollyae.spool.places import Places
 from jollyae.spool.sweep import sweep
+from jollyae.worker.worker import ADOPT_EVERY
 from tests.faults import forks, history, oracle
 from tests.faults.forks import ALL, ONCE, OPERATION, Fork, Forks
 from tests.faults.history import History
+from tests.faults.scene import scene
 from tests.faults.store import Fault, Object, Request, Store
 from tests.faults.tier import scaled
 from tests.real.support import environment
@@ -325,11 +328,100 @@ def run(
 
 def test_every_errno_at_every_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No crash, no traceback, no busy loop; and when it is over, everything is finished."""
-    wrong, figures = run(tmp_path, once=scaled(50, 450, 10**9), lasting=scaled(20, 120, 10**9))
+    wrong, figures = run(tmp_path, once=scaled(40, 450, 10**9), lasting=scaled(10, 120, 10**9))
     with capsys.disabled():
         print(f"\n{figures}")
     assert not wrong, "\n".join(wrong[:20]) + f"\n({len(wrong)} in all: {Counter(one.split(':')[0] for one in wrong)})"
 
+
+# --- calls that are not at the gate
+
+DEAD = "working/host-1-00000000"
+BESIDE = [  # where in the spool, by which call, which error
+    ("incoming", "getdents64", "EIO"),
+    (f"{DEAD}/adopted", "pread64", "EIO"),
+    ("incoming/first", "openat", "EIO"),
+    ("incoming/first", "openat", "EMFILE"),
+    ("incoming/first", "openat", "ENOMEM"),
+    ("incoming/first", "openat", "ESTALE"),
+    ("incoming", "openat", "EMFILE"),
+    ("incoming", "openat", "EACCES"),
+    ("incoming", "getdents64", "ESTALE"),
+    ("deferred", "openat", "EMFILE"),
+    ("deferred", "getdents64", "EIO"),
+    ("working", "openat", "ENFILE"),
+    (DEAD, "openat", "EMFILE"),
+    (DEAD, "getdents64", "EIO"),
+    (f"{DEAD}/.lock", "openat", "EMFILE"),
+    (f"{DEAD}/adopted", "openat", "EIO"),
+    (f"{DEAD}/adopted", "openat", "EMFILE"),
+    (f"{DEAD}/adopted", "newfstatat,fstat,statx", "EIO"),
+    (f"{DEAD}/adopted", "pread64", "ENOMEM"),
+    (f"{DEAD}/adopted", "pread64", "ESTALE"),
+    (f"{DEAD}/.lock", "flock", "ENOLCK"),
+]
+HITS = 4
+"""So many calls fail; in a busy loop they do within an instant."""
+
+
+def beside(directory: Path, where: str, call: str, code: str) -> list[str]:
+    """A worker for which this call fails on this path, four times: what is wrong, in sentences."""
+    with scene(directory) as made:
+        made.submit("first", body_of("first"))
+        made.submit("adopted", body_of("adopted"))
+        dead = made.spool / DEAD
+        dead.mkdir(parents=True)
+        (dead / ".lock").touch()
+        os.rename(made.spool / "incoming/adopted", dead / "adopted")
+        log = made.directory / "strace"
+        worker = made.start(
+            "--settle", "0", before=strace(log, made.spool / where, call, f"error={code}:when=1..{HITS}")
+        )
+        wrong = []
+        deadline = time.monotonic() + PATIENCE + HITS * ADOPT_EVERY
+        while len(list(items_below(str(made.spool / "finished")))) < 2:
+            if worker.popen.poll() is not None:
+                if "working on" in worker.err():
+                    wrong.append(f"the worker ended with {worker.popen.returncode}: {worker.tail()}")
+                break
+            if time.monotonic() > deadline:
+                wrong.append(f"not finished: {oracle.lying_in(made.spool)}: {worker.tail()}")
+                break
+            time.sleep(0.05)
+        if worker.popen.poll() is None:
+            worker.end()
+        hits = [float(line.split()[1]) for line in log.read_text().splitlines() if "(INJECTED)" in line]
+        assert hits, log.read_text()[-2000:]
+        if len(hits) == HITS and hits[-1] - hits[0] < 0.1:
+            wrong.append(f"a busy loop: {HITS} tries in {hits[-1] - hits[0]:.3f} s")
+        if "Traceback" in worker.err() or "fault of jollyae" in worker.err():
+            wrong.append(f"a traceback: {worker.err()[-1500:]}")
+        last = made.once()
+        if last.code != 0:
+            wrong.append(f"the last worker ended with {last.code}: {last.err[-600:]}")
+        return [f"{call} of {where}: {code}: {one}" for one in wrong + made.judge()]
+
+
+def strace(log: Path, path: Path, calls: str, fault: str) -> tuple[str, ...]:
+    """A prefix: these calls on this path fail. The program is our child, not strace's (-D)."""
+    if shutil.which("strace") is None:
+        pytest.skip("no strace here")
+    filters = ("-e", f"trace={calls}", "-P", str(path), "-e", f"inject={calls}:{fault}")
+    return ("strace", "-D", "-f", "-qq", "-ttt", "-o", str(log), *filters)
+
+
+def test_errors_beside_the_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Opening, reading and listing may fail as well."""
+    cases = BESIDE[: scaled(1, len(BESIDE), len(BESIDE))]
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(beside, tmp_path / f"{number}", *case) for number, case in enumerate(cases)]
+    wrong = [one for future in futures for one in future.result()]
+    with capsys.disabled():
+        print(f"\nerrno: {len(cases)} kinds of calls beside the gate failed, {len(wrong)} wrong")
+    assert not wrong, "\n".join(wrong)
+
+
+# --- bugs planted on purpose
 
 PLANTED = {  # where it shows: the life-cycle, and how many points of either kind
     "retry_without_a_pause": ("ok", 0, 60),
