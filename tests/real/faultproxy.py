@@ -6,6 +6,7 @@ clients use the proxy's address as their endpoint. At most 256 connections at a 
 
 import asyncio
 import itertools
+import random
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
@@ -29,6 +30,16 @@ class Mode(StrEnum):
     """Nobody listens; what was connected is cut."""
     SLOW_DOWN = "503 SlowDown"
     DENIED = "403 AccessDenied"
+    UNWELL = "500 InternalError"
+    RESET_BEFORE = "reset, nothing passed on"
+    RESET_AFTER = "reset, passed on"
+    HANG_BEFORE = "no answer, nothing passed on"
+    HANG_AFTER = "no answer, passed on"
+    HALF_ANSWER = "half of the answer, passed on"
+    GATEWAY_TIMEOUT = "504 GatewayTimeout, passed on"
+
+
+_PASSED_ON = {Mode.RESET_AFTER, Mode.HANG_AFTER, Mode.HALF_ANSWER, Mode.GATEWAY_TIMEOUT}
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ class FaultProxy:
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname or "", parts.port or 80)
         self._mode = Mode.PASS
+        self._share = 1.0
+        self._chance = random.Random(1)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._listener: socket.socket | None = None
@@ -55,14 +68,17 @@ class FaultProxy:
         self._ids = itertools.count(1)
         self._port = 0
         self.seen: list[Seen] = []
+        self.answered: list[tuple[Seen, int]] = []
+        """What was passed on, with the store's own status."""
 
     @property
     def url(self) -> str:
         """The endpoint for clients; the same through all modes."""
         return f"http://127.0.0.1:{self._port}"
 
-    def set(self, mode: Mode) -> None:
-        """From now on do this with requests."""
+    def set(self, mode: Mode, share: float = 1.0) -> None:
+        """From now on do this with requests, or with this share of them."""
+        self._share = share
         self._call(self._set(mode))
 
     def start(self) -> None:
@@ -140,32 +156,58 @@ class FaultProxy:
         method, target, _ = lines[0].split(" ", 2)
         fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
         size = int(fields.get("content-length", 0))
-        mode = self._mode
-        self.seen.append(Seen(method, target, size, mode))
+        mode = self._mode if self._share == 1 or self._chance.random() < self._share else Mode.PASS
+        seen = Seen(method, target, size, mode)
+        self.seen.append(seen)
         if "expect" in fields:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if mode is Mode.PASS:
             kept = [line for line in lines if not line.lower().startswith(("expect:", "connection:"))]
-            await self._pass("\r\n".join([*kept, "Connection: close", "", ""]), size, reader, writer)
+            await self._pass("\r\n".join([*kept, "Connection: close", "", ""]), seen, reader, writer)
             return False
-        await _copy(reader, None, size)
-        writer.write(self._refusal(mode, method))
+        if mode in _PASSED_ON:
+            kept = [line for line in lines if not line.lower().startswith(("expect:", "connection:"))]
+            answer = await self._ask("\r\n".join([*kept, "Connection: close", "", ""]), seen, reader)
+        else:
+            await _copy(reader, None, size)
+            answer = b""
+        if mode in (Mode.RESET_BEFORE, Mode.RESET_AFTER):
+            return _reset(writer)
+        if mode in (Mode.HANG_BEFORE, Mode.HANG_AFTER):
+            await reader.read()  # until the client has enough of it
+            return False
+        writer.write(answer[: len(answer) // 2] if mode is Mode.HALF_ANSWER else self._refusal(mode, method))
         await writer.drain()
-        return True
+        return mode is not Mode.HALF_ANSWER
 
-    async def _pass(self, head: str, size: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, head: str, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_store, to_store = await asyncio.open_connection(*self._upstream)
         try:
             to_store.write(head.encode("latin-1"))
-            await _copy(reader, to_store, size)
+            await _copy(reader, to_store, seen.size)
+            status = await from_store.readuntil(b"\r\n")
+            self.answered.append((seen, int(status.split()[1])))
+            writer.write(status)
             while block := await from_store.read(BLOCK):
                 writer.write(block)
                 await writer.drain()
         finally:
             to_store.close()
 
+    async def _ask(self, head: str, seen: Seen, reader: asyncio.StreamReader) -> bytes:
+        """The store's whole answer."""
+        from_store, to_store = await asyncio.open_connection(*self._upstream)
+        try:
+            to_store.write(head.encode("latin-1"))
+            await _copy(reader, to_store, seen.size)
+            answer = await from_store.read()
+            self.answered.append((seen, int(answer.split(maxsplit=2)[1])))
+            return answer
+        finally:
+            to_store.close()
+
     def _refusal(self, mode: Mode, method: str) -> bytes:
-        status, code = mode.split()
+        status, code = mode.removesuffix(", passed on").split()
         request = f"tx{next(self._ids):08}"
         body = (
             '<?xml version="1.0" encoding="UTF-8"?>'
@@ -185,6 +227,14 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter | Non
         if writer is not None:
             writer.write(block)
             await writer.drain()
+
+
+def _reset(writer: asyncio.StreamWriter) -> bool:
+    with suppress(OSError):
+        plain: Any = writer.get_extra_info("socket")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # RST, not FIN
+    writer.transport.abort()
+    return False
 
 
 @contextmanager
