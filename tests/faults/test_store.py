@@ -160,7 +160,6 @@ def test_other_content_is_never_overwritten(tmp_path: Path) -> None:
         ("returned_checksum_not_compared", Fault.CORRUPTED, 0.2, "finished but not delivered"),
         ("digest_in_metadata_believed", Fault.CORRUPTED, 0.2, "finished but not delivered"),
         ("retry_at_once", Fault.INTERNAL, 1.0, "hammering"),
-        ("retry_without_a_pause", Fault.INTERNAL, 1.0, "hammering"),
     ],
 )
 def test_a_planted_bug_is_caught(tmp_path: Path, bug: str, fault: Fault, share: float, expected: str) -> None:
