@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -13,13 +13,17 @@ import pytest
 from tests.children import Forks
 from tests.faults import points
 from tests.faults.lives import PART, Cycle, Lanes, Life, live, second_part
-from tests.faults.points import Tracer
+from tests.faults.points import Point, Tracer
 from tests.faults.scene import scene
 from tests.faults.store import Fault
 from tests.faults.tier import TIER, scaled
 from tests.helpers import until
 
 LANES = 6
+LOOKS = 3
+"""Lives that are looked on before the points are known: a slow one has more, since a state file is written by time."""
+MISSED = 0.04
+"""The share of points that may not be met, if this machine was slow while it was looked on and fast after it."""
 Live = Callable[[Forks], Life]
 SMALL = {"a": b"a" * 3000, "b/c.txt": b"c", "empty": b""}
 LARGE = {"film": bytes(PART) + b"2" * PART + b"3"}
@@ -55,7 +59,6 @@ class Suite:
     def count(self, life: Life) -> None:
         """Add a life."""
         self.points += life.fired and life.point is not None
-        self.twice += life.again
         self.missed += [] if life.fired else [f"{life.cycle.name}, {life.point}"]
         self.wrong += life.wrong
 
@@ -68,19 +71,39 @@ def run(root: Path, cycles: Iterable[Cycle] = CYCLES, *, most: int = 0, twice: i
     one_death: list[tuple[int, Live]] = []
     two_deaths: list[Live] = []
     with Lanes(root, 2 if bug else LANES) as lanes:
-        for plain in lanes.each([partial(live, root=root, cycle=cycle, point=None, bug=bug) for cycle in cycles]):
-            found.count(plain)
-            every = points.points(plain.trace, plain.spool)
+        for cycle, every in _looked_on(lanes, list(cycles), found, root, bug):
             few = every[:: max(1, len(every) // most)] if most else every
-            die = partial(live, root=root, cycle=plain.cycle, bug=bug)
+            die = partial(live, root=root, cycle=cycle, bug=bug)
             one_death += enumerate(partial(die, point=point) for point in (reversed(few) if bug else few))
-            two_deaths += [partial(die, point=chance.choice(every), then=chance.choice(every)) for _ in range(twice)]
+            pairs = dict.fromkeys((chance.choice(every), chance.choice(every)) for _ in range(twice))
+            two_deaths += [partial(die, point=point, then=then) for point, then in pairs]
         chosen = [one for _, one in sorted(one_death, key=itemgetter(0))]  # cycles that wait beside cycles that work
-        for life in lanes.each([] if bug and found.wrong else chosen + chance.sample(two_deaths, twice)):
+        for life in lanes.each([] if bug and found.wrong else chosen):
             found.count(life)
             if bug and found.wrong:
-                break
+                return found
+        for life in lanes.each(chance.sample(two_deaths, min(twice, len(two_deaths)))):
+            found.twice += life.again
+            found.wrong += life.wrong
     return found
+
+
+def _looked_on(
+    lanes: Lanes, cycles: list[Cycle], found: Suite, root: Path, bug: str
+) -> Iterator[tuple[Cycle, list[Point]]]:
+    """Each cycle, with the points that all of some lives had in which nobody was killed."""
+    looks = [
+        partial(live, root=root / str(look), cycle=cycle, point=None, bug=bug)
+        for cycle in cycles
+        for look in range(LOOKS)
+    ]
+    seen: dict[str, list[list[Point]]] = {}
+    for life in lanes.each(looks):
+        found.count(life)
+        seen.setdefault(life.cycle.name, []).append(points.points(life.trace, life.spool))
+    for cycle in cycles:
+        first, *others = seen[cycle.name]
+        yield cycle, [point for point in first if all(point in other for other in others)]
 
 
 def test_killed_around_every_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +116,7 @@ def test_killed_around_every_change(tmp_path: Path, capsys: pytest.CaptureFixtur
             f"met; {found.twice} times the next worker too; {len(found.wrong)} promises broken"
         )
     assert not found.wrong, "\n".join(found.wrong[:20])
-    assert not found.missed, "\n".join(found.missed[:20])
+    assert len(found.missed) <= MISSED * found.points, "\n".join(found.missed[:20])
     assert found.points >= scaled(40, 700, 700)
 
 
