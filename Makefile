@@ -7,7 +7,7 @@ BENCH_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup test test-tools faults faults-long fault-tools lint format types demo bench bench-setup bench-tools bench-markdown lock build clean
+.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo bench bench-setup bench-tools bench-markdown lock build clean
 
 all: test lint types ## what has to pass before a commit: test + lint + types
 
@@ -49,6 +49,9 @@ faults-long: setup test-tools fault-tools ## the same with the figures of docs/R
 
 fault-tools: ## as root on Debian: install what the fault suites need besides
 	@tools/fault-tools.sh
+
+audit: setup ## are there known vulnerabilities in the locked packages? says so where nobody could be asked
+	@tools/audit.sh
 
 demo: setup ## the whole thing on an embedded S3, nothing else needed; Ctrl-C ends it
 	@$(VENV)/jollyae demo

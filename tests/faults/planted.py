@@ -337,3 +337,17 @@ def wall_clock_for_waits() -> None:
 
     defaults: Any = Health.__init__.__kwdefaults__
     defaults["now"] = time.time
+
+
+@bug
+def credentials_in_the_log() -> None:
+    """Somebody logs the environment to find a fault, and leaves it in."""
+    from jollyae.cli import main
+
+    real = main.main
+
+    def careless(arguments: Any) -> int:
+        print(f"debug: {dict(os.environ)}", file=sys.stderr)
+        return real(arguments)
+
+    main.main = careless

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
     refuse_two(arguments)
     if arguments.dry_run:
         return _dry_run(where.existing(arguments).places, settings(arguments))
+    _no_core()
     places = where.places(arguments)
     handler = logging_for(arguments)
     listeners = live(places, arguments, handler)
@@ -53,6 +55,14 @@ def main(arguments: argparse.Namespace) -> int:
     finally:
         if handler.live is not None:
             handler.live.clear()
+
+
+def _no_core() -> None:
+    """If this process is ever aborted, its memory, with the keys in it, does not end in a file."""
+    import resource
+
+    with suppress(OSError, ValueError):  # where that is forbidden, as by a filter of system calls
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def refuse_two(arguments: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .boto import BotoTransport
-from .options import S3Options
+from .options import S3Options, without_password
 from .session import endpoint_of
 from .sigv4 import Keys
 from .transport import NoAnswer, StoreError
@@ -95,7 +95,9 @@ def from_environment(bucket: str, options: S3Options, environment: Mapping[str, 
     url, source = endpoint_of(options, {}, {}, dict(environment))
     if not (url.startswith(("http://", "https://")) if url else _STANDARD_REGION.match(region)):
         return None  # what boto3 knows or refuses
-    where = f"endpoint {url} (from {source})" if url else f"endpoint https://s3.{region}.amazonaws.com"
+    where = (
+        f"endpoint {without_password(url)} (from {source})" if url else f"endpoint https://s3.{region}.amazonaws.com"
+    )
     asked = "--region" if options.region else "the AWS environment"
     signed = "credentials from env" if keys is not None else "requests not signed"
     description = f"{where}, region {region} (from {asked}), {signed}"

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from . import session
 from .answers import in_region
-from .options import S3Options
+from .options import S3Options, without_password
 from .threads import Threads
 from .transport import (
     Attributes,
@@ -243,12 +243,14 @@ def _shortly(error: Exception) -> str:
 
     endpoint = getattr(error, "kwargs", {}).get("endpoint_url", "")
     if endpoint and not isinstance(error, boto.SSLError):
-        return "/".join(str(endpoint).split("/", 3)[:3])  # what failed is told by the code; this is where
+        return without_password(
+            "/".join(str(endpoint).split("/", 3)[:3])
+        )  # what failed is told by the code; this is where
     if isinstance(error, boto.HTTPClientError) and not isinstance(error, boto.SSLError):
         return ""  # urllib3's own nested exceptions: the code says it better
     cause = getattr(error, "kwargs", {}).get("error")  # what botocore's sentence leaves out: refused, no route, …
     text = " ".join(f"{error} ({cause})".split() if cause and str(cause) not in str(error) else str(error).split())
-    return text[:500]
+    return without_password(text)[:500]
 
 
 def _bare(answer: Mapping[str, Any]) -> str:

@@ -105,6 +105,15 @@ class S3Options:
                 raise OptionError(f"--tag {name!r}: a tag's name has 1 to 128 characters, its value 256 at most")
 
 
+def without_password(text: str) -> str:
+    """A text in which URLs are (or one that is one), without what stands before their @: it may be a password.
+
+    >>> without_password("http://user:secret@host:9000/path")
+    'http://***@host:9000/path'
+    """
+    return re.sub(r"(//|^)[^/@\s]*@", r"\1***@", text)
+
+
 def check_endpoint(url: str, source: str) -> None:
     """Raise :class:`OptionError` for an endpoint that is no URL. ``source``: the setting that it came from.
 
@@ -113,7 +122,7 @@ def check_endpoint(url: str, source: str) -> None:
     jollyae.processors.s3.options.OptionError: AWS_ENDPOINT_URL '127.0.0.1:9000': it must begin with http:// or https://
     """
     if url and not re.match(r"https?://[^/]", url):
-        raise OptionError(f"{source} {url!r}: it must begin with http:// or https://")
+        raise OptionError(f"{source} {without_password(url)!r}: it must begin with http:// or https://")
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import os
 import warnings
 from typing import Any, NamedTuple
 
-from .options import S3Options, check_endpoint
+from .options import S3Options, check_endpoint, without_password
 from .transport import NoAnswer, StoreError
 
 CONNECT_TIMEOUT = 10.0
@@ -139,7 +139,9 @@ def _silence_insecure_warning() -> None:
 
 
 def _describe(options: S3Options, session: Any, client: Any, endpoint: str, source: str) -> str:
-    where = f"endpoint {endpoint} (from {source})" if endpoint else f"endpoint {client.meta.endpoint_url}"
+    where = (
+        f"endpoint {without_password(endpoint)} (from {source})" if endpoint else f"endpoint {client.meta.endpoint_url}"
+    )
     region = session.region_name or client.meta.region_name
     asked = "--region" if options.region else "the AWS environment" if session.region_name else "the default"
     if options.no_sign_request:
