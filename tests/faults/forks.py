@@ -6,6 +6,7 @@ a line, in JSON, and answers with one line.
 """
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from tests.faults import planted
 ONCE, OPERATION, ALL = "once", "operation", "all"
 """How often: the n-th call; from it on all calls of its operation; from it on all calls. The latter two until
 :attr:`Fault.seconds` are over."""
+LOST = "answer lost"
+"""The n-th rename happens, and then says the error: as on NFS where the server was restarted before it answered."""
 
 ONE_TRY = 0.02
 """Seconds."""
@@ -254,20 +257,37 @@ def _install(fault: Fault, log: str) -> None:
     if fault.links:
         fs._rename = None
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def tell(operation: str, path: str, hit: bool) -> None:
+        line = {"when": time.monotonic(), "operation": operation, "path": path, "hit": hit}
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
+        if hit:
+            raise OSError(fault.code, os.strerror(fault.code), path)
+
     lock = threading.Lock()
     plan = _plan(fault)
     next(plan)
 
     def observer(operation: str, path: str) -> None:
         with lock:
-            now = time.monotonic()
-            hit = plan.send((now, operation))
-            line = {"when": now, "operation": operation, "path": path, "hit": hit}
-            os.write(descriptor, json.dumps(line).encode() + b"\n")
-        if hit:
-            raise OSError(fault.code, os.strerror(fault.code), path)
+            tell(operation, path, fault.mode != LOST and plan.send((time.monotonic(), operation)))
 
     fs.observer = observer
+    if fault.mode == LOST:
+        _lose_answer(fault, tell)
+
+
+def _lose_answer(fault: Fault, tell: Callable[[str, str, bool], None]) -> None:
+    from jollyae.spool import fs
+
+    rename, numbers = fs.rename, itertools.count(1)
+
+    def lost(source: str, target: str, *, ours: bool = False) -> None:
+        rename(source, target, ours=ours)
+        if next(numbers) == fault.at:
+            tell("answer", source, True)
+
+    fs.rename = lost
 
 
 def _plan(fault: Fault) -> Generator[bool, tuple[float, str], None]:
