@@ -75,6 +75,7 @@ class Fault(StrEnum):
     TRUNCATED = "200, half of the bytes written"
     CORRUPTED = "200, other bytes of that length written"
     TRUNCATED_MUTE = "200 without a checksum, half of the bytes written"
+    CORRUPTED_MUTE = "200 without a checksum, other bytes of that length written"
     TRUNCATED_PART = "200, half of a part written"
     STALE_HEAD = "HEAD says 404 of what is there"
     LYING_HEAD = "HEAD says another size"
@@ -88,7 +89,8 @@ _BEFORE = {
     for fault in Fault
     if fault[:3].isdigit() and " before" in fault
 }
-_SPOILS = {Fault.TRUNCATED, Fault.CORRUPTED, Fault.TRUNCATED_MUTE}
+_MUTE = {Fault.TRUNCATED_MUTE, Fault.CORRUPTED_MUTE}
+_SPOILS = {Fault.TRUNCATED, Fault.CORRUPTED, *_MUTE}
 _HEADS = {Fault.STALE_HEAD, Fault.LYING_HEAD}
 
 
@@ -382,7 +384,7 @@ class Store:
             return refused
         if refused := self._refused_by_condition(request):
             return refused
-        etag, sums = hashlib.md5(stored).hexdigest(), {} if fault is Fault.TRUNCATED_MUTE else request.headers
+        etag, sums = hashlib.md5(stored).hexdigest(), {} if fault in _MUTE else request.headers
         return self._commit(request, stored, etag, _metadata(request.headers), sums, is_spoiled=stored != sent)
 
     def _commit(
@@ -520,7 +522,7 @@ def _spoiled(body: bytes, fault: Fault | None) -> bytes:
     """What the store makes of the bytes that were sent."""
     if fault in (Fault.TRUNCATED, Fault.TRUNCATED_MUTE):
         return body[: len(body) // 2]
-    return body[:-1] + bytes([body[-1] ^ 1]) if fault is Fault.CORRUPTED else body
+    return body[:-1] + bytes([body[-1] ^ 1]) if fault in (Fault.CORRUPTED, Fault.CORRUPTED_MUTE) else body
 
 
 def _bent(answer: Answer, fault: Fault | None) -> Answer:

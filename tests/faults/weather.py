@@ -57,14 +57,22 @@ KILLED = {
 """Those in which workers are killed besides."""
 ITS_OWN = {
     *(Fault.BAD_DIGEST, Fault.CONFLICT, Fault.LYING_412, Fault.NO_UPLOAD, Fault.TOO_LARGE, Fault.ERROR_IN_200),
-    *(Fault.TRUNCATED, Fault.CORRUPTED, Fault.TRUNCATED_MUTE, Fault.TRUNCATED_PART, Fault.WRONG_ETAG, Fault.DRIP),
+    *(
+        Fault.TRUNCATED,
+        Fault.CORRUPTED,
+        Fault.TRUNCATED_MUTE,
+        Fault.CORRUPTED_MUTE,
+        Fault.TRUNCATED_PART,
+        Fault.WRONG_ETAG,
+        Fault.DRIP,
+    ),
     *(Fault.STALE_HEAD, Fault.LYING_HEAD, Fault.LOST_PART),
 }
 """Those that are the item's, which is deferred, or no fault that is seen: the others pause the destination."""
 MOST_IN_PAUSE = 8 * CONCURRENCY
 """Requests to a store that is down at the most: what was in flight, each once more on a new connection where a kept one
 was closed, some that are made for one attempt (a large file's), and the probes."""
-DELETED = {Fault.TRUNCATED_MUTE}
+DELETED = {Fault.TRUNCATED_MUTE, Fault.CORRUPTED_MUTE}
 """Those that only ``--on-done delete`` asks about."""
 SAYS: dict[Fault | Line, str] = {
     Fault.SKEWED: "s behind the store's",

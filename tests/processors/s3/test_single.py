@@ -362,6 +362,32 @@ def test_no_proof_no_delete(bench: Bench) -> None:
         deliver(bench, bench.item(BODY), verify=True)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_an_etag_refutes_before_a_delete(bench: Bench, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """Size and digest in HEAD are what we sent. Where ETags have been MD5s, one that is not ours shows other bytes;
+    where none was (SSE-KMS, it may be), HEAD must do."""
+    put = bench.store.put
+
+    async def damaging(request: Any) -> Stored:
+        await put(request)
+        spoil(bench, b"jello")
+        return Stored(etag=hashlib.md5(b"jello").hexdigest())
+
+    async def both() -> dict[str, Any]:
+        delivery = bench.delivery(verify=True)
+        if known:
+            await delivery(bench.item(BODY, "a/first"))
+        monkeypatch.setattr(bench.store, "put", damaging)
+        return await delivery(bench.item(BODY))
+
+    if known:
+        with pytest.raises(Temporary, match="the store has other bytes"):
+            asyncio.run(both())
+        assert bench.again().memory["damaged"]["etag"] == hashlib.md5(b"jello").hexdigest()
+    else:
+        assert asyncio.run(both())["size"] == 5
+
+
 def test_sha256_in_the_key(bench: Bench) -> None:
     """The content may be the key."""
     assert deliver(bench, bench.item(BODY), key="{sha256}{ext}")["url"] == f"s3://bucket/{SHA}.txt"

@@ -199,17 +199,23 @@ class Single:
         except Damaged:
             self._remember_damage(key, stored)
             raise
+        if proved and self.target.options.verify and self.target.etags_are_md5 is None and 0 < self.item.size <= SMALL:
+            self.target.etags_are_md5 = stored.etag == self.content.md5  # once: the next answer may have no checksum
         return self._receipt(key, stored) if proved or not self.target.options.verify else None
 
     async def proved(self, key: str, stored: Stored) -> dict[str, Any]:
         """The receipt of what the store has, as its ETag or HEAD proves. Raises :class:`Temporary`."""
         is_md5 = collisions.is_md5(stored.etag)
-        if not is_md5 or await self.target.threads.run(lambda: self.content.md5) != stored.etag:
-            try:
-                await self.target.prove(key, self.content)
-            except Damaged:
-                self._remember_damage(key, stored)
-                raise
+        if is_md5 and await self.target.threads.run(lambda: self.content.md5) == stored.etag:
+            self.target.etags_are_md5 = True
+            return self._receipt(key, stored)
+        try:
+            await self.target.prove(key, self.content)
+            if is_md5 and self.target.etags_are_md5:  # not so with SSE-KMS: there none ever was
+                raise self.target.other_md5(key, stored.etag)
+        except Damaged:
+            self._remember_damage(key, stored)
+            raise
         return self._receipt(key, stored)
 
     def _remember_damage(self, key: str, stored: Stored) -> None:

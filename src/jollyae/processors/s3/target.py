@@ -62,6 +62,9 @@ class Target:
         self.limiter = limiter
         self.paced_over = float("inf")
         """Bytes of a body above which the transport itself paces it, block by block."""
+        self.etags_are_md5: bool | None = None
+        """Whether an ETag has been the MD5 of what was sent: then one that is not ours tells of other bytes. None: not
+        looked yet."""
         self.is_unproved = False
         """Whether it is still to be seen, at the first object, that the store honours If-None-Match."""
 
@@ -128,6 +131,15 @@ class Target:
         return Temporary(
             f"the store contradicts itself: {names.show(self.url(key))}: ours, but {found.size} bytes and not {size}",
             hint="It is asked again. If this stays so: look at the object, and remove it if it is damaged.",
+            after=5.0,
+        )
+
+    def other_md5(self, key: str, etag: str) -> Damaged:
+        """The error for an ETag that should be our MD5. HEAD showing our size and the digest that we sent does not
+        outweigh it: neither is of the bytes that are there."""
+        return Damaged(
+            f"the store has other bytes: {names.show(self.url(key))}: its ETag {etag} is not their MD5, as others were",
+            hint="Something between here and the store changes data: a proxy, a network card, memory.",
             after=5.0,
         )
 
