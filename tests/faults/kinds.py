@@ -46,13 +46,11 @@ class World:
         self._count += 1
         return self.scene.spool / "tmp" / f"staged-{self._count}"
 
-    def drop(self, path: Path, name: str, *, told: bool = True) -> Path:
-        """Rename what is at ``path`` into incoming/, and write it down; where it is then."""
-        target = self.incoming / name
-        os.rename(path, target)
-        if not stat.S_ISDIR(os.lstat(target).st_mode):
-            self.scene.history.tell(name, target, told=told)
-        return target
+    def drop(self, path: Path, name: str, *, told: bool = True) -> None:
+        """Write down what is at ``path``, and rename it into incoming/. (A worker may have it in the next instant.)"""
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            self.scene.history.tell(name, path, told=told)
+        os.rename(path, self.incoming / name)
 
     def file(self, body: bytes) -> Path:
         """A file in tmp/."""
@@ -91,12 +89,13 @@ def _empty(world: World, name: str) -> None:
     world.drop(world.file(b""), name)
 
 
-def _directory(world: World, name: str, *, told: bool = True) -> None:
+def _directory(world: World, name: str, *, told: bool = True, uid: int = -1) -> None:
     path = world.staged()
     path.mkdir()
     (path / "in").write_bytes(body(name))
+    os.chown(path, uid, uid)
+    world.scene.history.tell(f"{name}/in", path / "in", told=told)
     world.drop(path, name)
-    world.scene.history.tell(f"{name}/in", world.incoming / name / "in", told=told)
 
 
 def _link_to(find: Callable[[World, str], Path | str]) -> Make:
@@ -163,8 +162,7 @@ def _foreign(mode: int) -> Make:
 
 
 def _foreign_directory(world: World, name: str) -> None:
-    _directory(world, name)
-    os.chown(world.incoming / name, FOREIGN, FOREIGN)
+    _directory(world, name, uid=FOREIGN)
 
 
 SWAPS = ("link", "file", "fifo", "directory", "link before the open", "file, then link")

@@ -180,7 +180,9 @@ def _finish_writing(made: Scene, world: World) -> list[str]:
 def test_hostile_items(tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every name, as each kind: where it must end, for the reason that is told; no escape, no hang, no fault."""
     count = 0
-    for live, transport in ((False, "auto"), (True, "auto"), (False, "boto3"))[: tier.scaled(1, 3, 3)]:
+    for live, transport in ((False, "auto"), (False, "boto3"), (True, "auto"))[: tier.scaled(1, 3, 3)]:
+        if live and KINDS[what].program:
+            continue  # the enemy must know the names before the worker starts
         directory = tmp_path / f"{live}-{transport}"
         directory.mkdir()
         assert run(directory, what, live=live, transport=transport) == []
