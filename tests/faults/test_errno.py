@@ -256,7 +256,7 @@ class _Life:
         if last.code != 0 and "bad" not in self._point.cycle.items:
             wrong.append(f"the last worker ended with {last.code}: {last.said()[-600:]}")
         sweep(Places.under(str(self._spool)), age=-1)
-        accepted = [one for one in self._store.accepted if one.key.startswith(f"{self._name}/")]
+        accepted = [one for one in list(self._store.accepted) if one.key.startswith(f"{self._name}/")]
         deleted = "delete" in self._point.cycle.options
         wrong += oracle.judge(
             history.read(self._book.path), accepted, self._spool, key_of=self._key, deleted=deleted, at_rest=True
@@ -272,7 +272,7 @@ class _Life:
 
     def clear(self) -> None:
         """Give the memory back that the store holds."""
-        for key in [key for key in self._store.objects if key.startswith(f"{self._name}/")]:
+        for key in [key for key in list(self._store.objects) if key.startswith(f"{self._name}/")]:
             del self._store.objects[key]
 
 
