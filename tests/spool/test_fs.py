@@ -109,6 +109,26 @@ def test_move_heals_a_half_done_move(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("each_rename")
+def test_a_half_done_move_never_says_that_the_name_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By links, a source that cannot be removed is no reason to try another name: the item would be in both."""
+
+    def refuse(operation: str, path: str) -> None:
+        if operation == "unlink":
+            raise FileExistsError(errno.EEXIST, "File exists", path)
+
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.touch()
+    monkeypatch.setattr(fs, "_rename", None)
+    monkeypatch.setattr(fs, "observer", refuse)
+    for _ in range(2):
+        with pytest.raises(OSError, match="cannot be removed") as caught:
+            fs.move(str(source), str(target))
+        assert caught.value.errno == errno.EIO
+    monkeypatch.setattr(fs, "observer", None)
+    fs.move(str(source), str(target))
+    assert not source.exists() and target.exists()
+
+
 def test_move_makes_parents(tmp_path: Path) -> None:
     """Missing directories are made, even more levels than Python's stack has frames; a lost race is ENOENT."""
     (tmp_path / "a").write_text("x")

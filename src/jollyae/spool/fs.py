@@ -79,8 +79,7 @@ def rename(source: str, target: str, *, ours: bool = False) -> None:
     # link(2) refuses a taken name as well; a crash between the two leaves one file under two names, which move()
     # recognises by its inode and heals.
     os.link(source, target, follow_symlinks=False)
-    _about_to("unlink", source)
-    os.unlink(source)
+    _unlink_source(source)
 
 
 def move(source: str, target: str, *, ours: bool = False, within: str = "") -> None:
@@ -99,8 +98,17 @@ def move(source: str, target: str, *, ours: bool = False, within: str = "") -> N
     except FileExistsError:
         if not same_file(source, target):
             raise
+        _unlink_source(source)
+
+
+def _unlink_source(source: str) -> None:
+    """The second half of a move. Whatever goes wrong with it, it is not that the target's name is taken: whoever heard
+    that would move the item to yet another name, and it would be in both."""
+    try:
         _about_to("unlink", source)
         os.unlink(source)
+    except FileExistsError as error:
+        raise OSError(errno.EIO, "cannot be removed: " + os.strerror(errno.EEXIST), source) from error
 
 
 @contextmanager
