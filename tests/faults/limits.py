@@ -3,9 +3,11 @@
 Each context or prefix skips the test, by name, where this machine does not let us.
 """
 
+import fcntl
 import glob
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,15 +26,24 @@ def inotify_queue(events: int) -> Iterator[None]:
     block short."""
     if not os.access(_QUEUE, os.W_OK):
         pytest.skip(f"{_QUEUE} cannot be written here")
-    before = _QUEUE.read_text()
-    try:
+    # One at a time, threads and other runs included: else the second takes the first one's limit for the machine's own.
+    # What a run that was killed could not put back is in the file.
+    with (Path(tempfile.gettempdir()) / "jollyae-test-inotify-queue").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        before = lock.read() or _QUEUE.read_text()
+        lock.truncate(0)
+        lock.write(before)
+        lock.flush()
         try:
-            _QUEUE.write_text(f"{events}\n")
-        except OSError as error:
-            pytest.skip(f"{_QUEUE}: {error.strerror}")
-        yield
-    finally:
-        _QUEUE.write_text(before)
+            try:
+                _QUEUE.write_text(f"{events}\n")
+            except OSError as error:
+                pytest.skip(f"{_QUEUE}: {error.strerror}")
+            yield
+        finally:
+            _QUEUE.write_text(before)
+            lock.truncate(0)
 
 
 def inotify_limits(*, watches: int | None = None, instances: int | None = None) -> tuple[str, ...]:
