@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import history
+from tests.faults import history, planted
 from tests.faults.history import History
 from tests.faults.scene import Scene, scene
 from tests.faults.store import Accepted
@@ -112,3 +112,11 @@ def test_the_worker_in_a_scene_can_be_killed(tmp_path: Path) -> None:
         assert [one for one in made.judge() if one.startswith("left over: working/")]
         assert made.once().code == 0
         assert made.judge() == []
+
+
+def test_every_planted_bug_is_claimed_by_a_suite() -> None:
+    """Nothing is planted that nobody looks for."""
+    suites = [path for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__)]
+    suites += (Path(__file__).parents[1] / "real").glob("test_*.py")
+    text = "\n".join(path.read_text() for path in suites)
+    assert [name for name in planted.BUGS if f'"{name}"' not in text] == []
