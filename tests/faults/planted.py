@@ -5,6 +5,7 @@ Each is a function that breaks one thing in the program, in the process that it 
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -82,7 +83,11 @@ def sigio_not_ignored() -> None:
     """Leases are used, and the signal that tells of their end keeps its default: death."""
     from jollyae.worker import worker
 
-    worker.ignore_lease_signal = lambda: True  # type: ignore[attr-defined]
+    def believe() -> bool:
+        signal.signal(signal.SIGIO, signal.SIG_DFL)  # who started us may have ignored it, which is inherited
+        return True
+
+    worker.ignore_lease_signal = believe  # type: ignore[attr-defined]
 
 
 @bug
