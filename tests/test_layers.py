@@ -14,14 +14,15 @@ ALLOWED = {
     "spool": ("spool",),
     "worker": ("worker", "spool"),
     "processors": ("processors", "spool.item", "spool.outcomes", "spool.names", "spool.notes", "spool.fs"),
-    "service": ("service", "processors", "worker", "spool"),
-    "cli": ("cli", "service", "processors", "worker", "spool", ""),
+    "album": ("album", "processors.photo", "spool.item", "spool.outcomes", "spool.names"),
+    "service": ("service", "album", "processors", "worker", "spool"),
+    "cli": ("cli", "service", "album", "processors", "worker", "spool", ""),
     "__main__": ("cli",),
     "": ("worker", "spool"),  # __init__: the public names
 }
 """For each package, what of ours it may import; '' is ``jollyae/__init__.py`` itself."""
 
-HEAVY = ("boto3", "botocore", "msgspec", "uvloop", "shtab")
+HEAVY = ("boto3", "botocore", "msgspec", "uvloop", "shtab", "PIL", "httpx", "starlette", "uvicorn", "jinja2")
 
 
 def _modules() -> dict[str, Path]:
