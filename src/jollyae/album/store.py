@@ -51,7 +51,7 @@ class Audience(StrEnum):
 
 
 class Order(StrEnum):
-    """By which time photos are listed; always newest first, equal times by id."""
+    """By which time photos are listed; always newest first, equal times by id (the smallest first)."""
 
     TAKEN = "taken"
     ADDED = "added"
@@ -61,7 +61,7 @@ class Order(StrEnum):
 class Query:
     """Which photos: those that ``audience`` may see, with all of the keywords ``having`` and none of ``lacking``, of
     that ``camera`` (as :meth:`Store.cameras` names it), taken in that ``period`` (the beginning of ``taken``: '2026',
-    '2026-11')."""
+    '2026-11'). For an audience other than ALL no photo has a keyword that begins with '_', or ``unprocessed``."""
 
     audience: Audience = Audience.ALL
     having: tuple[str, ...] = ()
@@ -174,8 +174,8 @@ class Store(Protocol):
     async def get(self, id: str) -> Document | None:
         """The document, with ``_rev`` and, where it has some, ``_conflicts`` (revisions)."""
 
-    async def rendition(self, id: str, name: str) -> Rendition | None:
-        """A photo's rendition."""
+    async def rendition(self, id: str, name: str, rev: str = "") -> Rendition | None:
+        """A photo's rendition; with ``rev`` that of another leaf than the winner."""
 
     async def comments(self, id: str) -> list[Document]:
         """The comments on a photo, oldest first."""
