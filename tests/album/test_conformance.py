@@ -1,0 +1,36 @@
+"""The promises of a store, over each of those that there are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jollyae.album.sqlite import open_sqlite
+from jollyae.album.store import Store
+
+from .conformance import Backend, Promises
+
+
+class Sqlite(Backend):
+    """Files in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    async def open(self, name: str = "album") -> Store:
+        return await open_sqlite(str(self.directory / f"{name}.db"), create=True)
+
+
+BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], Backend]] = {
+    "sqlite": lambda request, directory: Sqlite(directory),
+}
+"""By name: what makes a backend with no albums in it. It may ask for fixtures, and skip, naming the reason."""
+
+
+class TestPromises(Promises):
+    """Over each of them."""
+
+    @pytest.fixture(params=BACKENDS)
+    def backend(self, request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+        """One backend."""
+        return BACKENDS[request.param](request, tmp_path)
