@@ -1,4 +1,6 @@
-"""Durable submits (file, rename, directory: two fsyncs each) on disk: one producer, and eight."""
+"""Durable submits (file, rename, directory: two fsyncs each) on disk: one producer, and eight.
+
+Beside them the system calls of a submit alone, in a loop: how much eight can gain over one belongs to the disk."""
 
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from ..lab import Contestant, Lab, remove
 from ..programs import Failed
 
 SIZE = 4096
-PRODUCER = """
+SUBMIT = """
 import sys
 from jollyae import Spool
 spool, source, who, count = Spool(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -20,25 +22,50 @@ sys.stdin.readline()
 for number in range(count):
     spool.submit(source, name=f"{who}-{number}")
 """
+BARE = """
+import os
+import sys
+spool, who, count = sys.argv[1], sys.argv[3], int(sys.argv[4])
+data = open(sys.argv[2], "rb").read()
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(count):
+    name = f"{who}-{number}"
+    file = os.open(f"{spool}/tmp/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    os.write(file, data)
+    os.fsync(file)
+    os.close(file)
+    os.rename(f"{spool}/tmp/{name}", f"{spool}/incoming/{name}")
+    directory = os.open(f"{spool}/incoming", os.O_RDONLY)
+    os.fsync(directory)
+    os.close(directory)
+"""
+CONTESTANTS = (
+    ("1 producer", SUBMIT, 1),
+    ("8 producers", SUBMIT, 8),
+    ("1, bare calls", BARE, 1),
+    ("8, bare calls", BARE, 8),
+)
 
 
 def run(lab: Lab) -> None:
     """One and eight producers, as processes; each submits the same number of files."""
-    contestants = [
-        Contestant("1 producer", lambda number: _measure(lab, number, "1 producer", 1)),
-        Contestant("8 producers", lambda number: _measure(lab, number, "8 producers", 8)),
-    ]
+    contestants = [_contestant(lab, *one) for one in CONTESTANTS]
     lab.compete("submit", contestants, lab.rounds())
 
 
-def _measure(lab: Lab, number: int, who: str, producers: int) -> Run:
+def _contestant(lab: Lab, who: str, program: str, producers: int) -> Contestant:
+    return Contestant(who, lambda number: _measure(lab, number, who, program, producers))
+
+
+def _measure(lab: Lab, number: int, who: str, program: str, producers: int) -> Run:
     each = lab.count(500, 2_000)
     spool, source = lab.disk / "submit", lab.disk / "submitted"
     spools.make(spool)
     spools.write(source, SIZE, 0)
     try:
         spools.sync()
-        seconds = _submit(lab, spool, source, producers, each)
+        seconds = _run(lab, program, spool, source, producers, each)
         if (found := spools.lying(spool, "incoming")) != producers * each:
             raise Failed(f"{found:,} of {producers * each:,} are in incoming/")
     finally:
@@ -47,10 +74,10 @@ def _measure(lab: Lab, number: int, who: str, producers: int) -> Run:
     return Run("submit", who, number, count, count * SIZE, {"items_per_s": count / seconds, "seconds": seconds})
 
 
-def _submit(lab: Lab, spool: Path, source: Path, producers: int, each: int) -> float:
+def _run(lab: Lab, program: str, spool: Path, source: Path, producers: int, each: int) -> float:
     """Seconds from the word to start until the last producer has ended."""
     env = lab.environment(**commands.ENVIRONMENT)
-    words = [sys.executable, "-c", PRODUCER, str(spool), str(source)]
+    words = [sys.executable, "-c", program, str(spool), str(source)]
     started = [
         subprocess.Popen(
             [*words, str(one), str(each)], env=env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
