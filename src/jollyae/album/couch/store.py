@@ -1,0 +1,576 @@
+"""The album in Apache CouchDB 3: all of :class:`~jollyae.album.store.Store` over HTTP.
+
+A new photo is one ``multipart/related`` PUT: the document and its renditions are there together or not at all. Edits
+keep the renditions by stubs. What replication brings is written by ``_bulk_docs`` with ``new_edits=false`` (never by
+multipart: CouchDB leaves the renditions of a revision that it knows already unread in the connection). The server's
+name and what is remembered are ``_local/`` documents, which no replication carries.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from ..store import (
+    Audience,
+    Card,
+    Change,
+    Count,
+    Cursor,
+    Document,
+    Leaf,
+    Missing,
+    Order,
+    Query,
+    Rendition,
+    Stale,
+    StoreError,
+)
+from . import views
+from .address import Address, parse_address
+from .client import INDEX_SECONDS, Client, decode
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+"""Changes asked for at once."""
+PAGE, LARGEST_PAGE = 100, 2000
+"""Rows of a list asked for at once where most may be unwanted: doubled from page to page."""
+PUBLIC_REVS_LIMIT = 50
+"""How many generations of a photo a public database knows. Low, since nobody merges there; not lower, since a server
+that was away while a photo had more new revisions than this would keep its old one beside the new one."""
+COMPACT_SECONDS = 600.0
+"""How long :meth:`CouchStore.compact` waits for the server, which goes on by itself after that."""
+_SERVER, _REMEMBERED = "_local/jollyae-server", "_local/jollyae-"
+
+
+class CouchStore:
+    """An open album in a CouchDB database. Made by :func:`open_couch`."""
+
+    multipart = True
+    """False: renditions are sent inline, in Base64 (a third more bytes), to servers that know no multipart PUT."""
+
+    def __init__(self, client: Client, server: str) -> None:
+        self.url = str(client.address)
+        self.server = server
+        self.client = client
+        self._db = client.address.database
+
+    def __repr__(self) -> str:
+        return f"CouchStore({self.url!r})"
+
+    async def __aenter__(self) -> "CouchStore":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.close()
+
+    # --- writing
+
+    async def add(self, document: Document, renditions: Mapping[str, Rendition]) -> bool:
+        """See :meth:`.Store.add`. One request more than needed asks first: the usual second drop sends no renditions,
+        and a refused multipart PUT leaves its bytes in the connection."""
+        id = document["_id"]
+        if (await self.client.ask("HEAD", self._db, id, accept=(404,))).status_code != 404:
+            return False
+        try:
+            await self._write(_plain(document, "_rev"), renditions)
+        except Stale:
+            return False
+        except StoreError as error:
+            # The answer may have been lost after the document was written: then it is ours, and it is there.
+            if not error.is_temporary or not await self._is_ours(document):
+                raise
+        return True
+
+    async def _is_ours(self, document: Document) -> bool:
+        try:
+            return _plain(await self.get(document["_id"]) or {}, "_rev", "_conflicts") == _plain(document, "_rev")
+        except StoreError:
+            return False
+
+    async def put(self, document: Document) -> str:
+        """See :meth:`.Store.put`."""
+        body = _plain(document, "_conflicts")
+        if rev := document.get("_rev"):
+            query = {"rev": rev}
+            answer = await self.client.ask("GET", self._db, document["_id"], query=query, accept=(404,))
+            if self.client.is_missing(answer, (self._db,)):
+                raise Stale(f"revision {rev} of the document is no more: {document['_id']}", "Read it again.")
+            if kept := decode(answer).get("_attachments"):
+                body["_attachments"] = {name: {"stub": True} for name in kept}
+        return await self._write(body)
+
+    async def set_renditions(self, id: str, renditions: Mapping[str, Rendition]) -> None:
+        """See :meth:`.Store.set_renditions`."""
+        document = await self.get(id)
+        if document is None:
+            raise Missing(f"there is no such photo: {id}")
+        await self._write(_plain(document, "_conflicts"), renditions)
+
+    async def remove(self, id: str, rev: str) -> None:
+        """See :meth:`.Store.remove`."""
+        answer = await self.client.ask("DELETE", self._db, id, query={"rev": rev}, accept=(404,))
+        if self.client.is_missing(answer, (self._db, id)):
+            raise Stale(f"the document is gone already: {id}", "Read it again.")
+
+    async def _write(self, body: dict[str, Any], renditions: Mapping[str, Rendition] | None = None) -> str:
+        """PUT the document with these renditions, in one revision; the revision."""
+        id = body["_id"]
+        if not renditions:
+            answer = await self.client.ask("PUT", self._db, id, send=body)
+        elif not self.multipart:
+            answer = await self.client.ask("PUT", self._db, id, send=body | {"_attachments": _inline(renditions)})
+        else:
+            mime, content = make_multipart(body, renditions)
+            answer = await self.client.ask("PUT", self._db, id, body=content, mime=mime)
+        return str(decode(answer)["rev"])
+
+    # --- reading one
+
+    async def get(self, id: str) -> Document | None:
+        """See :meth:`.Store.get`."""
+        found = await self.client.find(self._db, id, query={"conflicts": True})
+        return None if found is None else _plain(found)
+
+    async def rendition(self, id: str, name: str, rev: str = "") -> Rendition | None:
+        """See :meth:`.Store.rendition`."""
+        query = {"rev": rev} if rev else {}
+        answer = await self.client.ask("GET", self._db, id, name, query=query, accept=(404,))
+        if self.client.is_missing(answer, (self._db, id, name)):
+            return None
+        body, headers = answer.content, answer.headers
+        return Rendition(body, headers.get("Content-Type", ""), _digest_text(headers.get("ETag", ""), body))
+
+    async def comments(self, id: str) -> list[Document]:
+        """See :meth:`.Store.comments`."""
+        return await self._documents(["comment", id, ""], ["comment", id, views.AFTER_ALL])
+
+    async def users(self) -> list[Document]:
+        """See :meth:`.Store.users`."""
+        return await self._documents(["user"], ["user", "\U0010ffff"])
+
+    async def _documents(self, first: list[str], last: list[str]) -> list[Document]:
+        rows = await self._view(views.DOCUMENTS, startkey=first, endkey=last, include_docs=True)
+        return [_plain(row["doc"]) for row in rows if row["doc"]]
+
+    # --- reading many
+
+    async def photos(
+        self, query: Query, *, after: Cursor | None = None, backwards: bool = False, limit: int = 60
+    ) -> list[Card]:
+        """See :meth:`.Store.photos`. Reads the index of the rarest keyword, or of the camera, and leaves out what else
+        is not wanted."""
+        cards: list[Card] = []
+        if limit > 0:
+            async for row in self._wanted(query, after, backwards, limit):
+                cards.append(views.read_card(row["id"], row["value"]))
+                if len(cards) == limit:
+                    break
+        return cards
+
+    async def count(self, query: Query) -> int:
+        """See :meth:`.Store.count`. One keyword, camera or period is counted by the index; more are walked through."""
+        query = Query(query.audience, query.having, query.lacking, query.camera, query.period)
+        if len(query.having) + bool(query.camera) > 1 or query.lacking:
+            found = 0
+            async for _ in self._wanted(query, None, False, LARGEST_PAGE):
+                found += 1
+            return found
+        facet = _facets(query)[0]
+        return await self._count(*views.list_range(query.audience, Order.TAKEN, facet, query.period))
+
+    async def _wanted(
+        self, query: Query, after: Cursor | None, backwards: bool, limit: int
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The rows of the photos that are asked for, in order, read in pages."""
+        facet = await self._rarest(query)
+        period = query.period if query.order is Order.TAKEN else ""
+        first, last = views.list_range(query.audience, query.order, facet, period)
+        begin, end = (last, first) if backwards else (first, last)
+        asked: dict[str, Any] = {"reduce": False, "descending": backwards, "endkey": end, "startkey": begin}
+        seen = ""
+        if after is not None:
+            key = views.list_key(query.audience, query.order, facet, after.time)
+            # A place outside of the period is before or after all of it.
+            if (key < begin) if backwards else (key > begin):
+                asked |= {"startkey": key, "startkey_docid": after.id}
+                seen = after.id
+            if (key < end) if backwards else (key > end):
+                return
+        rest = [one for one in query.having if f"k:{one}" != facet]
+        camera = "" if facet == f"c:{query.camera}" else query.camera
+        is_plain = not rest and not query.lacking and not camera and (bool(period) or not query.period)
+        size = limit if is_plain else max(PAGE, limit)
+        while True:
+            # One more: the place itself is the first row, if its photo is still there.
+            rows = await self._view(views.PHOTOS, **asked, limit=size + 1)
+            for row in rows:
+                if row["id"] == seen and row["key"] == asked["startkey"]:
+                    continue
+                if is_plain or views.is_wanted(row["value"], rest, query.lacking, camera, query.period):
+                    yield row
+            if len(rows) <= size:
+                return
+            seen = rows[-1]["id"]
+            asked |= {"startkey": rows[-1]["key"], "startkey_docid": seen}
+            size = min(size * 2, LARGEST_PAGE)
+
+    async def _rarest(self, query: Query) -> str:
+        """The facet with the fewest photos, of those that all wanted photos have."""
+        facets = _facets(query)
+        if len(facets) == 1:
+            return facets[0]
+        counts = [await self._count(*views.list_range(query.audience, Order.TAKEN, facet)) for facet in facets]
+        return min(zip(counts, facets, strict=True))[1]
+
+    async def _count(self, first: Sequence[str], last: Sequence[str]) -> int:
+        rows = await self._view(views.PHOTOS, startkey=first, endkey=last)
+        return int(rows[0]["value"]) if rows else 0
+
+    async def keywords(self, audience: Audience) -> list[Count]:
+        """See :meth:`.Store.keywords`."""
+        return sorted(await self._names(audience, "k:"), key=_most_first)
+
+    async def cameras(self, audience: Audience) -> list[Count]:
+        """See :meth:`.Store.cameras`."""
+        return sorted(await self._names(audience, "c:"), key=_most_first)
+
+    async def months(self, audience: Audience) -> list[Count]:
+        """See :meth:`.Store.months`."""
+        return sorted(await self._names(audience, "m:"), key=lambda count: count.name, reverse=True)
+
+    async def _names(self, audience: Audience, prefix: str) -> list[Count]:
+        first, last = views.name_range(audience, prefix)
+        rows = await self._view(views.PHOTOS, startkey=first, endkey=last, group_level=3)
+        return [Count(row["key"][2].removeprefix(prefix), row["value"]) for row in rows]
+
+    async def ids(self) -> AsyncIterator[str]:
+        """See :meth:`.Store.ids`."""
+        after = ""
+        while True:
+            rows = await self._view(
+                views.DOCUMENTS, startkey=["photo", after], endkey=["photo", "\U0010ffff"], limit=LARGEST_PAGE
+            )
+            for row in rows:
+                if row["id"] != after:
+                    yield row["id"]
+            if len(rows) < LARGEST_PAGE:
+                return
+            after = rows[-1]["id"]
+
+    async def _view(self, name: str, **query: Any) -> list[dict[str, Any]]:
+        """Rows of a view, up to date with all that was written before."""
+        path = (self._db, "_design", views.DESIGN, "_view", name)
+        try:
+            value = await self.client.get(*path, query=query, seconds=INDEX_SECONDS)
+        except Missing:
+            raise StoreError(
+                f"the album's index is missing: {self.url}", f"Make it: jollyae album init {self.url}"
+            ) from None
+        rows: list[dict[str, Any]] = value["rows"]
+        return rows
+
+    # --- what replication brings
+
+    async def conflicts(self) -> list[str]:
+        """See :meth:`.Store.conflicts`."""
+        rows = await self._view(views.DOCUMENTS, startkey=["conflict"], endkey=["conflict", "\U0010ffff"])
+        return [row["id"] for row in rows]
+
+    async def leaves(self, id: str) -> list[Leaf]:
+        """See :meth:`.Store.leaves`. A leaf's renditions are told by their type and digest, with empty bodies."""
+        found = await self._leaves(id)
+        living = [one for one in found if not one.get("_deleted")]
+        return [_leaf(one) for one in living or found[:1]]
+
+    async def _leaves(self, id: str) -> list[dict[str, Any]]:
+        """All leaves, deleted ones too, as CouchDB tells them, the winner first."""
+        answer = await self.client.ask("GET", self._db, id, query={"open_revs": "all", "revs": True}, accept=(404,))
+        if self.client.is_missing(answer, (self._db, id)):
+            return []
+        found = [one["ok"] for one in decode(answer) if "ok" in one]
+        return sorted(found, key=_winning, reverse=True)
+
+    async def take(self, leaf: Leaf) -> None:
+        """See :meth:`.Store.take`."""
+        id, rev = leaf.document["_id"], leaf.revisions[0]
+        for left in (2, 1, 0):
+            there = await self._leaves(id)
+            if any(rev in _revisions(one) for one in there):
+                return
+            body = _plain(leaf.document, "_conflicts", "_rev")
+            body |= {"_rev": rev, "_revisions": _told_revisions(leaf.revisions)}
+            if not body.get("_deleted") and (attachments := await self._attachments(id, leaf, there)):
+                body["_attachments"] = attachments
+            answer = await self.client.ask(
+                "POST",
+                self._db,
+                "_bulk_docs",
+                send={"new_edits": False, "docs": [body]},
+                accept=(412,) if left else (),
+                repeatable=True,
+            )
+            if answer.status_code == 412:  # the leaf it builds on was compacted away meanwhile: look again
+                continue
+            if refused := [one for one in decode(answer) if "error" in one]:
+                raise StoreError(
+                    f"the album's server refused a revision: {id}: {refused[0].get('error')}: "
+                    f"{refused[0].get('reason', '')}",
+                    "Does a validate function or the user's rights forbid it?",
+                )
+            return
+
+    async def _attachments(self, id: str, leaf: Leaf, there: list[dict[str, Any]]) -> dict[str, Any]:
+        """The leaf's renditions for ``_bulk_docs``: those that it brings; for the others stubs, where it descends from
+        a leaf that is there (CouchDB takes a stub from the nearest ancestor whose body it still has; without
+        ``revpos`` it takes any); else copies of those of the leaf that is its nearest relative."""
+        brought = {name: one for name, one in leaf.renditions.items() if one.body}
+        generation = int(leaf.revisions[0].partition("-")[0])
+        made: dict[str, Any] = {name: one | {"revpos": generation} for name, one in _inline(brought).items()}
+        wanted = set(leaf.renditions) - set(brought)  # named without bytes: it has these and no others
+        for relative in _relatives(leaf, there):
+            rev = relative["_rev"]
+            names = [name for name in relative.get("_attachments", {}) if name not in made]
+            if wanted:
+                names = [name for name in names if name in wanted]
+            if rev in leaf.revisions:
+                return made | {name: {"stub": True} for name in names}
+            for name in names:
+                if one := await self.rendition(id, name, rev):
+                    made[name] = _inline({name: one})[name] | {"revpos": generation}
+            return made
+        return made
+
+    async def changes(self, since: str = "", *, follow: bool = False) -> AsyncIterator[Change]:
+        """See :meth:`.Store.changes`. The sequence is CouchDB's own text; of another database's it makes ''."""
+        query = {"include_docs": True, "conflicts": True}
+        async for rows, seq in self.client.changes(self._db, since, follow=follow, limit=BATCH, query=query):
+            told = [row for row in rows if not row["id"].startswith("_design/")]
+            for row in told:
+                document = row.get("doc") or {"_id": row["id"], "_rev": row["changes"][0]["rev"], "_deleted": True}
+                if row.get("deleted"):
+                    document = {"_id": row["id"], "_rev": document["_rev"], "_deleted": True}
+                # A single row's sequence may be null or cost the server much: the batch's own is asked for at its end.
+                yield Change(seq if row is told[-1] else str(row.get("seq") or seq), _plain(document))
+
+    # --- this server's own
+
+    async def remembered(self, name: str) -> Document:
+        """See :meth:`.Store.remembered`."""
+        return await self._local(_REMEMBERED + "kept-" + name) or {}
+
+    async def remember(self, name: str, value: Document) -> None:
+        """See :meth:`.Store.remember`."""
+        await self._set_local(_REMEMBERED + "kept-" + name, value)
+
+    async def _local(self, id: str) -> Document | None:
+        found = await self.client.find(self._db, *id.split("/", 1))
+        return None if found is None else dict(found["value"])
+
+    async def _set_local(self, id: str, value: Document) -> None:
+        """Write it, whatever is there."""
+        path = (self._db, *id.split("/", 1))
+        for _ in range(5):
+            found = await self.client.find(*path)
+            body = {"value": value} | ({"_rev": found["_rev"]} if found else {})
+            answer = await self.client.ask("PUT", *path, send=body, accept=(409,))
+            if answer.status_code != 409:
+                return
+        raise Stale(f"others write it all the time: {id}", "Is one keeper running for each database?")
+
+    async def compact(self) -> None:
+        """See :meth:`.Store.compact`. Waits until the server is done, ten minutes at most."""
+        await self.client.ask("POST", self._db, "_compact", send={})
+        await self.client.ask("POST", self._db, "_compact", views.DESIGN, send={}, accept=(404,))
+        for pause in _pauses(COMPACT_SECONDS):
+            await asyncio.sleep(pause)
+            if not (await self.client.get(self._db)).get("compact_running"):
+                return
+        log.warning("the album's server still compacts %s", self.url)
+
+    # --- setting up
+
+    async def set_up(self, revs_limit: int | None = None) -> None:
+        """Put in what the store needs: the design document, if it is another, whose old index is then given up; and
+        how many generations are known."""
+        design = views.make_design()
+        path = (self._db, "_design", views.DESIGN)
+        for _ in range(5):
+            stored = await self.client.find(*path)
+            if stored and views.is_same_design(stored, design):
+                break
+            body = design | ({"_rev": stored["_rev"]} if stored else {})
+            answer = await self.client.ask("PUT", *path, send=body, accept=(409,))
+            if answer.status_code != 409:
+                if stored:
+                    await self.client.ask("POST", self._db, "_view_cleanup", send={})
+                break
+        if revs_limit is not None and await self.client.get(self._db, "_revs_limit") != revs_limit:
+            await self.client.ask("PUT", self._db, "_revs_limit", send=revs_limit)
+
+
+async def open_couch(
+    url: str | Address, *, create: bool = False, public: bool = False, server: str = "", client: Client | None = None
+) -> CouchStore:
+    """The album at ``http(s)://[user@]host/database``. ``create``: make the database and its index if they are missing
+    (the user must be the server's admin); ``public``: it is a public database, so it knows few old revisions.
+    ``server`` is the name of this server in stamps of edits, if it has none yet. Raises :class:`StoreError`."""
+    address = url if isinstance(url, Address) else parse_address(url)
+    client = client or Client(address)
+    try:
+        # Asked first: a user who is not the server's admin may not even try to make one.
+        answer = await client.ask("GET", address.database, accept=(404,) if create else ())
+        if answer.status_code == 404:
+            await client.ask("PUT", address.database, accept=(412,))
+        store = CouchStore(client, server)
+        await store.set_up(PUBLIC_REVS_LIMIT if public else None)
+        store.server = await _name_server(store, server)
+    except BaseException:
+        await client.close()
+        raise
+    return store
+
+
+async def _name_server(store: CouchStore, server: str) -> str:
+    """The server's name that is written in the database; written now if there is none."""
+    for _ in range(5):
+        if found := await store._local(_SERVER):
+            return str(found["name"])
+        name = server or f"{socket.gethostname().partition('.')[0]}-{secrets.token_hex(2)}"
+        path = (address := store.client.address).database, *_SERVER.split("/", 1)
+        answer = await store.client.ask("PUT", *path, send={"value": {"name": name}}, accept=(409,))
+        if answer.status_code != 409:
+            return name
+    raise StoreError(f"cannot name the server in {address}", "Is it written to by others all the time?")
+
+
+def make_multipart(body: Mapping[str, Any], renditions: Mapping[str, Rendition]) -> tuple[str, bytes]:
+    """The type and the bytes of a ``multipart/related`` PUT: the document, then each rendition in the order in which it
+    is named there. The MD5 that goes with each lets the server find damage."""
+    follows = {
+        name: {
+            "follows": True,
+            "content_type": one.mime,
+            "length": len(one.body),
+            "digest": f"md5-{base64.b64encode(hashlib.md5(one.body, usedforsecurity=False).digest()).decode()}",
+        }
+        for name, one in renditions.items()
+    }
+    head = json.dumps({**body, "_attachments": follows}, separators=(",", ":")).encode()
+    boundary = secrets.token_hex(16).encode()
+    parts = [b"--", boundary, b"\r\nContent-Type: application/json\r\n\r\n", head, b"\r\n"]
+    for name, one in renditions.items():
+        headers = (
+            f'Content-Disposition: attachment; filename="{quote(name)}"\r\n'
+            f"Content-Type: {one.mime}\r\nContent-Length: {len(one.body)}\r\n\r\n"
+        )
+        parts += [b"--", boundary, b"\r\n", headers.encode(), one.body, b"\r\n"]
+    parts += [b"--", boundary, b"--"]
+    return f'multipart/related; boundary="{boundary.decode()}"', b"".join(parts)
+
+
+def _inline(renditions: Mapping[str, Rendition]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"content_type": one.mime, "data": base64.b64encode(one.body).decode()}
+        for name, one in renditions.items()
+    }
+
+
+def _plain(document: Mapping[str, Any], *without: str) -> Document:
+    """The document without the store's own fields that are not of the interface, and without these."""
+    left_out = {"_attachments", "_revisions", *without}
+    return {name: value for name, value in document.items() if name not in left_out}
+
+
+def _facets(query: Query) -> list[str]:
+    """The facets that all wanted photos have."""
+    facets = [f"k:{keyword}" for keyword in query.having]
+    if query.camera:
+        facets.append(f"c:{query.camera}")
+    return facets or [""]
+
+
+def _most_first(count: Count) -> tuple[int, str]:
+    return -count.photos, count.name
+
+
+def _generation(rev: str) -> tuple[int, str]:
+    generation, _, hash = rev.partition("-")
+    return int(generation), hash
+
+
+def _winning(document: Mapping[str, Any]) -> tuple[bool, tuple[int, str]]:
+    """By this the leaf that wins is the greatest, on every server."""
+    return not document.get("_deleted"), _generation(document["_rev"])
+
+
+def _revisions(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The revisions that ``revs=true`` told, newest first."""
+    told = document["_revisions"]
+    return tuple(f"{told['start'] - back}-{id}" for back, id in enumerate(told["ids"]))
+
+
+def _told_revisions(revisions: Sequence[str]) -> dict[str, Any]:
+    """Revisions, newest first, as CouchDB writes them; up to the first gap, since it knows no gaps."""
+    start = _generation(revisions[0])[0]
+    ids = []
+    for back, rev in enumerate(revisions):
+        generation, id = _generation(rev)
+        if generation != start - back:
+            break
+        ids.append(id)
+    return {"start": start, "ids": ids}
+
+
+def _leaf(document: Mapping[str, Any]) -> Leaf:
+    renditions = {
+        name: Rendition(b"", one["content_type"], _digest_text(one.get("digest", ""), b""))
+        for name, one in document.get("_attachments", {}).items()
+    }
+    return Leaf(_plain(document), _revisions(document), renditions)
+
+
+def _relatives(leaf: Leaf, there: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The leaves that are there, the nearest relative of the new one first: the one with the newest revision in common;
+    of two the one that has renditions, then the winner."""
+    known = {rev: place for place, rev in enumerate(leaf.revisions)}
+
+    def distance(document: dict[str, Any]) -> tuple[int, bool]:
+        common = [known[rev] for rev in _revisions(document) if rev in known]
+        return min(common, default=len(known)), not document.get("_attachments")
+
+    return sorted((one for one in there if not one.get("_deleted")), key=distance)
+
+
+def _digest_text(told: str, body: bytes) -> str:
+    """A rendition's digest in hex, from an ETag ('"Base64 of the MD5"') or a stub ('md5-Base64'); from the bytes where
+    neither is given."""
+    text = told.removeprefix("W/").strip('"').removeprefix("md5-")
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        digest = b""
+    return (digest if len(digest) == 16 else hashlib.md5(body, usedforsecurity=False).digest()).hex()
+
+
+def _pauses(seconds: float) -> Iterable[float]:
+    pause, spent = 0.02, 0.0
+    while spent < seconds:
+        yield pause
+        spent += pause
+        pause = min(pause * 2, 2.0)
