@@ -1,0 +1,68 @@
+// The inbox by keyboard: walk, select, and edit what is selected.
+"use strict";
+
+const picks = document.getElementById("picks");
+if (picks) {
+  const boxes = [...picks.querySelectorAll("input[type=checkbox]")];
+  const told = document.getElementById("selected");
+  const add = document.getElementById("add");
+  const form = document.getElementById("bulk");
+  let at = 0;
+
+  const tell = () => {
+    const number = boxes.filter((box) => box.checked).length;
+    told.textContent = number === 0 ? "Select photos to edit them together" : `Edit ${number} selected ${number === 1 ? "photo" : "photos"}`;
+  };
+  const go = (to) => {
+    at = Math.max(0, Math.min(boxes.length - 1, to));
+    boxes[at].focus();
+    boxes[at].closest("li").scrollIntoView({ block: "center" });
+  };
+  const walking = () => boxes.includes(document.activeElement);
+  const edit = () => {
+    if (!boxes.some((box) => box.checked)) boxes[at].checked = true;
+    tell();
+    add.focus();
+    return true;
+  };
+  const actions = {
+    j: () => go(walking() ? at + 1 : at),
+    k: () => go(walking() ? at - 1 : at),
+    x: () => { boxes[at].checked = !boxes[at].checked; boxes[at].focus(); tell(); },
+    " ": () => { boxes[at].checked = !boxes[at].checked; boxes[at].focus(); tell(); },
+    a: () => { const all = !boxes.every((box) => box.checked); for (const box of boxes) box.checked = all; tell(); },
+    Enter: () => { location.href = boxes[at].closest("li").querySelector("a.open").href; },
+    "#": edit,
+    e: edit,
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.target;
+    if (event.key === "Escape" && form.contains(target) && !boxes.includes(target)) { go(at); event.preventDefault(); return; }
+    if (isTyping(target) || !(event.key in actions)) return;
+    // Space and Enter do what they do everywhere on what is neither a photo nor nothing.
+    if ((event.key === " " || event.key === "Enter") && target !== document.body && target.id !== "main" && !boxes.includes(target)) return;
+    actions[event.key]();
+    event.preventDefault();
+  });
+  for (const [number, box] of boxes.entries()) {
+    box.addEventListener("focus", () => { at = number; });
+    box.addEventListener("change", tell);
+  }
+  // A range, by shift and click, as everywhere.
+  let last = null;
+  picks.addEventListener("click", (event) => {
+    const box = event.target.closest("input[type=checkbox]");
+    if (!box) return;
+    const number = boxes.indexOf(box);
+    if (event.shiftKey && last !== null)
+      for (const one of boxes.slice(Math.min(last, number), Math.max(last, number) + 1)) one.checked = box.checked;
+    last = number;
+    tell();
+  });
+  form.addEventListener("submit", (event) => {
+    if (!boxes.some((box) => box.checked)) { event.preventDefault(); told.textContent = "No photo is selected"; }
+  });
+  tell();
+}
