@@ -32,7 +32,9 @@ def _profile(lab: Lab, scenario: str, count: int, size: int) -> None:
     try:
         spools.fill(spool, count, size)
         command = commands.jollyae_once(spool, "s3://b/p", lab.sink.http)
-        watched = [*spy, "record", "--format", "raw", "--rate", "500", "--output", str(out), "--", *command]
+        # nonblocking: halting many threads for each look, py-spy was seen to wait for ever for a process that had ended.
+        options = ["--nonblocking", "--format", "raw", "--rate", "500", "--output", str(out)]
+        watched = [*spy, "record", *options, "--", *command]
         need(run(watched, lab.environment(**commands.ENVIRONMENT), lab.output(scenario), timeout=180), {})
         spools.check(spool, count)
     finally:
