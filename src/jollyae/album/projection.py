@@ -110,7 +110,8 @@ def projected(source: Sequence[Leaf], there: Sequence[Leaf], *, photo_is_public:
 
     ``source`` and ``there`` are what :meth:`.store.Store.leaves` tells of the document in the main and in the public
     database ([] for none). For a comment, ``photo_is_public`` says whether its photo is. A live leaf among the answer
-    comes without renditions: the caller adds them.
+    comes without renditions: the caller adds them. It is asked again when either database has changed (replication may
+    have brought what another server projected, knowing less than we do); where all is well the answer is empty.
     """
     shown = [leaf for leaf in ranked(there) if not is_deleted(leaf)]
     wanted = _wanted(source) if photo_is_public else None
