@@ -32,7 +32,7 @@ def _profile(lab: Lab, scenario: str, count: int, size: int) -> None:
     try:
         spools.fill(spool, count, size)
         command = commands.jollyae_once(spool, "s3://b/p", lab.sink.http)
-        # nonblocking: halting many threads for each look, py-spy was seen to wait for ever for a process that had ended.
+        # nonblocking: py-spy halted many threads for each look, and once waited for ever for one that had ended
         options = ["--nonblocking", "--format", "raw", "--rate", "500", "--output", str(out)]
         watched = [*spy, "record", *options, "--", *command]
         need(run(watched, lab.environment(**commands.ENVIRONMENT), lab.output(scenario), timeout=180), {})
