@@ -32,7 +32,9 @@ from jollyae.album.couch.views import turn
 
 T = TypeVar("T")
 Json = dict[str, Any]
-Row = tuple[list[str], Any]
+Emitted = tuple[list[str], Any]
+Row = tuple[list[str], str, Any]
+"""Key, id, value."""
 ADMIN, PASSWORD = "admin", "correct horse"
 LOST = -1
 """See :attr:`FakeCouch.refuse`."""
@@ -153,6 +155,7 @@ class Database:
         self.revs_limit = 1000
         self.security: Json = {"admins": {"roles": ["_admin"]}, "members": {"roles": ["_admin"]}}
         self.changed = asyncio.Event()
+        self._indexes: dict[str, tuple[int, list[Row]]] = {}
 
     def touch(self, doc: Doc) -> None:
         """It was changed: its place in the changes is the last."""
@@ -178,6 +181,20 @@ class Database:
         if id not in self.docs:
             raise Refusal(404, "not_found", "missing")
         return self.docs[id]
+
+    def index(self, view: str) -> list[Row]:
+        """A view's rows, in order; made anew when something was written."""
+        seq, rows = self._indexes.get(view, (-1, []))
+        if seq != self.seq:
+            rows = []
+            for doc in self.docs.values():
+                winner = doc.winner()
+                if not winner.deleted and not doc.id.startswith("_design/"):
+                    told = self.tell(doc, winner, {"conflicts": True})
+                    rows += [(key, doc.id, value) for key, value in VIEWS[view](told)]
+            rows.sort(key=lambda row: row[:2])
+            self._indexes[view] = self.seq, rows
+        return rows
 
     # --- writing
 
@@ -224,9 +241,7 @@ class Database:
             reason = "When `new_edits: false`, the document needs `_rev` or `_revisions` information"
             raise Refusal(400, "bad_request", reason)
         for rev in path:
-            generation, hash = _order(rev)
-            if generation < 1 or not re.fullmatch("[0-9a-f]{32}", hash):
-                raise Refusal(400, "bad_request", f"the fake: revision {rev}")
+            _order(rev)
         doc = self.docs.get(id) or Doc(id)
         if path[0] in doc.nodes:
             return
@@ -357,7 +372,7 @@ def parse_multipart(mime: str, content: bytes) -> tuple[Json, dict[str, bytes]]:
 # --- views
 
 
-def map_photos(doc: Json) -> Iterator[Row]:
+def map_photos(doc: Json) -> Iterator[Emitted]:
     """What the map function of ``photos`` emits."""
     if doc.get("type") != "photo":
         return
@@ -372,7 +387,7 @@ def map_photos(doc: Json) -> Iterator[Row]:
         yield from _list(doc, "public", known)
 
 
-def _list(doc: Json, audience: str, words: list[str]) -> Iterator[Row]:
+def _list(doc: Json, audience: str, words: list[str]) -> Iterator[Emitted]:
     taken, added, camera = _text(doc, "taken"), _text(doc, "added"), _text(doc.get("camera") or {}, "name")
     sizes = [doc[name] if type(doc.get(name)) in (int, float) else 0 for name in ("width", "height", "rotate")]
     first = [_text(doc, "title"), taken, added, _text(doc, "cat") or "Private"]
@@ -390,7 +405,7 @@ def _text(doc: Json, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def map_documents(doc: Json) -> Iterator[Row]:
+def map_documents(doc: Json) -> Iterator[Emitted]:
     """What the map function of ``documents`` emits."""
     if doc.get("type") == "photo":
         yield ["photo", doc["_id"]], None
@@ -402,7 +417,7 @@ def map_documents(doc: Json) -> Iterator[Row]:
         yield ["conflict", doc["_id"]], None
 
 
-VIEWS: dict[str, Callable[[Json], Iterator[Row]]] = {"photos": map_photos, "documents": map_documents}
+VIEWS: dict[str, Callable[[Json], Iterator[Emitted]]] = {"photos": map_photos, "documents": map_documents}
 
 
 def query_view(database: Database, design: Json, name: str, query: Json) -> Json:
@@ -412,14 +427,9 @@ def query_view(database: Database, design: Json, name: str, query: Json) -> Json
         raise Refusal(404, "not_found", "missing_named_view")
     if view.get("options") != {"collation": "raw"} or view.get("reduce") not in (None, "_count"):
         raise Refusal(400, "bad_request", "the fake: a view that it does not know how to sort or reduce")
-    rows: list[tuple[list[str], str, Any]] = []
-    for doc in database.docs.values():
-        winner = doc.winner()
-        if not winner.deleted and not doc.id.startswith("_design/"):
-            told = database.tell(doc, winner, {"conflicts": True})
-            rows += [(key, doc.id, value) for key, value in VIEWS[name](told)]
+    rows = database.index(name)
     descending = bool(query.get("descending"))
-    rows.sort(key=lambda row: (row[0], row[1]), reverse=descending)
+    rows = rows[::-1] if descending else rows
     if "startkey" in query:
         start = (query["startkey"], query.get("startkey_docid", "\U0010ffff" if descending else ""))
         rows = [row for row in rows if (row[:2] <= start if descending else row[:2] >= start)]
@@ -438,7 +448,7 @@ def query_view(database: Database, design: Json, name: str, query: Json) -> Json
     return {"total_rows": len(rows), "offset": 0, "rows": told_rows}
 
 
-def _count(rows: list[tuple[list[str], str, Any]], query: Json) -> list[Json]:
+def _count(rows: list[Row], query: Json) -> list[Json]:
     if "include_docs" in query or "startkey_docid" in query:
         raise Refusal(400, "query_parse_error", "`include_docs` is invalid for reduce")
     level = query.get("group_level", 0)
@@ -753,7 +763,7 @@ class FakeCouch:
         return self._attachment(request, database)
 
     def _create(self, request: Request) -> Answer:
-        request.allow()
+        request.allow("q")
         self._require(request, None, "admins")
         name = request.path[0]
         if name in self.databases:

@@ -9,6 +9,7 @@ from jollyae.album.sqlite import open_sqlite
 from jollyae.album.store import Store
 
 from .conformance import Backend, Promises
+from .couch.support import Site
 
 
 class Sqlite(Backend):
@@ -21,16 +22,30 @@ class Sqlite(Backend):
         return await open_sqlite(str(self.directory / f"{name}.db"), create=True)
 
 
+class Couch(Backend):
+    """Databases on a CouchDB server, or on the fake of one."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    async def open(self, name: str = "album") -> Store:
+        return await self.site.open(name)
+
+
 BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], Backend]] = {
     "sqlite": lambda request, directory: Sqlite(directory),
+    "fakecouch": lambda request, directory: Couch(request.getfixturevalue("fake_site")),
+    "couchdb": lambda request, directory: Couch(request.getfixturevalue("real_site")),
 }
 """By name: what makes a backend with no albums in it. It may ask for fixtures, and skip, naming the reason."""
+
+MARKS = {"couchdb": pytest.mark.couchdb}
 
 
 class TestPromises(Promises):
     """Over each of them."""
 
-    @pytest.fixture(params=BACKENDS)
+    @pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in BACKENDS])
     def backend(self, request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
         """One backend."""
         return BACKENDS[request.param](request, tmp_path)

@@ -42,7 +42,9 @@ class Site:
         return parse_address(f"{self._url.rstrip('/')}/{name}", with_secret=True)
 
     async def open(self, name: str = "album", *, public: bool = False, server: str = "") -> CouchStore:
-        """The album of that name, made if need be."""
+        """The album of that name, made if need be, in one shard: more of them tell changes in no order."""
+        async with Client(self.address(name)) as client:
+            await client.ask("PUT", client.address.database, query={"q": 1}, accept=(412,))
         return await open_couch(self.address(name), create=True, public=public, server=server)
 
     async def clean(self) -> None:

@@ -144,6 +144,8 @@ class CouchStore:
 
     async def get(self, id: str) -> Document | None:
         """See :meth:`.Store.get`."""
+        if not id or id.startswith("_"):  # not a document's: CouchDB's own
+            return None
         found = await self.client.find(self._db, id, query={"conflicts": True})
         return None if found is None else _plain(found)
 

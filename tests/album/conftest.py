@@ -9,7 +9,7 @@ import pytest
 
 from tests.album.fakecouch import FakeCouch
 
-from .support import URLS, Site
+from .couch.support import URLS, Site
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def fake() -> Iterator[FakeCouch]:
         yield server
 
 
-def _servers(request: pytest.FixtureRequest, count: int) -> Iterator[list[Site]]:
-    if request.param == "fake":
+def _servers(kind: str, count: int) -> Iterator[list[Site]]:
+    if kind == "fake":
         with ExitStack() as stack:
             yield [Site(stack.enter_context(FakeCouch())) for _ in range(count)]
         return
@@ -40,11 +40,25 @@ BOTH = ["fake", pytest.param("couchdb", marks=pytest.mark.couchdb)]
 @pytest.fixture(params=BOTH)
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A server."""
-    for (one,) in _servers(request, 1):
+    for (one,) in _servers(request.param, 1):
         yield one
 
 
 @pytest.fixture(params=BOTH)
 def sites(request: pytest.FixtureRequest) -> Iterator[list[Site]]:
     """Two servers that reach each other."""
-    yield from _servers(request, 2)
+    yield from _servers(request.param, 2)
+
+
+@pytest.fixture
+def fake_site() -> Iterator[Site]:
+    """A fake."""
+    for (one,) in _servers("fake", 1):
+        yield one
+
+
+@pytest.fixture
+def real_site() -> Iterator[Site]:
+    """The server of COUCHDB_URL."""
+    for (one,) in _servers("couchdb", 1):
+        yield one
