@@ -24,7 +24,7 @@ endif
 	tools/setup.sh
 	@pwd -P > $@
 
-test: setup test-tools ## all tests, the real servers included; PYTEST_ARGS='-k name' for some
+test: setup test-tools fault-tools ## all tests, the real servers included; PYTEST_ARGS='-k name' for some
 	$(VENV)/python -m pytest $(PYTEST_ARGS)
 
 test-tools: ## as root on Debian: install what the tests against real programs need

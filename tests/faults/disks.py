@@ -35,9 +35,16 @@ def why_not(kind: str, *programs: str) -> str:
     missing = [name for name in (_MAKE[kind][0], "mount", "unshare", *programs) if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)}: not installed (tools/fault-tools.sh does it)"
-    if not os.path.exists("/dev/loop-control"):
+    if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
         return "no loop devices here"
+    if not _may_mount():
+        return "root may not mount here (a container)"
     return "" if _knows(kind) else f"the kernel has no {kind}"
+
+
+def _may_mount() -> bool:
+    """Whether we may have mounts of our own: containers take that right from root."""
+    return subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode == 0
 
 
 def _knows(kind: str) -> bool:
