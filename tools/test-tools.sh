@@ -5,16 +5,23 @@
 cd "$(dirname "$0")/.." || exit 1
 tools/apt-install.sh openssh-server openssh-client openssh-sftp-server rsync curl strace procps ||
     echo "test-tools: the tests that need them are skipped, by name" >&2
+tools/apt-install.sh chromium ||  # apart: it is large, and no reason to have none of the others
+    echo "test-tools: the tests of the album in a browser are skipped, by name" >&2
 
-# Microsoft's emulator of Azure Storage; 190 MB, some 15 s, once for each .venv.
-azurite=3.37.0
+# From npm, into .venv, once for each: Microsoft's emulator of Azure Storage (190 MB, some 15 s), and the rules of
+# accessibility that the album's pages are tested with (3 MB).
 node=.venv/node
-missing() { echo "missing: azurite ($1)
-test-tools: the tests that need it are skipped, by name" >&2; exit 0; }
-[ "$(cat "$node/azurite" 2>/dev/null)" = "$azurite" ] && exit 0
-[ "${TEST_INSTALL:-yes}" != no ] || missing "TEST_INSTALL=no"
-command -v npm >/dev/null || missing "npm is not there"
-mkdir -p "$node"
-timeout 300 npm install --prefix "$node" --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error \
-    "azurite@$azurite" >/dev/null </dev/null || missing "npm could not install it"
-echo "$azurite" >"$node/azurite"
+missing() { echo "missing: $1 ($2)
+test-tools: the tests that need it are skipped, by name" >&2; }
+from_npm() {  # NAME VERSION
+    [ "$(cat "$node/$1" 2>/dev/null)" = "$2" ] && return
+    [ "${TEST_INSTALL:-yes}" != no ] || { missing "$1" "TEST_INSTALL=no"; return; }
+    command -v npm >/dev/null || { missing "$1" "npm is not there"; return; }
+    mkdir -p "$node"
+    timeout 300 npm install --prefix "$node" --ignore-scripts --no-audit --no-fund --no-package-lock \
+        --loglevel=error "$1@$2" >/dev/null </dev/null || { missing "$1" "npm could not install it"; return; }
+    echo "$2" >"$node/$1"
+}
+from_npm azurite 3.37.0
+from_npm axe-core 4.14.1
+exit 0

@@ -17,8 +17,10 @@
 - Keys: arrows for previous and next, ``?`` for all others.
 """
 
+import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Unpack
 
 import uvicorn
@@ -35,12 +37,15 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8080,
     *,
+    stop: asyncio.Event | None = None,
     ready: Callable[[str], object] = lambda url: None,
     **options: Unpack[Options],
 ) -> None:
-    """Serve the album until SIGTERM or SIGINT, and finish the requests in hand. ``options`` are those of
-    :func:`make_app`; ``ready`` is called with the album's URL once it can be asked (``port`` 0: any that is free).
-    Raises :class:`OSError` where the port cannot be had. The store stays open."""
+    """Serve the album until ``stop`` is set or this is cancelled, and finish the requests in hand; without ``stop``,
+    until SIGTERM or SIGINT, which then take their usual course.
+
+    ``options`` are those of :func:`make_app`; ``ready`` is called with the album's URL once it can be asked (``port``
+    0: any that is free). Raises :class:`OSError` where the port cannot be had. The store stays open."""
     config = uvicorn.Config(
         make_app(store, **options),
         log_level="warning",
@@ -50,10 +55,26 @@ async def serve(
         ws="none",
         timeout_graceful_shutdown=10,
     )
+    server = uvicorn.Server(config) if stop is None else _Unsignalled(config)
     with socket.create_server((host, port), family=_family(host), backlog=256) as listening:
         name, number = listening.getsockname()[:2]
         ready(f"http://{f'[{name}]' if ':' in name else name}:{number}/")
-        await uvicorn.Server(config).serve(sockets=[listening])
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        stopping = asyncio.create_task((stop or asyncio.Event()).wait())
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            server.should_exit = True
+            await serving
+
+
+class _Unsignalled(uvicorn.Server):
+    """A server that leaves the signals to whoever started it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def _family(host: str) -> socket.AddressFamily:

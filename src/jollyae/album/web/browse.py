@@ -15,7 +15,7 @@ from ..document import UNPROCESSED
 from ..store import Card, Count, Cursor, Document, Order, Query
 from .listings import LONGEST, Group, Listing, end_of_month, grouped, listing_of, read, written
 from .orientation import shown_size
-from .texts import alternative, plain, written_date, written_month
+from .texts import alternative, plain, sorted_as, written_date, written_month
 from .visitors import is_shown_keyword
 from .visits import Visit
 
@@ -55,7 +55,7 @@ def cloud(keywords: Sequence[Count], limit: int = 0) -> list[Tag]:
     chosen = keywords[:limit] if limit else keywords
     most = chosen[0].photos if chosen else 1
     sized = (Tag(count.name, count.photos, 1 + round(5 * (count.photos / most) ** 0.4)) for count in chosen)
-    return sorted((replace(tag, size=min(6, tag.size)) for tag in sized), key=lambda tag: tag.name.casefold())
+    return sorted((replace(tag, size=min(6, tag.size)) for tag in sized), key=lambda tag: sorted_as(tag.name))
 
 
 async def keywords_of(visit: Visit) -> list[Count]:

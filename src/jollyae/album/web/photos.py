@@ -18,7 +18,7 @@ from . import orientation
 from .browse import card_of, cards_of, heading, keywords_of, tag_path
 from .listings import listing_of
 from .site import Fetch
-from .texts import alternative, plain
+from .texts import alternative, plain, written_date
 from .visitors import is_shown_keyword, shown
 from .visits import Visit
 
@@ -33,7 +33,7 @@ EXPOSURE = (
     ("Focal length", "focal"),
     ("Aperture", "aperture"),
     ("Exposure", "exposure"),
-    ("Sensitivity", "iso"),
+    ("ISO", "iso"),
 )
 """What the page shows of ``camera``, in this order; what else there is comes after it under its own name."""
 CHUNK = 2**18
@@ -73,7 +73,7 @@ async def photo_page(visit: Visit, document: Document, *, status: int = 200, **v
     keywords = [word for word in _texts(seen.get("keywords")) if is_shown_keyword(visitor, word)]
     common: dict[str, Any] = {
         "card": card,
-        "name": plain(card.title, 200) or alternative("", card.taken, card.kind),
+        "name": plain(card.title, 200) or written_date(card.taken) or alternative("", "", card.kind),
         "photo": seen,
         "listing": listing,
         "heading": heading(listing),

@@ -105,6 +105,15 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def sorted_as(text: str) -> str:
+    """What a text is sorted by in a list for people: without case and accents.
+
+    >>> sorted(["Zürich", "été", "anna"], key=sorted_as)
+    ['anna', 'été', 'Zürich']
+    """
+    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+
+
 def alternative(title: str, taken: str, kind: str = "image") -> str:
     """What a picture is called where it cannot be seen.
 

@@ -11,6 +11,7 @@ if (picks) {
 
   const tell = () => {
     const number = boxes.filter((box) => box.checked).length;
+    form.querySelector(".bulk").classList.toggle("some", number > 0);
     told.textContent = number === 0 ? "Select photos to edit them together" : `Edit ${number} selected ${number === 1 ? "photo" : "photos"}`;
   };
   const go = (to) => {
