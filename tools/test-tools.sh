@@ -3,7 +3,7 @@
 # Root on Debian: installs what is missing. Anyone with npm: Azurite, into .venv. Else: says which tests will be
 # skipped. Always exits 0.
 cd "$(dirname "$0")/.." || exit 1
-tools/apt-install.sh openssh-server openssh-client openssh-sftp-server rsync curl strace procps ||
+tools/apt-install.sh openssh-server openssh-client openssh-sftp-server rsync curl strace procps ffmpeg ||
     echo "test-tools: the tests that need them are skipped, by name" >&2
 tools/apt-install.sh chromium ||  # apart: it is large, and no reason to have none of the others
     echo "test-tools: the tests of the album in a browser are skipped, by name" >&2
