@@ -7,7 +7,7 @@ BENCH_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo bench bench-setup bench-tools bench-markdown lock build clean
+.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo bench bench-album bench-setup bench-tools bench-markdown lock build clean
 
 all: test lint types ## what has to pass before a commit: test + lint + types
 
@@ -58,6 +58,9 @@ demo: setup ## the whole thing on an embedded S3, nothing else needed; Ctrl-C en
 
 bench: bench-setup bench-tools ## jollyae beside its peers, a quarter of an hour; BENCH_ARGS='--list' or 'small-http --rounds 3'
 	@$(VENV)/python -m bench $(BENCH_ARGS)
+
+bench-album: bench-setup ## photos read and scaled beside Pillow's naive way and pyvips; BENCH_ARGS='--rounds 3'
+	@$(VENV)/python -m bench pictures $(BENCH_ARGS)
 
 bench-setup: setup .bench/.stamp ## make .bench/venv with the peers (again only when they changed)
 

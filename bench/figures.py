@@ -43,9 +43,11 @@ class Metric:
 
 METRICS = {
     "items_per_s": Metric("items/s", 0),
+    "photos_per_s": Metric("photos/s", 1),
     "gb_per_s": Metric("GB/s", 2),
     "cpu_us_per_item": Metric("CPU µs/item", 0),
     "cpu_s_per_gb": Metric("CPU s/GB", 2),
+    "core_mb": Metric("MB per core", 0),
     "peak_mb": Metric("peak MB", 0),
     "median_ms": Metric("median ms", 2),
     "p99_ms": Metric("p99 ms", 2),

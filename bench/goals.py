@@ -8,6 +8,7 @@ from .figures import METRICS, Gap, Run, of, ratios
 
 OURS, TWO = "jollyae", "jollyae --processes 2"
 S5CMD, AWS = "s5cmd", "aws s3 cp"
+NAIVE, VIPS = "Pillow, naive", "pyvips"
 MANY, FEW = "many waiting", "10,000 waiting"
 MILLION = 1_000_000
 
@@ -76,6 +77,8 @@ GOALS: tuple[Goal, ...] = (
     Goal("submit, durable", "submit", "items_per_s", "8 producers", "≥", 3, "1 producer"),
     Goal("start", "start", "seconds", "jollyae --help", "≤", 0.1),
     Goal("start", "start", "seconds", "jollyae run --once, nothing there", "≤", 0.3),
+    Goal("photos of 12 megapixels, one core", "pictures", "photos_per_s", OURS, "≥", 9),
+    Goal("photos of 12 megapixels, one core", "pictures", "core_mb", OURS, "≤", 60),
 )
 
 

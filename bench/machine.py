@@ -87,6 +87,9 @@ def versions() -> dict[str, str]:
     peer = HOME / "venv/bin/python"
     asked = [str(peer), "-c", "import boto3; print(boto3.__version__)"]
     found["boto3"] = _told(asked) if peer.exists() else "not there"
+    found["Pillow"] = _told([sys.executable, "-c", "import PIL; print(PIL.__version__)"])
+    asked = [str(peer), "-c", "import pyvips; print(pyvips.__version__, 'with libvips', pyvips.version(0))"]
+    found["pyvips"] = _told(asked) if peer.exists() else "not there"
     return found
 
 
