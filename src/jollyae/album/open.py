@@ -3,7 +3,6 @@
 that ``JOLLYAE_ALBUM_PASSWORD_FILE`` names.
 """
 
-import importlib
 from urllib.parse import unquote, urlsplit
 
 from .store import Store, StoreError
@@ -36,9 +35,9 @@ async def _open_couch(url: str, create: bool) -> Store:
         raise StoreError(
             "an album in CouchDB needs packages that are not installed", f"Install them: {_EXTRA}"
         ) from None
-    couch = importlib.import_module(".couch", __package__)
-    store: Store = await couch.open_couch(url, create=create)
-    return store
+    from .couch import open_couch
+
+    return await open_couch(url, create=create)
 
 
 def sqlite_path(url: str) -> str:

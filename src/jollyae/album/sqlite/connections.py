@@ -19,6 +19,8 @@ from . import schema
 READERS = 4
 BATCH = 64
 """Writes that are committed together at most: others wait no longer than these take."""
+_PAGES = 4096
+"""Free pages that are given back in one transaction: 32 MiB."""
 PATIENCE = 30.0
 """Seconds that a write waits for those of other processes."""
 _CACHE = 8 << 10  # KiB for each connection; the rest is the system's cache
@@ -172,15 +174,28 @@ class Connections:
     async def compact(self) -> None:
         """Give free pages back to the file system, and what was written to the file itself."""
 
-        def compact() -> None:
-            try:
-                self._writer.execute("PRAGMA incremental_vacuum").fetchall()
-                self._writer.execute("PRAGMA optimize").fetchall()
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            except sqlite3.Error as error:
-                raise explain(error, self.url) from error
+        loop = asyncio.get_running_loop()
+        while await loop.run_in_executor(self._thread, self._compact_some):
+            pass  # other writes come between
+        await loop.run_in_executor(self._thread, self._compact_rest)
 
-        await asyncio.get_running_loop().run_in_executor(self._thread, compact)
+    def _compact_some(self) -> bool:
+        """Give some pages back; whether there are more."""
+        try:
+            [before] = self._writer.execute("PRAGMA freelist_count").fetchone()
+            # A script, since execute() does the first page only: the statement has no columns to ask for.
+            self._writer.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+            [after] = self._writer.execute("PRAGMA freelist_count").fetchone()
+            return bool(0 < after < before)
+        except sqlite3.Error as error:
+            raise explain(error, self.url) from error
+
+    def _compact_rest(self) -> None:
+        try:
+            self._writer.execute("PRAGMA optimize")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self.url) from error
 
     async def close(self) -> None:
         """Finish what is being written, and end."""

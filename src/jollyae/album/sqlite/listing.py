@@ -14,6 +14,8 @@ _CARD = "photo.id, title, photo.taken, photo.added, cat, width, height, rotate, 
 _HAS = """EXISTS (
     SELECT 1 FROM tag AS other WHERE other.document = photo.document AND other.keyword = ? AND other.level <= ?
 )"""
+_END = "\U0010ffff"
+"""Sorts after all that can stand behind a period."""
 
 
 @dataclass(slots=True)
@@ -52,11 +54,30 @@ def photos(db: sqlite3.Connection, query: Query, after: Cursor | None, backwards
 
 
 def count(db: sqlite3.Connection, query: Query) -> int:
-    """See :meth:`..store.Store.count`."""
+    """See :meth:`..store.Store.count`. Conditions are read from their indexes, as sets: asking each photo for each of
+    them takes ten times as long."""
     if not (query.lacking or query.camera or query.period) and len(query.having) < 2:
         return _tallied(db, query.audience, *(("keyword", query.having[0]) if query.having else ("photo", "")))
-    parts = _parts(db, query)
-    return int(db.execute(f"SELECT count(*) {parts.text}", parts.values).fetchone()[0])
+    level = SEES[query.audience]
+    wanted = [_with_keyword(db, word, level) for word in query.having]
+    if query.camera:
+        wanted.append(_set(db, "SELECT document FROM photo WHERE camera = ? AND level <= ?", query.camera, level))
+    if query.period:
+        of_level = "" if query.audience is Audience.ALL else f" AND level <= {level}"
+        taken = f"SELECT document FROM photo WHERE taken >= ? AND taken < ?{of_level}"
+        wanted.append(_set(db, taken, query.period, query.period + _END))
+    unwanted = set[int]().union(*(_with_keyword(db, word, level) for word in query.lacking))
+    if not wanted:
+        return _tallied(db, query.audience, "photo", "") - len(unwanted)
+    return len(set.intersection(*wanted) - unwanted)
+
+
+def _with_keyword(db: sqlite3.Connection, word: str, level: int) -> set[int]:
+    return _set(db, "SELECT document FROM tag WHERE keyword = ? AND level <= ?", word, level)
+
+
+def _set(db: sqlite3.Connection, statement: str, *values: str | int) -> set[int]:
+    return {key for (key,) in db.execute(statement, values)}
 
 
 def keywords(db: sqlite3.Connection, audience: Audience) -> list[Count]:
@@ -115,7 +136,7 @@ def _parts(db: sqlite3.Connection, query: Query) -> _Parts:
     if query.camera:
         parts.need("photo.camera = ?", query.camera)
     if query.period:
-        parts.need(f"{parts.times}.taken >= ? AND {parts.times}.taken < ?", query.period, query.period + "\U0010ffff")
+        parts.need(f"{parts.times}.taken >= ? AND {parts.times}.taken < ?", query.period, query.period + _END)
     return parts
 
 
