@@ -1,6 +1,6 @@
 #!/bin/sh
 # tools/test-tools.sh   the programs that the tests use as producers, as witnesses and as stores.
-# Root on Debian: installs what is missing. Anyone with npm: Azurite, into .venv. Else: says which tests will be
+# Root on Debian: installs what is missing. Anyone with npm: two servers, into .venv. Else: says which tests will be
 # skipped. Always exits 0.
 cd "$(dirname "$0")/.." || exit 1
 tools/apt-install.sh openssh-server openssh-client openssh-sftp-server rsync curl strace procps ffmpeg ||
@@ -8,8 +8,8 @@ tools/apt-install.sh openssh-server openssh-client openssh-sftp-server rsync cur
 tools/apt-install.sh chromium ||  # apart: it is large, and no reason to have none of the others
     echo "test-tools: the tests of the album in a browser are skipped, by name" >&2
 
-# From npm, into .venv, once for each: Microsoft's emulator of Azure Storage (190 MB, some 15 s), and the rules of
-# accessibility that the album's pages are tested with (3 MB).
+# From npm, into .venv, once for each: Microsoft's emulator of Azure Storage (190 MB, some 15 s), the rules of
+# accessibility that the album's pages are tested with (3 MB), and a small server of CouchDB's protocol (44 MB, 30 s).
 node=.venv/node
 missing() { echo "missing: $1 ($2)
 test-tools: the tests that need it are skipped, by name" >&2; }
@@ -24,4 +24,5 @@ from_npm() {  # NAME VERSION
 }
 from_npm azurite 3.37.0
 from_npm axe-core 4.14.1
+from_npm pouchdb-server 4.2.0
 exit 0

@@ -112,7 +112,7 @@ class CouchStore:
             if self.client.is_missing(answer, (self._db,)):
                 raise Stale(f"revision {rev} of the document is no more: {document['_id']}", "Read it again.")
             if kept := decode(answer).get("_attachments"):
-                body["_attachments"] = {name: {"stub": True} for name in kept}
+                body["_attachments"] = kept  # stubs, as the server told them
         return await self._write(body)
 
     async def set_renditions(self, id: str, renditions: Mapping[str, Rendition]) -> None:
@@ -339,8 +339,8 @@ class CouchStore:
 
     async def _attachments(self, id: str, leaf: Leaf, there: list[dict[str, Any]]) -> dict[str, Any]:
         """The leaf's renditions for ``_bulk_docs``: those that it brings; for the others stubs, where it descends from
-        a leaf that is there (CouchDB takes a stub from the nearest ancestor whose body it still has; without
-        ``revpos`` it takes any); else copies of those of the leaf that is its nearest relative."""
+        a leaf that is there (CouchDB takes a stub from the nearest ancestor whose body it still has); else copies of
+        those of the leaf that is its nearest relative."""
         brought = {name: one for name, one in leaf.renditions.items() if one.body}
         generation = int(leaf.revisions[0].partition("-")[0])
         made: dict[str, Any] = {name: one | {"revpos": generation} for name, one in _inline(brought).items()}
@@ -351,7 +351,7 @@ class CouchStore:
             if wanted:
                 names = [name for name in names if name in wanted]
             if rev in leaf.revisions:
-                return made | {name: {"stub": True} for name in names}
+                return made | {name: relative["_attachments"][name] for name in names}
             for name in names:
                 if one := await self.rendition(id, name, rev):
                     made[name] = _inline({name: one})[name] | {"revpos": generation}
