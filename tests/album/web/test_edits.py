@@ -155,6 +155,21 @@ def test_many_are_edited_alike(album: Served) -> None:
     assert "No photo was selected" in ann.get(ann.post("/bulk", back="/inbox").headers["location"]).text
 
 
+def test_photos_of_any_list_are_edited_together(album: Served) -> None:
+    """From a search to its selection and back to it after the edit, with what became of it."""
+    ids = [album.add(Shot(n), keywords=["sea", f"own{n}"]) for n in range(3)]
+    album.add(Shot(9), keywords=["land"])
+    ann = album.surfer("ann")
+    assert "/select?in=tags&amp;of=sea" in ann.get("/tags/sea").text
+    page = ann.get("/select?in=tags&of=sea").text
+    assert [id in page for id in ids] == [True] * 3 and Shot(9).sha256 not in page and "checked" not in page
+    answer = ann.post("/bulk", back="/select?in=tags&of=sea&done=9", photo=ids, add="pier")
+    assert answer.headers["location"] == "/select?in=tags&of=sea&done=3&same=0&skipped=0"
+    assert "3 photos changed" in ann.get(answer.headers["location"]).text
+    assert album.document(ids[0])["keywords"] == ["own0", "pier", "sea"]
+    assert album.surfer("ben").get("/select").status_code == 403
+
+
 def test_an_edit_that_meets_another_is_made_again(album: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else's revision between reading and writing costs a second try, and nobody's edit."""
     id = album.add(Shot(1))

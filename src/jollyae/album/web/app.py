@@ -48,6 +48,7 @@ WORK = (
     post("/photo/{id}/turn", edits.turn),
     post("/photo/{id}/delete", edits.delete),
     get("/inbox", edits.inbox, Role.EDITOR),
+    get("/select", edits.select, Role.EDITOR),
     post("/bulk", edits.bulk),
     get("/conflicts", disputes.conflicts, Role.EDITOR),
     get("/conflicts/{id}", disputes.conflict, Role.EDITOR),

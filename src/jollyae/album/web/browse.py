@@ -102,8 +102,11 @@ def years_of(months: Sequence[Count]) -> list[Year]:
 async def home(visit: Visit) -> Response:
     """The first page."""
     store, audience = visit.site.store, visit.visitor.audience
-    months, keywords, recent = await asyncio.gather(
-        store.months(audience), keywords_of(visit), cards_of(visit, Query(audience, order=Order.ADDED), limit=RECENT)
+    months, keywords, photos, recent = await asyncio.gather(
+        store.months(audience),
+        keywords_of(visit),
+        store.count(Query(audience)),
+        cards_of(visit, Query(audience, order=Order.ADDED), limit=RECENT),
     )
     waiting = 0
     if visit.visitor.is_editor:
@@ -116,7 +119,7 @@ async def home(visit: Visit) -> Response:
         recent=recent,
         listing=Listing("added"),
         timeline=Listing(),
-        photos=sum(month.photos for month in months),
+        photos=photos,
         years=years_of(months),
         waiting=waiting,
     )
@@ -183,7 +186,7 @@ async def _list(
     query = listing.query(visit.visitor.audience)
     before = read(visit.parameters.get("before", ""))
     after = read(visit.parameters.get("after", "")) or after
-    total = visit.site.store.count(query) if listing.kind in ("tags", "cameras") else _sum(months)
+    total = visit.site.store.count(query)
     if before:
         page, number = await asyncio.gather(cards_of(visit, query, after=before, backwards=True, limit=PAGE + 1), total)
         has_newer, has_older, cards = len(page) > PAGE, True, page[:PAGE][::-1]
@@ -206,10 +209,6 @@ async def _list(
         problem=problem,
         is_start=not before and after is None,
     )
-
-
-async def _sum(months: Sequence[Count]) -> int:
-    return sum(month.photos for month in months)
 
 
 def _titled(group: Group, order: Order) -> tuple[str, Group]:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from .. import merge, times
 from ..document import UNPROCESSED, InvalidEdit, edited, new_comment
 from ..store import Document, Missing, Stale, Store
-from .browse import PAGE, cards_of, keywords_of
+from .browse import PAGE, cards_of, heading, keywords_of
 from .listings import Listing, listing_of, read, written
 from .photos import PHOTO_ID, SUGGESTED, fields, found, photo_page
 from .texts import counted
@@ -194,23 +195,45 @@ async def uncomment(visit: Visit) -> Response:
 
 async def inbox(visit: Visit) -> Response:
     """The photos that nobody has looked at, newest first, to be edited together."""
-    listing = Listing("inbox")
+    return await _picks(visit, Listing("inbox"), "/inbox")
+
+
+async def select(visit: Visit) -> Response:
+    """The photos of any other list, to be edited together."""
+    listing = listing_of(visit.parameters)
+    return await _picks(visit, listing, listing.within("/select"))
+
+
+async def _picks(visit: Visit, listing: Listing, path: str) -> Response:
     query = listing.query(visit.visitor.audience)
     after = read(visit.parameters.get("after", ""))
     cards, number, suggested = await asyncio.gather(
         cards_of(visit, query, after=after, limit=PAGE + 1), visit.site.store.count(query), keywords_of(visit)
     )
-    older = listing.address("after", written(cards[PAGE - 1].cursor(query.order))) if len(cards) > PAGE else ""
+    older = {"after": written(cards[PAGE - 1].cursor(query.order))} if len(cards) > PAGE else {}
     return await visit.page(
         "inbox.html",
         cards=cards[:PAGE],
         photos=number,
         listing=listing,
-        older=older,
+        heading=heading(listing),
+        back=path,
+        older=_with(path, older) if older else "",
         is_start=after is None,
         suggested=[count.name for count in suggested[:SUGGESTED]],
         message=told(visit.parameters),
     )
+
+
+def _with(address: str, parameters: dict[str, str]) -> str:
+    """The address with these parameters and without those of an earlier edit.
+
+    >>> _with("/select?in=added&done=3", {"done": "1"})
+    '/select?in=added&done=1'
+    """
+    path, _, query = address.partition("?")
+    kept = [(name, value) for name, value in parse_qsl(query) if name in ("in", "of")]
+    return f"{path}?{urlencode([*kept, *parameters.items()])}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +275,9 @@ async def bulk(visit: Visit) -> Response:
     """Edit all selected photos alike."""
     ids = list(dict.fromkeys(id for id in visit.form.texts("photo") if PHOTO_ID.fullmatch(id)))
     wanted = bulk_of(visit.form)
-    back = local(visit.form.text("back")).partition("?")[0]
+    back = local(visit.form.text("back"))
     if not ids or len(ids) > MOST:
-        return visit.go(f"{back}?none=1")
+        return visit.go(_with(back, {"none": "1"}))
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(id: str) -> str:
@@ -268,8 +291,7 @@ async def bulk(visit: Visit) -> Response:
         results = await asyncio.gather(*map(one, ids))
     except InvalidEdit as error:
         raise HTTPException(400, error.sentence) from None
-    counts = "&".join(f"{word}={results.count(word)}" for word in ("done", "same", "skipped"))
-    return visit.go(f"{back}?{counts}")
+    return visit.go(_with(back, {word: str(results.count(word)) for word in ("done", "same", "skipped")}))
 
 
 def told(parameters: Any) -> str:

@@ -61,8 +61,6 @@ class Visit:
     session: Session = field(default_factory=Session)
     visitor: Visitor = NOBODY
     form: Form = field(default_factory=Form)
-    conflicts: int = 0
-    """How many documents have conflicts, for the editors' navigation."""
 
     @property
     def parameters(self) -> Any:
@@ -88,7 +86,7 @@ class Visit:
             "visitor": self.visitor,
             "is_public": self.site.is_public,
             "can_upload": self.site.submit is not None,
-            "conflicts_there": self.conflicts,
+            "conflicts_there": len(await self.site.conflicts()) if self.visitor.is_editor else 0,
             "here": self.request.url.path,
             "address": self.request.url.path + (f"?{self.request.url.query}" if self.request.url.query else ""),
             "token": token,
@@ -199,5 +197,4 @@ async def _visit(request: Request) -> Visit:
     session = (await site.sessions()).read(request)
     visitor = await site.visitor(session)
     request.state.visitor = visitor
-    conflicts = len(await site.conflicts()) if visitor.is_editor else 0
-    return Visit(site, request, session, visitor, conflicts=conflicts)
+    return Visit(site, request, session, visitor)

@@ -39,6 +39,12 @@ for (const opener of document.querySelectorAll("[data-opens]"))
 
 if (location.hash === "#edit") document.querySelector("details#edit")?.setAttribute("open", "");
 
+// --- the neighbours' pictures are there before one goes to them
+
+addEventListener("load", () => {
+  for (const link of document.querySelectorAll("[data-soon]")) new Image().src = link.dataset.soon;
+});
+
 // --- a finger drawn over the photo
 
 const stage = document.querySelector("[data-swipe]");

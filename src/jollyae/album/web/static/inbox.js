@@ -47,6 +47,10 @@ if (picks) {
     actions[event.key]();
     event.preventDefault();
   });
+  // Turning without a selection turns the photo one is at; before the button hears of it.
+  document.addEventListener("keydown", (event) => {
+    if ("[]".includes(event.key) && walking() && !boxes.some((box) => box.checked)) boxes[at].checked = true;
+  }, { capture: true });
   for (const [number, box] of boxes.entries()) {
     box.addEventListener("focus", () => { at = number; });
     box.addEventListener("change", tell);
