@@ -10,6 +10,8 @@ OURS, TWO = "jollyae", "jollyae --processes 2"
 S5CMD, AWS = "s5cmd", "aws s3 cp"
 NAIVE, VIPS = "Pillow, naive", "pyvips"
 MANY, FEW = "many waiting", "10,000 waiting"
+FIRST_PAGE, MIDDLE, SEARCH = "first page", "page in the middle", "search of three keywords, counted"
+COUNTS, THUMBS = "keywords, months and cameras", "a photo and its thumbnail"
 MILLION = 1_000_000
 
 
@@ -79,6 +81,8 @@ GOALS: tuple[Goal, ...] = (
     Goal("start", "start", "seconds", "jollyae run --once, nothing there", "≤", 0.3),
     Goal("photos of 12 megapixels, one core", "pictures", "photos_per_s", OURS, "≥", 9),
     Goal("photos of 12 megapixels, one core", "pictures", "core_mb", OURS, "≤", 60),
+    Goal("store of 50,000 photos", "lists", "p99_ms", FIRST_PAGE, "≤", 20, size=50_000),
+    Goal("store of 50,000 photos", "lists", "median_ms", SEARCH, "≤", 20, size=50_000),
 )
 
 
