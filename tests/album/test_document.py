@@ -78,6 +78,13 @@ def test_a_clock_that_was_put_back() -> None:
     assert after["stamps"]["title"] == ["2026-11-22T12:00:09.000001Z", "here"]
 
 
+def test_what_is_there_already_is_not_checked() -> None:
+    """A form may send back what a file told, or an older program kept."""
+    before = photo(1, taken="", title="x" * 600)
+    after = edited(before, taken="", title="x" * 600, descr="calm")
+    assert after["descr"] == "calm" and list(after["stamps"]) == ["descr"]
+
+
 def test_removing_unprocessed_is_an_edit() -> None:
     """The inbox is a keyword."""
     after = edited(photo(1), keywords=[])
@@ -136,7 +143,7 @@ def test_values_are_normalised(field: str, value: Any, kept: Any) -> None:
         ("taken", "2026-02-30T00:00:00", "like this"),
         ("taken", "٢٠٢٦-11-22T15:04:05", "like this"),
         ("rotate", 45, "0, 90, 180, 270"),
-        ("rotate", False, "0, 90, 180, 270"),
+        ("rotate", True, "0, 90, 180, 270"),
         ("rotate", "90", "0, 90, 180, 270"),
         ("original", {}, "cannot be edited"),
         ("_rev", "1-a", "cannot be edited"),

@@ -219,6 +219,8 @@ def _place(gps: Mapping[str, float] | None) -> dict[str, float] | None:
 
 # --- editing
 
+_NOTHING = object()
+
 
 def edited(document: Document, changes: Mapping[str, Any], *, now: str, server: str) -> Document:
     """The photo with these fields changed by that server at that moment, ready to be put. Where nothing changes it is
@@ -227,8 +229,9 @@ def edited(document: Document, changes: Mapping[str, Any], *, now: str, server: 
     ``gps`` can only be removed (None), and takes the place out of ``exif``."""
     if document.get("type") != "photo":
         raise InvalidEdit("type", "Only photos are edited.")
-    wanted = {field: checked(field, value) for field, value in changes.items()}
-    changed = {field: value for field, value in wanted.items() if value != value_of(document, field)}
+    # What a form sends back as it got it is no edit, whatever it is: an older file may have what is refused today.
+    wanted = {name: checked(name, value) for name, value in changes.items() if value != document.get(name, _NOTHING)}
+    changed = {name: value for name, value in wanted.items() if value != value_of(document, name)}
     if not changed:
         return document
     after = {key: value for key, value in document.items() if key != "_conflicts"} | changed
