@@ -122,19 +122,17 @@ class _Keeper:
     async def _compact_on_timer(self) -> None:
         while True:
             await asyncio.sleep(COMPACT_SECONDS)
-            try:
-                await self._compact()
-            except StoreError as error:
-                log.warning("the public album is compacted later: %s", error.message)
+            await self._compact()
 
     async def _compact(self) -> None:
-        if self.public is not None and self._is_to_compact:
-            self._is_to_compact = False
-            try:
-                await self.public.compact()
-            except StoreError:
-                self._is_to_compact = True
-                raise
+        if self.public is None or not self._is_to_compact:
+            return
+        self._is_to_compact = False
+        try:
+            await self.public.compact()
+        except StoreError as error:  # a mere member may not; what is left is old, and was public
+            self._is_to_compact = True
+            log.warning("the public album is not compacted: %s", error.message)
 
     # --- a full pass
 

@@ -41,7 +41,7 @@ class Site:
             return self.fake.address(name)
         return parse_address(f"{self._url.rstrip('/')}/{name}", with_secret=True)
 
-    async def open(self, name: str = "album", *, public: bool = False, server: str = "") -> CouchStore:
+    async def open(self, name: str = "album", *, public: bool | None = None, server: str = "") -> CouchStore:
         """The album of that name, made if need be, in one shard: more of them tell changes in no order."""
         async with Client(self.address(name)) as client:
             await client.ask("PUT", client.address.database, query={"q": 1}, accept=(412,))

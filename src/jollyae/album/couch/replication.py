@@ -178,7 +178,8 @@ def make_document(link: Link) -> dict[str, Any]:
 async def _write(link: Link) -> Step:
     wanted = make_document(link)
     async with Client(link.at) as client:
-        await client.ask("PUT", REPLICATOR, accept=(412,))
+        if (await client.ask("GET", REPLICATOR, accept=(404,))).status_code == 404:
+            await client.ask("PUT", REPLICATOR, accept=(412,))
         for _ in range(3):
             stored = await client.find(REPLICATOR, link.id)
             if stored and _same(stored, wanted):

@@ -44,6 +44,8 @@ BATCH = 200
 """Changes asked for at once."""
 PAGE, LARGEST_PAGE = 100, 2000
 """Rows of a list asked for at once where most may be unwanted: doubled from page to page."""
+PUBLIC = "-public"
+"""The public database of an album has its name with this at the end."""
 PUBLIC_REVS_LIMIT = 50
 """How many generations of a photo a public database knows. Low, since nobody merges there; not lower, since a server
 that was away while a photo had more new revisions than this would keep its old one beside the new one."""
@@ -396,7 +398,8 @@ class CouchStore:
         raise Stale(f"others write it all the time: {id}", "Is one keeper running for each database?")
 
     async def compact(self) -> None:
-        """See :meth:`.Store.compact`. Waits until the server is done, ten minutes at most."""
+        """See :meth:`.Store.compact`. Waits until the server says that it is done, ten minutes at most (it may say so
+        before it began)."""
         await self.client.ask("POST", self._db, "_compact", send={})
         await self.client.ask("POST", self._db, "_compact", views.DESIGN, send={}, accept=(404,))
         for pause in _pauses(COMPACT_SECONDS):
@@ -427,20 +430,22 @@ class CouchStore:
 
 
 async def open_couch(
-    url: str | Address, *, create: bool = False, public: bool = False, server: str = "", client: Client | None = None
+    url: str | Address, *, create: bool = False, public: bool | None = None, server: str = ""
 ) -> CouchStore:
     """The album at ``http(s)://[user@]host/database``. ``create``: make the database and its index if they are missing
-    (the user must be the server's admin); ``public``: it is a public database, so it knows few old revisions.
-    ``server`` is the name of this server in stamps of edits, if it has none yet. Raises :class:`StoreError`."""
+    (the user must be the server's admin), and, of a ``public`` one, let it know few old revisions; it is one if its
+    name ends so, unless told. ``server`` is the name of this server in stamps of edits, if it has none yet. Raises
+    :class:`StoreError`."""
     address = url if isinstance(url, Address) else parse_address(url)
-    client = client or Client(address)
+    client = Client(address)
+    is_public = address.database.endswith(PUBLIC) if public is None else public
     try:
         # Asked first: a user who is not the server's admin may not even try to make one.
         answer = await client.ask("GET", address.database, accept=(404,) if create else ())
         if answer.status_code == 404:
             await client.ask("PUT", address.database, accept=(412,))
         store = CouchStore(client, server)
-        await store.set_up(PUBLIC_REVS_LIMIT if public else None)
+        await store.set_up(PUBLIC_REVS_LIMIT if create and is_public else None)
         store.server = await _name_server(store, server)
     except BaseException:
         await client.close()
@@ -571,7 +576,7 @@ def _digest_text(told: str, body: bytes) -> str:
 
 
 def _pauses(seconds: float) -> Iterable[float]:
-    pause, spent = 0.02, 0.0
+    pause, spent = 0.1, 0.0
     while spent < seconds:
         yield pause
         spent += pause
