@@ -18,9 +18,10 @@
 """
 
 import asyncio
+import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Unpack
 
 import uvicorn
@@ -41,8 +42,8 @@ async def serve(
     ready: Callable[[str], object] = lambda url: None,
     **options: Unpack[Options],
 ) -> None:
-    """Serve the album until ``stop`` is set or this is cancelled, and finish the requests in hand; without ``stop``,
-    until SIGTERM or SIGINT, which then take their usual course.
+    """Serve the album until ``stop`` is set or this is cancelled, and finish the requests in hand. Without ``stop``:
+    until SIGTERM or SIGINT (from the main thread only); a second one ends the requests as well.
 
     ``options`` are those of :func:`make_app`; ``ready`` is called with the album's URL once it can be asked (``port``
     0: any that is free). Raises :class:`OSError` where the port cannot be had. The store stays open."""
@@ -55,26 +56,46 @@ async def serve(
         ws="none",
         timeout_graceful_shutdown=10,
     )
-    server = uvicorn.Server(config) if stop is None else _Unsignalled(config)
+    server = _Server(config)
     with socket.create_server((host, port), family=_family(host), backlog=256) as listening:
         name, number = listening.getsockname()[:2]
         ready(f"http://{f'[{name}]' if ':' in name else name}:{number}/")
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        stopping = asyncio.create_task((stop or asyncio.Event()).wait())
-        try:
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            server.should_exit = True
-            await serving
+        with _signals(server) if stop is None else nullcontext(asyncio.Event()) as signalled:
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            stopping = asyncio.create_task((stop or signalled).wait())
+            try:
+                await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+                server.should_exit = True
+                await serving
 
 
-class _Unsignalled(uvicorn.Server):
-    """A server that leaves the signals to whoever started it."""
+class _Server(uvicorn.Server):
+    """A server that leaves signals alone: its own way with them is to raise them once more when all is done, which
+    would end the program before its store is closed."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+@contextmanager
+def _signals(server: uvicorn.Server) -> Iterator[asyncio.Event]:
+    """Set by the first SIGTERM or SIGINT; the second ends what is still going on."""
+    loop, signalled = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        server.force_exit = signalled.is_set()
+        signalled.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield signalled
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 def _family(host: str) -> socket.AddressFamily:
