@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jollyae.processors.keys import MAX_KEY, KeyTemplate, TemplateError, beside
+from jollyae.processors.keys import MAX_KEY, KeysByContent, KeyTemplate, TemplateError, beside
 from jollyae.spool import names
-from jollyae.spool.outcomes import Permanent
+from jollyae.spool.outcomes import Permanent, Temporary
 
 SHA = "0123456789abcdef" * 4
 COMPONENTS = (
@@ -156,3 +156,17 @@ def test_beside_is_another_possible_key(name: str) -> None:
     assert beside(key, SHA) != key
     assert len(beside(key, SHA).encode()) <= MAX_KEY
     assert beside(key, SHA) == beside(key, SHA)
+
+
+def test_keys_that_are_told_are_those_of_their_content() -> None:
+    """Below the prefix, as long as somebody tells; content that nobody read has none, for the file has changed."""
+    keys = KeysByContent("/p/")
+    assert keys.needs_digest
+    with keys.told(SHA, "k/1.jpg"):
+        with keys.told(SHA, "k/1.jpg"):
+            assert keys.key("a", 0.0, SHA) == "p/k/1.jpg"
+        assert keys.key("b", 1.0, SHA) == "p/k/1.jpg"
+        with pytest.raises(Temporary, match="changed"):
+            keys.key("a", 0.0, SHA[::-1])
+    with pytest.raises(Temporary, match="changed"):
+        keys.key("a", 0.0, SHA)

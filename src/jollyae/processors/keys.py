@@ -10,10 +10,12 @@ import os
 import re
 import socket
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from jollyae.spool import names
-from jollyae.spool.outcomes import Permanent
+from jollyae.spool.outcomes import Permanent, Temporary
 
 MAX_KEY = 1024
 """Bytes of UTF-8 in an object key (AWS S3 user guide, "Naming Amazon S3 objects")."""
@@ -106,6 +108,38 @@ class KeyTemplate:
         sample = self._join(self._render("a/b.c", 0.0, "0" * 64))
         if why := _why_impossible(sample):
             raise TemplateError(f"key template {self.text!r}: every key, like {sample!r}, is impossible: {why}.", "")
+
+
+class KeysByContent(KeyTemplate):
+    """Keys that are told, for each content, by whoever has read it before it is delivered (``prefix`` comes before).
+
+    >>> keys = KeysByContent("album")
+    >>> with keys.told("ab12", "originals/ab12.jpg"):
+    ...     keys.key("any name", 0.0, "ab12")
+    'album/originals/ab12.jpg'
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__("{sha256}", prefix)
+        self._told: dict[str, tuple[str, int]] = {}
+
+    @contextmanager
+    def told(self, sha256: str, key: str) -> Iterator[None]:
+        """Meanwhile, content of that digest has that key. The same may be told by several at a time."""
+        self._told[sha256] = key, self._told.get(sha256, ("", 0))[1] + 1
+        try:
+            yield
+        finally:
+            _, count = self._told.pop(sha256)
+            if count > 1:
+                self._told[sha256] = key, count - 1
+
+    def key(self, name: str, mtime: float, sha256: str = "") -> str:
+        """See :meth:`KeyTemplate.key`. Raises :class:`Temporary` for content that nobody has told of: the file is not
+        what was read before."""
+        if sha256 not in self._told:
+            raise Temporary(f"the file changed while it was read: {names.show(name)}", after=0.5)
+        return self._join(self._told[sha256][0])
 
 
 def beside(key: str, sha256: str, longest: int = MAX_KEY) -> str:

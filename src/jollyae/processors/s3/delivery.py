@@ -59,8 +59,9 @@ class S3Delivery:
 class BucketDelivery(S3Delivery):
     """:class:`S3Delivery` into a bucket that is named by its URL: small objects by the hot path, the rest by boto3.
 
-    ``url`` is ``s3://bucket[/prefix]``, ``key`` the template of the keys, ``concurrency`` how many items are delivered
-    at a time at most. Raises :class:`.options.OptionError` and :class:`jollyae.processors.keys.TemplateError`.
+    ``url`` is ``s3://bucket[/prefix]``, ``key`` the template of the keys (where it is text, they come after the
+    prefix), ``concurrency`` how many items are delivered at a time at most. Raises :class:`.options.OptionError` and
+    :class:`jollyae.processors.keys.TemplateError`.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class BucketDelivery(S3Delivery):
         url: str,
         options: S3Options | None = None,
         *,
-        key: str = "{path}",
+        key: str | KeyTemplate = "{path}",
         concurrency: int = 16,
         limiter: PacingLimiter | None = None,
     ) -> None:
@@ -81,7 +82,8 @@ class BucketDelivery(S3Delivery):
         if options.transport == "auto" and not access.why_not(bucket, os.environ):
             pace = limiter.delay if limiter is not None else None
             self.transport = FastTransport(bucket, options, self.control, concurrency, pace)
-        super().__init__(self.transport, bucket, KeyTemplate(key, prefix), options, limiter)
+        template = KeyTemplate(key, prefix) if isinstance(key, str) else key
+        super().__init__(self.transport, bucket, template, options, limiter)
         if self.transport is not self.control:
             self._target.paced_over = MAX_BODY
         conditional = options.if_exists != "overwrite" and not options.head_first

@@ -1,0 +1,26 @@
+"""Reading back what was delivered: what any store can be asked for."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+BLOCK = 1 << 20
+"""Bytes of a piece."""
+
+
+class Reader(Protocol):
+    """Reads the objects of one bucket, below the prefix that its URL names. Raises
+    :class:`~jollyae.spool.outcomes.Temporary` and :class:`~jollyae.spool.outcomes.Permanent`, which say why."""
+
+    url: str
+
+    async def size(self, key: str) -> int | None:
+        """The object's size in bytes; None if there is none."""
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Its bytes from ``start`` up to and without ``end``, in pieces. Raises :class:`FileNotFoundError`."""
+
+    def list(self, folder: str) -> AsyncIterator[tuple[str, int]]:
+        """Keys and sizes of all objects below a folder, in the order of the keys."""
+
+    def close(self) -> None:
+        """Take no more requests. Nothing is waited for."""
