@@ -7,7 +7,7 @@ BENCH_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo bench bench-album bench-setup bench-tools bench-markdown lock build clean
+.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo demo-album bench bench-album bench-setup bench-tools bench-markdown lock build clean
 
 all: test lint types ## what has to pass before a commit: test + lint + types
 
@@ -55,6 +55,9 @@ audit: setup ## are there known vulnerabilities in the locked packages? says so 
 
 demo: setup ## the whole thing on an embedded S3, nothing else needed; Ctrl-C ends it
 	@$(VENV)/jollyae demo
+
+demo-album: setup ## a photo album in the browser, fed by a spool, with sample photos; Ctrl-C ends it
+	@$(VENV)/jollyae album demo
 
 bench: bench-setup bench-tools ## jollyae beside its peers, a quarter of an hour; BENCH_ARGS='--list' or 'small-http --rounds 3'
 	@$(VENV)/python -m bench $(BENCH_ARGS)

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from jollyae.cli import legacy
-from jollyae.cli.main import VERBS, build_parser
+from jollyae.cli import album, legacy
+from jollyae.cli.main import VERBS, build_parser, verbs
 from jollyae.processors.finding import Finding
 from jollyae.processors.s3 import faults
 from jollyae.service import status
@@ -33,6 +33,8 @@ PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "OUTPUT", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
 OF_COMMANDS = {"JOLLYAE_NAME", "JOLLYAE_PATH", "JOLLYAE_SIZE", "JOLLYAE_ATTEMPT"}
 """What a command run by --exec finds in its environment."""
+OF_SECRETS = {"JOLLYAE_ALBUM_PASSWORD", "JOLLYAE_ALBUM_PASSWORD_FILE", "JOLLYAE_USER_PASSWORD"}
+"""What no option says."""
 
 _ENVIRONMENT = re.compile(r"env: (JOLLYAE_\w+)\]")
 _DEFAULT = re.compile(r"\[default: ([^;\]]+)")
@@ -42,10 +44,11 @@ _RUNNABLE = re.compile(r"<!-- run -->\n```sh\n(.*?)```", re.DOTALL)
 
 @cache
 def _actions(verb: str) -> tuple[argparse.Action, ...]:
-    """The options and arguments of a verb, as its help shows them."""
-    parser = build_parser((verb,))
-    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return tuple(subparsers.choices[verb]._actions)
+    """The options and arguments of a verb, as its help shows them; of 'album VERB' too, and of 'album' those of all."""
+    name, _, inner = verb.partition(" ")
+    parser = verbs(build_parser((name,)))[name]
+    parsers = [verbs(parser)[inner]] if inner else [parser, *verbs(parser).values()]
+    return tuple(action for one in parsers for action in one._actions)
 
 
 def _shown(verb: str) -> list[argparse.Action]:
@@ -108,6 +111,21 @@ def _all_flags() -> frozenset[str]:
     return frozenset(flag for verb in VERBS for action in _actions(verb) for flag in action.option_strings)
 
 
+@pytest.mark.parametrize("verb", album.VERBS)
+def test_the_options_of_the_albums_verbs_are_documented(verb: str) -> None:
+    """Each has its own table, with exactly its options, their variables and their defaults."""
+    rows = _rows(_section(VERB_PAGES["album"].read_text(), f"album {verb}"))
+    shown = [action for action in _shown(f"album {verb}") if action.option_strings]
+    for action in shown:
+        flag = max(action.option_strings, key=len)
+        row = next((row for row in rows if re.search(rf"`{flag}[ `]", row.split("|")[1])), "")
+        assert row, f"album {verb} {flag} has no row"
+        for text in (*_ENVIRONMENT.findall(action.help or ""), *_DEFAULT.findall(action.help or "")):
+            assert text in row, f"album {verb} {flag}: the row does not say {text}"
+    own = {flag for action in shown for flag in action.option_strings}
+    assert {flag for row in rows for flag in _OPTION.findall(row.split("|")[1])} <= own
+
+
 def test_the_options_of_2016_are_documented() -> None:
     """The page of the verbless command line has each old option, and no other."""
     table = _section((DOCS / "verbs" / "legacy.md").read_text(), "OPTIONS")
@@ -120,7 +138,7 @@ def test_the_options_of_2016_are_documented() -> None:
 def test_every_documented_variable_exists(page: Path) -> None:
     """A variable JOLLYAE_… that a page names is an option's, or a command's."""
     helps = [action.help or "" for verb in VERBS for action in _actions(verb)]
-    known = {name for text in helps for name in _ENVIRONMENT.findall(text)} | OF_COMMANDS
+    known = {name for text in helps for name in _ENVIRONMENT.findall(text)} | OF_COMMANDS | OF_SECRETS
     assert set(re.findall(r"JOLLYAE_[A-Z][A-Z_]*[A-Z]", page.read_text())) <= known
 
 

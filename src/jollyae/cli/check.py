@@ -37,8 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     import asyncio
 
     run.refuse_two(arguments)
-    asked = arguments.to is not None or arguments.exec is not None
-    settings = run.settings(arguments) if asked else None
+    settings = run.settings(arguments) if run.destinations(arguments) else None
     return asyncio.run(_check(where.places(arguments), settings, arguments))
 
 

@@ -19,7 +19,8 @@ def main(arguments: argparse.Namespace) -> int:
     from .main import build_parser, verbs
 
     parser = build_parser()
-    for verb in verbs(parser).values():
+    own = verbs(parser)
+    for verb in (*own.values(), *verbs(own["album"]).values()):
         for action in verb._actions:
             if action.dest in _DIRECTORIES:
                 action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]

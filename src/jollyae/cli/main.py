@@ -23,6 +23,7 @@ VERBS = {
     "init": "make a spool's places",
     "check": "try whether this can run",
     "demo": "the whole thing on an embedded S3",
+    "album": "a photo album that a spool feeds: make it, serve it, copy it, leave with it",
     "completion": "print a completion script for your shell",
 }
 ALIASES = {"validate": "check"}
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = build_parser((verb,))
     parsed, unknown = parser.parse_known_args([verb, *arguments[1:]])
     if unknown:
-        raise UsageError(f"unknown: {' '.join(unknown)}", hint=_nearest_option(parser, verb, unknown[0]))
+        raise UsageError(f"unknown: {' '.join(unknown)}", hint=_nearest_option(chosen(parser, parsed), unknown[0]))
     code: int = importlib.import_module(f".{parsed.verb}", __package__).main(parsed)
     return code
 
@@ -81,24 +82,27 @@ def _nearest(verb: str) -> str:
     return f"Did you mean: jollyae {near[0]}" if near else "Try: jollyae --help"
 
 
-def _nearest_option(parser: argparse.ArgumentParser, verb: str, word: str) -> str:
+def _nearest_option(parser: argparse.ArgumentParser, word: str) -> str:
     from difflib import get_close_matches
 
-    known = spellings(parser, verb)
+    known = list(parser._option_string_actions)
     near = get_close_matches(word.partition("=")[0], known, 1) if word.startswith("-") else []
-    return f"Did you mean: {near[0]}" if near else f"Try: jollyae {verb} --help"
+    return f"Did you mean: {near[0]}" if near else f"Try: {parser.prog} --help"
 
 
-def spellings(parser: argparse.ArgumentParser, verb: str) -> list[str]:
-    """All options of a verb, as they may be written."""
-    return list(verbs(parser)[verb]._option_string_actions)
+def chosen(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> argparse.ArgumentParser:
+    """The parser of the verb that was given; of an album's verb, that one's."""
+    for dest in ("verb", "album_verb"):
+        if (verb := getattr(parsed, dest, None)) is not None:
+            parser = verbs(parser)[verb]
+    return parser
 
 
 def verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The parser of each verb."""
+    """The parser of each verb; {} where it has none."""
     found: dict[str, argparse.ArgumentParser] = next(
-        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
-    ).choices
+        (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)), {}
+    )
     return found
 
 
@@ -129,12 +133,15 @@ def entry() -> NoReturn:
 
 def _foreseen(error: Exception) -> int:
     """Say what an error means that reached us; what nobody foresaw is raised again, with its traceback."""
+    from ..album.store import StoreError
     from ..service.compose import ConfigurationError
     from ..spool import names, users
     from ..spool.spool import SpoolError
 
     if isinstance(error, ConfigurationError | SpoolError):
         return _complain(error.message, error.hint, 78)
+    if isinstance(error, StoreError):
+        return _complain(error.message, error.hint, 75 if error.is_temporary else 1)
     if isinstance(error, OSError) and error.strerror:
         about = f": {names.show(os.fsdecode(error.filename))}" if error.filename else ""
         hint = users.whose(error.filename) if isinstance(error, PermissionError) and error.filename else ""

@@ -41,8 +41,10 @@ def main(arguments: argparse.Namespace) -> int:
     """Run; the exit code."""
     from ..service import processes
 
-    if arguments.to is None and arguments.exec is None:
-        raise UsageError("say where to deliver: --to URL, or --exec COMMAND", hint="Try: --to s3://BUCKET/PREFIX")
+    if not destinations(arguments):
+        raise UsageError(
+            "say where to deliver: --to URL, --exec COMMAND, or --album URL", hint="Try: --to s3://BUCKET/PREFIX"
+        )
     refuse_two(arguments)
     if arguments.dry_run:
         return _dry_run(where.existing(arguments).places, settings(arguments))
@@ -65,13 +67,25 @@ def _no_core() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
+def destinations(arguments: argparse.Namespace) -> list[str]:
+    """The destinations that are named, by their options."""
+    return [name for name in ("to", "exec", "album") if getattr(arguments, name) is not None]
+
+
 def refuse_two(arguments: argparse.Namespace) -> None:
-    """Raise :class:`UsageError` where two destinations are named."""
-    if arguments.to is not None and arguments.exec is not None:
+    """Raise :class:`UsageError` where two destinations are named, or originals without an album."""
+    named = destinations(arguments)
+    if len(named) > 1:
+        one, other = named[:2]
+        said = {"to": f"--to {arguments.to}", "exec": f"--exec {arguments.exec!r}", "album": "--album"}
         raise UsageError(
-            f"both --to {arguments.to} and --exec {arguments.exec!r}: say only one of them",
-            hint="Where you gave one of them: is the other in JOLLYAE_TO or JOLLYAE_EXEC?",
+            f"both {said[one]} and {said[other]}: say only one of them",
+            hint=f"Where you gave one of them: is the other in JOLLYAE_{one.upper()} or JOLLYAE_{other.upper()}?",
         )
+    if named and "album" in named and arguments.originals is None:
+        raise UsageError("--album needs --originals URL", hint="Try: --originals s3://BUCKET/PREFIX or file:///DIR")
+    if "album" not in named and arguments.originals is not None:
+        raise UsageError("--originals goes with --album", hint="Try: --to URL, where you want a file delivered.")
 
 
 def logging_for(arguments: argparse.Namespace) -> "StreamHandler":

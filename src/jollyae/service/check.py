@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -77,6 +78,14 @@ def _lease(directory: Path) -> Finding:
 async def store(settings: Settings) -> AsyncIterator[Finding]:
     """The destination. Raises nothing: what cannot work is a finding."""
     try:
+        if settings.album is not None:
+            from . import album
+
+            async for finding in album.check(settings):
+                yield finding
+            async for finding in store(replace(settings, album=None, to=settings.originals)):
+                yield finding
+            return
         scheme = (settings.to or "").partition("://")[0]
         if scheme in ("s3", *CLOUDS):
             delivery = s3_delivery(settings) if scheme == "s3" else cloud_delivery(settings)

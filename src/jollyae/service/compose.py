@@ -54,6 +54,9 @@ class Settings:
 
     to: str | None = None
     exec: str | None = None
+    album: str | None = None
+    originals: str | None = None
+    addedby: str | None = None
     once: bool = False
     concurrency: int | None = None
     settle: float | None = None
@@ -95,6 +98,8 @@ class Settings:
 
     @property
     def _wished(self) -> int:
+        if self.concurrency is None and self.album is not None:
+            return 2 * machine.processors() + 2  # those that are decoded, and as many that are sent or next
         return self.concurrency or (COMMANDS if self.exec is not None else DELIVERIES)
 
     @property
@@ -129,10 +134,15 @@ async def _nothing_to_say() -> str:
     return ""
 
 
+async def _nothing_to_end() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where items go. ``key_of(name, mtime)``: where one would go; ``describe``: one sentence for the log; ``prepare``
-    makes what must be there; ``doing``: what happens with an item, where that is no delivery."""
+    makes what must be there; ``doing``: what happens with an item, where that is no delivery; ``end``: what must be
+    waited for when all is over."""
 
     name: str
     process: Process
@@ -141,15 +151,21 @@ class Destination:
     close: Callable[[], None] = field(default=lambda: None)
     prepare: Callable[[], None] = field(default=lambda: None)
     doing: str = ""
+    end: Callable[[], Awaitable[None]] = field(default=_nothing_to_end)
 
 
 def destination(settings: Settings) -> Destination:
     """The destination that the settings name. Raises :class:`ConfigurationError`."""
-    if settings.to is None and settings.exec is None:
+    named = [name for name in ("to", "exec", "album") if getattr(settings, name) is not None]
+    if not named:
         raise ConfigurationError("say where to deliver: --to URL, or --exec COMMAND", "Try: --to s3://BUCKET/PREFIX")
-    if settings.to is not None and settings.exec is not None:
-        raise ConfigurationError("both --to and --exec: say only one of them")
+    if len(named) > 1:
+        raise ConfigurationError(f"both --{named[0]} and --{named[1]}: say only one of them")
     try:
+        if settings.album is not None:
+            from . import album
+
+            return album.destination(settings)
         if settings.exec is not None:
             command = Command(settings.exec)
             doing = f"running {command.name} for each item"
@@ -171,23 +187,28 @@ def destination(settings: Settings) -> Destination:
 
 
 def _files(settings: Settings, url: str) -> Destination:
+    template = KeyTemplate(settings.key)
+    delivery, directory = file_delivery(settings, url, template)
+    return Destination(
+        delivery.name,
+        delivery,
+        lambda name, mtime: f"{delivery.name}/{template.key(name, mtime, '<sha256>')}",
+        prepare=lambda: make(directory),
+    )
+
+
+def file_delivery(settings: Settings, url: str, template: KeyTemplate) -> tuple[FileDelivery, Path]:
+    """The delivery into the directory that the URL names, and that directory. Raises :class:`ConfigurationError`."""
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise ConfigurationError(f"cannot deliver to {url}", "A directory is written file:///absolute/path.")
     if settings.bandwidth is not None:
         raise ConfigurationError("--bandwidth limits what is sent to S3, not copies into a directory")
     directory = Path(unquote(parts.path))
-    template = KeyTemplate(settings.key)
-    delivery = FileDelivery(str(directory), template, if_exists=settings.if_exists)
-    return Destination(
-        delivery.name,
-        delivery,
-        lambda name, mtime: f"{delivery.name}/{template.key(name, mtime, '<sha256>')}",
-        prepare=lambda: _make(directory),
-    )
+    return FileDelivery(str(directory), template, if_exists=settings.if_exists), directory
 
 
-def _make(directory: Path) -> None:
+def make(directory: Path) -> None:
     """Make the directory that items shall be copied into. Only at the start: if it is gone later, its disk is."""
     if directory.is_dir():
         return
@@ -209,15 +230,16 @@ def _s3(settings: Settings, url: str) -> Destination:
     )
 
 
-def s3_delivery(settings: Settings) -> "BucketDelivery":
-    """The delivery into the bucket that the settings name. Raises :class:`ConfigurationError`."""
+def s3_delivery(settings: Settings, template: KeyTemplate | None = None) -> "BucketDelivery":
+    """The delivery into the bucket that the settings name; ``template``: of the keys, instead of the settings'. Raises
+    :class:`ConfigurationError`."""
     from ..processors.s3 import BucketDelivery, OptionError
 
     try:
         return BucketDelivery(
             settings.to or "",
             s3_options(settings),
-            key=settings.key,
+            key=template or settings.key,
             concurrency=settings.most_in_flight,
             limiter=settings.limiter(),
         )
@@ -236,16 +258,17 @@ def _cloud(settings: Settings) -> Destination:
     )
 
 
-def cloud_delivery(settings: Settings) -> "CloudDelivery":
-    """The delivery into the bucket or container that the settings name. Raises :class:`ConfigurationError`."""
+def cloud_delivery(settings: Settings, template: KeyTemplate | None = None) -> "CloudDelivery":
+    """The delivery into the bucket or container that the settings name; ``template``: of the keys, instead of the
+    settings'. Raises :class:`ConfigurationError`."""
     from ..processors.clouds import CloudDelivery, open_cloud, split_url
     from ..processors.s3 import OptionError
 
     try:
         scheme, bucket, prefix = split_url(settings.to or "")
         options = s3_options(settings)
-        template = KeyTemplate(settings.key, prefix)
-        return CloudDelivery(open_cloud(scheme, bucket, options), template, options, settings.limiter())
+        keys = template or KeyTemplate(settings.key, prefix)
+        return CloudDelivery(open_cloud(scheme, bucket, options), keys, options, settings.limiter())
     except (OptionError, TemplateError) as error:
         raise ConfigurationError(str(error)) from error
 
@@ -316,12 +339,13 @@ def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
 
 def _refuse_circles(places: Places, settings: Settings) -> None:
     """A directory of the spool as destination would deliver into what is delivered from."""
-    if settings.to is None or not settings.to.startswith("file://"):
+    url = settings.to or settings.originals
+    if url is None or not url.startswith("file://"):
         return
-    target = Path(unquote(urlsplit(settings.to).path)).resolve()
+    target = Path(unquote(urlsplit(url).path)).resolve()
     for place in (*places.for_items(), places.receipts):
         if target.is_relative_to(place.resolve()) or place.resolve().is_relative_to(target):
-            raise ConfigurationError(f"{settings.to} and the spool's {place} lie in each other", "Deliver elsewhere.")
+            raise ConfigurationError(f"{url} and the spool's {place} lie in each other", "Deliver elsewhere.")
 
 
 def work(place: Spool, where: Destination, rules: Rules, listeners: tuple[Listener, ...] = ()) -> Summary:
@@ -349,6 +373,7 @@ async def serve(worker: Worker, where: Destination, *, silent: bool = False) -> 
         if told is not None:
             told.cancel()
         where.close()  # here: its connections belong to this event loop
+        await where.end()
 
 
 async def _announce(where: Destination) -> None:

@@ -1,5 +1,6 @@
 """What this machine lets one process have: memory and open files. Where it is little, less is done at a time."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import suppress
@@ -62,3 +63,10 @@ def _limits(top: Path, path: str, name: str) -> Iterator[int]:
             limit = int((top / directory / name).read_text())
             if limit < 1 << 60:  # the first interface says "none" by a number near 2^63
                 yield limit
+
+
+def processors() -> int:
+    """How many processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,66 @@
+"""``jollyae album audit URL --originals URL``: is all of it there?"""
+
+import argparse
+
+from ..options import Option, add_all
+from . import common
+
+WORK = (
+    Option(("--quick",), "compare sizes only; no original is read", parse=None),
+    Option(("--repair",), "make renditions again, and documents for originals of no photo", parse=None),
+)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    common.add_url(parser)
+    add_all(parser, "work", WORK)
+    common.add_originals(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, the counts last")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Audit; 0: all is there, or was repaired."""
+    originals = common.originals_of(arguments)
+    return common.run(_main(arguments, originals))
+
+
+async def _main(arguments: argparse.Namespace, originals: str) -> int:
+    from dataclasses import asdict
+
+    from ...service import album_verbs
+    from ...service.units import counted, human
+
+    settings = common.settings(arguments)
+    async with album_verbs.audit(arguments.url, settings, quick=arguments.quick, repair=arguments.repair) as audit:
+        async for finding in audit.run():
+            if arguments.json:
+                common.show_json(finding.as_json())
+            else:
+                word = "repaired" if finding.is_repaired else finding.fault.value
+                common.show(f"{word:<9} {finding.id}: {common.printable(finding.text)}")
+        counts = audit.counts
+    left = counts.faults - counts.repaired
+    if arguments.json:
+        common.show_json(asdict(counts))
+        return int(left > 0)
+    read = "" if arguments.quick else f", {human(counts.bytes)} read"
+    common.show(f"{counted(counts.photos, 'photo')}, {counted(counts.originals, 'original')}{read}: {_verdict(counts)}")
+    if counts.deleted:
+        kept = counted(counts.deleted, "original")
+        common.show(f"{kept} of photos that were deleted from the album {'is' if counts.deleted == 1 else 'are'} kept.")
+    if left and not arguments.repair:
+        common.show(
+            "Try: --repair. An original that is missing or damaged must be brought again: drop the photo again."
+        )
+    return int(left > 0)
+
+
+def _verdict(counts: object) -> str:
+    from ...album.audit import Counts
+
+    assert isinstance(counts, Counts)
+    if not counts.faults:
+        return "all is there"
+    repaired = f", {counts.repaired:,} of them repaired" if counts.repaired else ""
+    return f"{counts.faults:,} with a fault{repaired}"

@@ -1,0 +1,90 @@
+"""What the album's verbs share: arguments, and how they tell."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from .. import terminal
+from ..options import OUTPUT, Option, UsageError, add_all
+from ..run_options import STORE
+
+if TYPE_CHECKING:
+    from ...service.compose import Settings
+
+ORIGINALS = Option(
+    ("--originals",), "where the originals are: s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"
+)
+_PASSWORDS = "; its password: JOLLYAE_ALBUM_PASSWORD, or the file in JOLLYAE_ALBUM_PASSWORD_FILE"
+
+
+def add_url(parser: argparse.ArgumentParser, name: str = "url", metavar: str = "URL", what: str = "the album") -> None:
+    """An argument that names an album."""
+    parser.add_argument(name, metavar=metavar, help=f"{what}: sqlite:///FILE or http(s)://[USER@]HOST/DB{_PASSWORDS}")
+
+
+def add_originals(parser: argparse.ArgumentParser) -> None:
+    """Where the originals are, and how to get there."""
+    add_all(parser, "originals", (ORIGINALS,))
+    add_all(parser, "the originals' store (credentials come from the AWS chain, never from options)", STORE)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """For programs."""
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def add_log(parser: argparse.ArgumentParser) -> None:
+    """How the log is written."""
+    add_all(parser, "what is shown", OUTPUT)
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="more in the log")
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="only trouble")
+
+
+def settings(arguments: argparse.Namespace) -> "Settings":
+    """The arguments as settings."""
+    from .. import run
+
+    return run.settings(arguments)
+
+
+def originals_of(arguments: argparse.Namespace) -> str:
+    """Where the originals are. Raises :class:`UsageError`."""
+    if not arguments.originals:
+        raise UsageError("say where the originals are: --originals URL", hint="It is what `jollyae run` was told.")
+    url: str = arguments.originals
+    return url
+
+
+def run(coroutine: Coroutine[Any, Any, int]) -> int:
+    """Run it; Ctrl-C ends it in order, with 130."""
+    try:
+        return asyncio.run(coroutine)
+    except KeyboardInterrupt:
+        return 130
+
+
+def show(text: str) -> None:
+    """A line on stdout."""
+    print(terminal.wrapped(text, sys.stdout, 2), flush=True)
+
+
+def show_json(value: Any) -> None:
+    """A JSON object on stdout."""
+    print(json.dumps(value), flush=True)
+
+
+def complain(text: str, hint: str = "") -> None:
+    """A line on stderr."""
+    print(terminal.wrapped(f"jollyae: {text}", sys.stderr, 2), file=sys.stderr)
+    if hint:
+        print(terminal.wrapped(f"  {hint}", sys.stderr, 2), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """What another server or a file said, as it may be shown."""
+    from ...spool import names
+
+    return names.printable(text)

@@ -1,0 +1,44 @@
+"""``jollyae album copy FROM TO``: an album into another, with nothing lost."""
+
+import argparse
+import sys
+
+from . import common
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    common.add_url(parser, "source", "FROM", "the album")
+    common.add_url(parser, "target", "TO", "the other, made where it is not there")
+    common.add_json(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Copy; 1 where something is not the same in both after all."""
+    return common.run(_main(arguments))
+
+
+async def _main(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from ...service import album_verbs
+    from ...service.units import counted
+
+    progress = _progress if sys.stderr.isatty() and not arguments.json else None
+    report = await album_verbs.copy(arguments.source, arguments.target, progress)
+    if progress is not None:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if arguments.json:
+        common.show_json(asdict(report))
+        return int(bool(report.wrong))
+    for id, why in report.wrong.items():
+        common.complain(f"not the same: {common.printable(id)}: {common.printable(why)}")
+    photos = counted(report.documents.get("photo", 0), "photo")
+    new = f"{report.leaves:,} revisions and {report.renditions:,} pictures were new"
+    common.show(f"{photos}, {report.total:,} documents in all; {new}. Compared: {len(report.wrong):,} differ.")
+    return int(bool(report.wrong))
+
+
+def _progress(step: str, number: int) -> None:
+    if number % 50 == 0:
+        print(f"\r{step} {number:,}\x1b[K", end="", file=sys.stderr, flush=True)

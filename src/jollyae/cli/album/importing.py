@@ -1,0 +1,53 @@
+"""``jollyae album import URL DIR --originals URL``: bring a directory in, with its XMP sidecars."""
+
+import argparse
+import os
+from pathlib import Path
+
+from ..options import Option, UsageError, add_all
+from . import common
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    common.add_url(parser)
+    parser.add_argument("directory", metavar="DIR", help="pictures, with or without sidecars (a.jpg.xmp or a.xmp)")
+    add_all(parser, "work", (Option(("--addedby",), "who is told to have added them; else each file's owner", "NAME"),))
+    common.add_originals(parser)
+    common.add_json(parser)
+    common.add_log(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Import; 1 where some file could not be taken in, 75 where some wait."""
+    from .. import run
+
+    common.originals_of(arguments)
+    if not os.path.isdir(arguments.directory):
+        raise UsageError(f"{arguments.directory}: there is no such directory")
+    run.logging_for(arguments)
+    return common.run(_main(arguments))
+
+
+async def _main(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from ...service import album_verbs
+
+    directory = Path(arguments.directory)
+    summary = await album_verbs.import_directory(arguments.url, directory, common.settings(arguments))
+    done, code = summary.done, 75 if summary.waiting else 0
+    code = 1 if done.failed else code
+    if arguments.json:
+        common.show_json(asdict(done) | {"waiting": summary.waiting})
+        return code
+    for name, why in done.failed.items():
+        common.complain(f"not imported: {common.printable(name)}: {common.printable(why)}")
+    for name, why in done.sidecars.items():
+        common.complain(f"its sidecar was not (wholly) read: {common.printable(name)}: {common.printable(why)}")
+    edited = f" ({done.edited:,} of them got newer edits)" if done.edited else ""
+    passed = f", {done.passed:,} files passed over" if done.passed else ""
+    common.show(f"{done.added:,} new, {done.known:,} there already{edited}, {len(done.failed):,} failed{passed}")
+    if summary.waiting:
+        common.show("Some wait, since album or originals cannot be reached: run it again.")
+    return code

@@ -1,0 +1,43 @@
+"""``jollyae album sync-originals URL DIR --originals URL``: a verified local copy of every original."""
+
+import argparse
+from pathlib import Path
+
+from ..options import Option, add_all
+from . import common
+
+QUICK = Option(("--quick",), "believe what is there and has the right size, without reading it", parse=None)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    common.add_url(parser)
+    parser.add_argument("directory", metavar="DIR", help="where the copies go; made where it is not there")
+    add_all(parser, "work", (QUICK,))
+    common.add_originals(parser)
+    common.add_json(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Copy; 1 where some original is missing or damaged."""
+    common.originals_of(arguments)
+    return common.run(_main(arguments))
+
+
+async def _main(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from ...service import album_verbs
+    from ...service.units import human
+
+    directory = Path(arguments.directory)
+    done = await album_verbs.sync(arguments.url, directory, common.settings(arguments), quick=arguments.quick)
+    if arguments.json:
+        common.show_json(asdict(done))
+        return int(bool(done.failed))
+    for id, why in done.failed.items():
+        common.complain(f"{id}: {common.printable(why)}")
+    mended = f", {done.mended:,} were damaged and are mended" if done.mended else ""
+    brought = f"{done.brought:,} brought ({human(done.bytes)}), {done.kept:,} there already{mended}"
+    common.show(f"{brought}, {len(done.failed):,} missing: {directory}")
+    return int(bool(done.failed))

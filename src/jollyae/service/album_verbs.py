@@ -1,0 +1,207 @@
+"""What the album's verbs do, put together: stores, originals, what decodes, and what is done with them."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..album.audit import Audit
+from ..album.export import Export, Exported
+from ..album.importing import Imported, Importing, pictures_in
+from ..album.originals import Originals
+from ..album.store import Store
+from ..album.syncing import Sync, Synced
+from ..spool.spool import Spool
+from ..worker.rules import OnDone
+from ..worker.worker import Worker
+from . import album
+from .compose import ConfigurationError, Settings
+from .originals import open_originals
+
+if TYPE_CHECKING:
+    from ..album.copy import Progress, Report
+
+BATCH = 64
+"""Pictures that an import has in its spool at a time."""
+_IMPORT = ".jollyae-import"
+
+
+@asynccontextmanager
+async def both(url: str, settings: Settings) -> AsyncIterator[tuple[Store, Originals]]:
+    """The album and its originals, closed afterwards. Raises :class:`ConfigurationError` and
+    :class:`~jollyae.album.store.StoreError`."""
+    place = open_originals(settings.originals or "", settings)
+    try:
+        async with album.opened(url) as store:
+            yield store, place
+    finally:
+        await place.close()
+
+
+async def copy(source: str, target: str, progress: "Progress | None" = None) -> "Report":
+    """Copy all of an album into another, which is made where it is not there."""
+    album.require()
+    from ..album.copy import copy, silent
+
+    async with album.opened(source) as one, album.opened(target, create=True) as other:
+        return await copy(one, other, progress or silent)
+
+
+# --- users
+
+
+async def make(url: str) -> tuple[str, str, list[str]]:
+    """Make the album, where it is not there; its URL, this server's name, and its users' names."""
+    async with album.opened(url, create=True) as store:
+        return store.url, store.server, [user["name"] for user in await store.users()]
+
+
+async def set_user(url: str, name: str, role: str, password: str) -> bool:
+    """Add a user, or give one another role and password; whether it is a new one. Raises
+    :class:`ConfigurationError` for a name or password that cannot be."""
+    from ..album import document, times
+    from ..album.web.passwords import hash_password
+
+    try:
+        hashed = await asyncio.to_thread(hash_password, password)
+        made = document.new_user(name, role, hashed, now=times.now())
+    except document.InvalidEdit as error:
+        raise ConfigurationError(f"{error.field} {name!r}: {error.sentence}") from error
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    async with album.opened(url) as store:
+        before = await store.get(made["_id"])
+        await store.put(made | ({"_rev": before["_rev"]} if before else {}))
+    return before is None
+
+
+async def remove_user(url: str, name: str) -> bool:
+    """Remove a user; whether there was one."""
+    from ..album import document
+
+    async with album.opened(url) as store:
+        before = await store.get(document.user_id(name))
+        if before is not None:
+            await store.remove(before["_id"], before["_rev"])
+    return before is not None
+
+
+async def users(url: str) -> list[tuple[str, str]]:
+    """Names and roles."""
+    async with album.opened(url) as store:
+        return [(str(user["name"]), str(user["role"])) for user in await store.users()]
+
+
+# --- originals
+
+
+@asynccontextmanager
+async def audit(url: str, settings: Settings, *, quick: bool, repair: bool) -> AsyncIterator[Audit]:
+    """An audit, to be run."""
+    async with both(url, settings) as (store, place):
+        pictures = (lambda: album.pictures(settings)) if repair else None
+        yield Audit(store, place, quick=quick, pictures=pictures, by=settings.addedby or "")
+
+
+async def sync(url: str, directory: Path, settings: Settings, *, quick: bool) -> Synced:
+    """A local copy of every original."""
+    async with both(url, settings) as (store, place):
+        return await Sync(store, place, directory, quick=quick).run()
+
+
+async def export(url: str, directory: Path, settings: Settings) -> Exported:
+    """Originals under readable names, with sidecars."""
+    async with both(url, settings) as (store, place):
+        return await Export(store, place, directory).run()
+
+
+# --- import
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import did, and how many pictures still wait since the destination is unwell."""
+
+    done: Imported
+    waiting: int
+
+
+async def import_directory(url: str, directory: Path, settings: Settings) -> ImportSummary:
+    """Take a directory's pictures in, by way of a spool of its own: links to them where that can be, else copies, some
+    at a time. Ends early where the destination stays unwell. Raises :class:`ConfigurationError`."""
+    importing = Importing(directory)
+    where = album.destination(replace(settings, album=url), importing)
+    async with album.opened(url):  # somebody waits for it: what cannot be reached is told at once
+        pass
+    await asyncio.to_thread(where.prepare)  # it has an event loop of its own
+    with _spool_for(directory) as spool:
+        worker_settings = replace(settings, album=url)
+        rules = replace(worker_settings.rules(), once=True, settle=0.0, on_done=OnDone.DELETE)
+        waiting = 0
+        try:
+            for batch in _batches(pictures_in(directory, importing.done)):
+                for name in batch:
+                    await asyncio.to_thread(_hand_over, directory / name, spool, name)
+                summary = await Worker(spool, importing, rules, destination=where.name).serve()
+                waiting = summary.waiting
+                if waiting or summary.signal:
+                    break
+        finally:
+            where.close()
+            await where.end()
+    return ImportSummary(importing.done, waiting)
+
+
+def _batches(names: Iterator[str]) -> Iterator[list[str]]:
+    """Some at a time; first none, for what a killed import left in the spool."""
+    yield []
+    batch: list[str] = []
+    for name in names:
+        batch.append(name)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _spool_for(directory: Path) -> Iterator[Spool]:
+    """A spool for the import: beside the pictures where we may write there, so that they need not be copied. It is
+    removed at the end; after a kill the next import finds it."""
+    root = directory / _IMPORT
+    try:
+        root.mkdir(exist_ok=True)
+    except OSError:
+        with tempfile.TemporaryDirectory(prefix="jollyae-import-") as elsewhere:
+            yield Spool(Path(elsewhere) / "spool")
+            return
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"another import of {directory} is under way", "Let it end first.") from None
+        yield Spool(root / "spool")
+        shutil.rmtree(root, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _hand_over(file: Path, spool: Spool, name: str) -> None:
+    """Put a picture into the spool: a link, else a copy. What is there already was left by a killed import."""
+    target = spool.places.incoming / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        try:
+            os.link(file, target, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:
+            spool.submit(file, name)
