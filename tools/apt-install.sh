@@ -42,7 +42,11 @@ refresh() {  # the lock on the package lists is the one that apt does not wait f
 }
 
 # What is started at boot. sshd on a developer's machine because of a test is not what anyone asked for.
-enabled() { find /etc/systemd/system -path '*.wants/*' -type l 2>/dev/null | sort; }
+# Of /etc/rc2.d/S01ssh only /etc/rc2.d/ssh counts: an installation may change the numbers of all.
+enabled() {
+    find /etc/systemd/system -path '*.wants/*' -type l 2>/dev/null | sort
+    find /etc/rc[S2-5].d -name 'S[0-9][0-9]*' -type l 2>/dev/null | sed 's|/S[0-9][0-9]\([^/]*\)$|/\1|' | sort
+}
 
 echo "installing:$missing" >&2
 before=$(enabled)
@@ -51,5 +55,9 @@ apt install -y --no-install-recommends $missing 2>/dev/null ||
     { refresh && apt install -y --no-install-recommends $missing; } ||
     { echo "missing:$missing (apt-get could not install them)" >&2; exit 3; }
 enabled | while IFS= read -r link; do
-    printf '%s\n' "$before" | grep -qxF -e "$link" || rm -f "$link"
+    printf '%s\n' "$before" | grep -qxF -e "$link" && continue
+    case $link in
+        /etc/rc*) update-rc.d "${link##*/}" disable ;;  # a link that is only removed comes back with an upgrade
+        *) rm -f "$link" ;;
+    esac
 done
