@@ -346,11 +346,12 @@ def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
     return (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
 
 
-def try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Take the kernel's lock on an open file, without waiting; False: somebody else has it. It ends with the last copy
-    of the descriptor, so with the process, whatever kills it. Raises :class:`OSError` on file systems without locks."""
+    of the descriptor, so with the process, whatever kills it. ``shared``: to see whether somebody has it; NFS refuses
+    another lock on what is not open for writing. Raises :class:`OSError` on file systems without locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

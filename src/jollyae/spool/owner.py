@@ -54,18 +54,25 @@ class Owner:
         try:
             if next(self.items(), None) is not None:
                 return False
-            for directory in (*fs.directories_below(self.path), self.path):
-                with os.scandir(directory) as entries:
-                    files = [entry.path for entry in entries if not entry.is_dir(follow_symlinks=False)]
-                for file in files:
-                    if file != os.path.join(self.path, LOCK):
-                        fs.discard(file)
-                if directory != self.path:
-                    fs.remove_directory(directory)
-            fs.discard(os.path.join(self.path, LOCK))
-            return fs.remove_directory(self.path)
+            self._remove_files()
+            gone = fs.remove_directory(self.path)
         finally:
             os.close(self.lock)
+        # NFS gives a file that is removed while it is open another name until it is closed: the lock was in the way.
+        return gone or fs.remove_directory(self.path)
+
+    def _remove_files(self) -> None:
+        """All that is no item, the lock last."""
+        lock = os.path.join(self.path, LOCK)
+        for directory in (*fs.directories_below(self.path), self.path):
+            with os.scandir(directory) as entries:
+                files = [entry.path for entry in entries if not entry.is_dir(follow_symlinks=False)]
+            for file in files:
+                if file != lock:
+                    fs.discard(file)
+            if directory != self.path:
+                fs.remove_directory(directory)
+        fs.discard(lock)
 
 
 def items_below(directory: str) -> Iterator[str]:
@@ -135,7 +142,7 @@ def holder(path: str) -> str:
     try:
         # Closing the descriptor gives the lock back; for that instant a worker that wants to adopt waits for its next
         # look, 10 s later.
-        if fs.try_lock(lock):
+        if fs.try_lock(lock, shared=True):
             return ""
         return os.read(lock, 255).decode(errors="replace") or os.path.basename(path)
     finally:

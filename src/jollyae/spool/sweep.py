@@ -75,7 +75,7 @@ def _is_abandoned(path: str) -> bool:
     except OSError:
         return False
     try:
-        return fs.try_lock(descriptor)
+        return fs.try_lock(descriptor, shared=True)
     except OSError:
         return True
     finally:
