@@ -362,13 +362,6 @@ def run(directory: Path, trial: str, say: SAY, bug: str = "") -> list[str]:
         return wrong
 
 
-def test_nfs_in_guests() -> None:
-    """Two guests race for the items of one NFS export, replies are lost, the server is killed."""
-    pytest.skip(
-        "NFS needs a kernel with it: guests under qemu with a kernel of Debian's and an NFS server are not set up"
-    )
-
-
 PLANTED = {"no_rescan_after_overflow": "burst", "wall_clock_for_waits": "clock -1d"}
 AT_ONCE = 6
 """Trials under way at one time; they mostly wait."""
