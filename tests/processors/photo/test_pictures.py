@@ -1,19 +1,24 @@
 """Reading a picture in a child: what comes out of it, and what happens to children."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
 import signal
+import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL.PngImagePlugin import PngInfo
 
-from jollyae.processors.photo import Pictures, decoder, reading
+from jollyae.processors.photo import Pictures, decoder, reading, renditions
 from jollyae.processors.photo import pictures as pictures_module
 from jollyae.processors.photo.dates import file_time
 from jollyae.spool.outcomes import Permanent, Scope, Temporary
@@ -114,6 +119,79 @@ def test_a_file_that_is_not_there_is_no_pictures_fault(read: Reading, tmp_path: 
         read.path(tmp_path / "gone")
 
 
+def test_a_file_that_is_written_to_meanwhile(tmp_path: Path) -> None:
+    """Is read again: what was read may be half of this and half of that."""
+    path = tmp_path / "growing"
+    path.write_bytes(PHOTO)
+
+    def grow(size: int, smallest: int) -> int:
+        path.write_bytes(PHOTO + b"more")
+        return 1 << 30
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with pytest.raises(Temporary, match="written to"):
+            reading.read(descriptor, "jpg", MTIME, grow, 20.0)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.EIO, "Input/output error"), Temporary),
+        (OSError(errno.ESTALE, "Stale file handle"), Temporary),
+        (OSError(errno.EMFILE, "Too many open files"), Temporary),
+        (OSError(errno.EINVAL, "Invalid argument"), Permanent),
+        (OSError("image file is truncated"), Permanent),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), MemoryError),
+        (ZeroDivisionError(), Permanent),
+    ],
+)
+def test_whose_fault_an_error_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    """The machine's is tried again; what a file's bytes can cause is the file's."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(renditions, "make", fail)
+    with pytest.raises(kind):
+        alone(PHOTO, tmp_path, reading.read)
+
+
+# --- what is written in it
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title><rdf:Alt><rdf:li>Dusk</rdf:li></rdf:Alt></dc:title>
+<dc:subject><rdf:Bag><rdf:li>sea</rdf:li></rdf:Bag></dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WebP", "AVIF", "TIFF", "PNG"])
+def test_xmp_is_read(read: Reading, format: str) -> None:
+    """From every format that has it."""
+    options: dict[str, Any] = {"xmp": XMP}
+    if format == "TIFF":
+        options = {"tiffinfo": {700: XMP}}
+    if format == "PNG":
+        options = {"pnginfo": PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP.decode())
+    picture = read(encoded(scene(), format, **options))
+    assert (picture.title, picture.keywords) == ("Dusk", ["sea"])
+
+
+def test_iptc_is_read(read: Reading) -> None:
+    """As Photoshop and its like write it into JPEGs."""
+    words = ((5, b"Dusk"), (25, b"sea"), (25, b"sand"), (120, "Am Meer, früh".encode()))
+    records = b"".join(struct.pack(">BBBH", 0x1C, 2, number, len(word)) + word for number, word in words)
+    block = b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHI", 0x0404, 0, len(records)) + records
+    segment = b"\xff\xed" + struct.pack(">H", len(block) + 2) + block
+    content = encoded(scene())
+    picture = read(content[:2] + segment + content[2:])
+    assert (picture.title, picture.descr, picture.keywords) == ("Dusk", "Am Meer, früh", ["sea", "sand"])
+
+
 # --- what is not installed
 
 
@@ -190,7 +268,7 @@ def test_a_child_that_died_waiting_is_replaced(fresh: Reading) -> None:
     fresh(PHOTO)
     pid = _child(fresh)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: _state(pid) == "Z", "the child's end")
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert fresh(PHOTO).width == 480
 
 
@@ -210,6 +288,43 @@ def test_a_child_ends_with_its_parent(fresh: Reading) -> None:
     fresh.pictures._idle[0]._line.close()
     until(lambda: _state(pid) == "Z", "the child's end")
     fresh.pictures.close()
+
+
+def test_a_child_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """In the middle of a picture."""
+    (tmp_path / "slow").write_bytes(encoded(scene((9000, 9000)), "PNG", compress_level=1))
+    program = """if True:
+        import asyncio, sys
+        from jollyae.processors.photo import Pictures
+
+        async def main():
+            pictures = Pictures()
+            task = asyncio.create_task(pictures.read(sys.argv[1], "slow.png", 0.0))
+            while not pictures.children:
+                await asyncio.sleep(0.01)
+            print(pictures.children[0], flush=True)
+            await asyncio.sleep(60)
+
+        asyncio.run(main())
+    """
+    command = [sys.executable, "-c", program, str(tmp_path / "slow")]
+    environment = os.environ | {"PYTHONPATH": decoder._ROOT}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        assert memory_of(child, "VmRSS")
+        parent.kill()
+    until(lambda: not memory_of(child, "VmRSS"), "the child's end")
+
+
+def test_on_the_workers_own_loop(tmp_path: Path) -> None:
+    """uvloop has sockets of its own."""
+    uvloop = pytest.importorskip("uvloop")
+    (tmp_path / "photo").write_bytes(PHOTO)
+    pictures = Pictures()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(pictures.read(str(tmp_path / "photo"), "photo.jpg", MTIME)).width == 480
+    pictures.close()
 
 
 def test_as_many_at_a_time_as_there_are_children(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL.TiffImagePlugin import IFDRational
 
 from jollyae.processors.photo import tags
 from jollyae.processors.photo.camera import camera, name
 from jollyae.processors.photo.captions import Captions, captions, from_iptc, from_xmp
+from jollyae.processors.photo.dates import taken
 from jollyae.processors.photo.gps import position
 from jollyae.processors.photo.tags import Tags, as_texts
 
@@ -60,6 +63,33 @@ def test_text_has_no_control_characters() -> None:
 def test_comments(value: object, text: str) -> None:
     """A user's comment, in the encoding that it names."""
     assert tags.comment(value) == text
+
+
+_VALUES: st.SearchStrategy[object] = st.recursive(
+    st.one_of(
+        st.none(),
+        st.text(max_size=30),
+        st.binary(max_size=30),
+        st.integers(),
+        st.floats(),
+        st.tuples(st.integers(-9, 9), st.integers(-9, 9)).map(lambda pair: IFDRational(*pair)),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4).map(tuple), st.dictionaries(st.integers(), inner, max_size=2)),
+    max_leaves=6,
+)
+_TAGS = st.sampled_from([270, 271, 272, 274, 306, 33434, 33437, 34855, 36867, 36881, 37386, 37510, 40091, 40094, 42036])
+
+
+@given(st.dictionaries(_TAGS, _VALUES), st.dictionaries(_TAGS, _VALUES), st.dictionaries(st.integers(1, 6), _VALUES))
+def test_any_values_are_passed_over(first: dict[int, object], photo: dict[int, object], gps: dict[int, object]) -> None:
+    """Whatever stands there: texts come out, and nothing is raised."""
+    found = Tags(first, photo, gps)
+    said = captions(found)
+    texts = [*as_texts(found).values(), *camera(found).values(), said.title, said.descr, *said.keywords]
+    for text in (*texts, taken(found, 0.0)):
+        assert (text.encode() and text == text.strip()) or not text
+    place = position(gps)
+    assert place is None or all(map(math.isfinite, place.values()))
 
 
 # --- position

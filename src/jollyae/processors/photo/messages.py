@@ -47,7 +47,7 @@ def packed(message: Request | Answer) -> bytes:
     if isinstance(message, Answer) and message.picture is not None:
         bodies, message.picture.renditions = message.picture.renditions, {}
         message.sizes = {name: len(body) for name, body in bodies.items()}
-    head = json.dumps(asdict(message)).encode()
+    head = json.dumps(asdict(message), ensure_ascii=False).encode("utf-8", "replace")
     return b"".join((HEAD.pack(len(head), sum(map(len, bodies.values()))), head, *bodies.values()))
 
 

@@ -1,10 +1,11 @@
 """One file read: digests, kind, tags, renditions. This runs in a child: see :mod:`.child`.
 
-Whose fault it is: what the file's own bytes make impossible is :class:`Permanent`; what the machine refuses (an error
-number of the system's) is :class:`Temporary`. A library that is not installed, or a format's feature that nobody here
+Whose fault it is: what the file's own bytes make impossible is :class:`Permanent`; what the machine refuses (some error
+numbers of the system's) is :class:`Temporary`. A library that is not installed, or a format's feature that nobody here
 can show, is neither: the picture is kept as it is and its ``trouble`` says what to do.
 """
 
+import errno
 import hashlib
 import importlib
 import io
@@ -24,6 +25,26 @@ KNOWN = "JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC, cameras' raw files and videos"
 _BLOCK = 1 << 20
 _MOST_TURNS = 8
 
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.EIO,
+        errno.EAGAIN,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOSPC,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.EHOSTDOWN,
+        errno.EREMOTEIO if hasattr(errno, "EREMOTEIO") else errno.EIO,
+    }
+)
+"""Error numbers that no content of a file can cause. EINVAL is not among them: a lying offset does."""
+
 Allow = Callable[[int, int], int]
 """``allow(size, smallest)``: called once with the file's size and the memory that any file of its kind may take, when
 all libraries are loaded and decoding begins: from then on it is limited, to as many bytes as are returned."""
@@ -42,9 +63,7 @@ def read(descriptor: int, extension: str, mtime: float, allow: Allow, seconds: f
     try:
         return _read(descriptor, extension, mtime, allow, seconds)
     except OSError as error:
-        if error.errno is None:
-            raise _unreadable("it", error) from error  # Pillow's own
-        raise Temporary(f"it cannot be read: {error.strerror}", hint="Look at the disk it is on.") from error
+        raise _judged(error) from error
 
 
 def _read(descriptor: int, extension: str, mtime: float, allow: Allow, seconds: float) -> Picture:
@@ -108,6 +127,15 @@ def _digests(descriptor: int) -> tuple[str, str]:
     return sha256.hexdigest(), md5.hexdigest()
 
 
+def _judged(error: OSError) -> Permanent | Temporary:
+    """Whose fault it is: the machine's, or the file's (Pillow's own errors have no number)."""
+    if error.errno == errno.ENOMEM:
+        raise MemoryError from error
+    if error.errno in _OF_THE_MACHINE:
+        return Temporary(f"it cannot be read: {error.strerror}", hint="Look at the disk it is on.")
+    return _unreadable("it", error)
+
+
 def _unreadable(what: str, error: BaseException) -> Permanent:
     said = tags.clean(str(error)) or type(error).__name__
     return Permanent(f"{what} cannot be decoded: {said}", hint="It is damaged. Copy it again from where it came from.")
@@ -138,9 +166,7 @@ class _Reader:
         except (Permanent, Temporary, MemoryError):
             raise
         except OSError as error:
-            if error.errno is not None:
-                raise
-            raise _unreadable(f"the {self._kind.name}", error) from error
+            raise _judged(error) from error
         except Image.DecompressionBombError as error:
             hint = f"Pictures of more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels are not decoded."
             raise Permanent(f"the {self._kind.name} is a bomb: {error}", hint=hint) from error
@@ -183,7 +209,16 @@ class _Reader:
         """Bytes that each pixel takes at least while it is decoded."""
         return _LEAST.get(self._kind.name) or {"1": 1, "L": 1, "P": 1}.get(image.mode, 2 if "16" in image.mode else 4)
 
-    def _tell(self, found: tags.Tags, image: Image.Image | None) -> None:
+    def _tell(self, found: tags.Tags, image: Image.Image) -> None:
+        """What the tags say. Should one of them be such that this code stumbles, a photo is no worse for it."""
+        try:
+            self._tell_all(found, image)
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._picture.exif = {"Error": f"the tags cannot be read: {tags.clean(str(error))}"}
+
+    def _tell_all(self, found: tags.Tags, image: Image.Image) -> None:
         picture = self._picture
         picture.taken = dates.taken(found, self._mtime)
         picture.camera = camera.camera(found)
@@ -260,10 +295,8 @@ def _orientation(exif: Image.Exif) -> int:
     return found if 1 <= found <= _MOST_TURNS else 1
 
 
-def _written(image: Image.Image | None) -> tuple[dict[tuple[int, int], Any], bytes | str]:
+def _written(image: Image.Image) -> tuple[dict[tuple[int, int], Any], bytes | str]:
     """IPTC and XMP of a picture, as far as they can be read."""
-    if image is None:
-        return {}, b""
     xmp = image.info.get("xmp") or b""
     try:
         from PIL import IptcImagePlugin

@@ -83,7 +83,7 @@ def _scaled(image: Image.Image, target: tuple[int, int]) -> Image.Image:
     which for a photo is as much memory as the result."""
     if image.size == target:
         return image
-    (width, height), rows = target, max(1, _BAND // 4 // target[0])
+    (width, height), rows = target, max(1, _BAND // 2 // target[0])
     made = Image.new(image.mode, target)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)

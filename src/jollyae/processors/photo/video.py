@@ -21,7 +21,7 @@ _FRAME_AT = (1.0, 0.0)
 _LARGEST_ANSWER = 1 << 18
 _MOST_SIDE = 16_384
 
-_PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)([+-]\d+(?:\.\d+)?)?")
+_PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)([+-]\d{1,6}(?:\.\d+)?)?")
 
 
 class NoFrame(Exception):
