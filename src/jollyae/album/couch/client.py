@@ -44,6 +44,8 @@ class Client:
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
             headers={"Accept": "application/json"},
+            # Reading all authorities costs 27 ms, and http:// asks none.
+            verify=address.server.startswith("https:"),
         )
 
     def __repr__(self) -> str:
