@@ -85,6 +85,7 @@ class _Keeper:
 
     async def follow(self) -> None:
         """For ever."""
+        self._is_to_compact = True  # what was not compacted before the end of the last one
         timer = asyncio.create_task(self._compact_on_timer())
         try:
             async for change in self._changes():

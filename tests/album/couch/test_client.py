@@ -2,6 +2,10 @@
 
 import asyncio
 import logging
+import shutil
+import ssl
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,7 @@ from jollyae.album.couch.client import Client
 from jollyae.album.couch.store import open_couch
 from jollyae.album.store import Missing, Stale, StoreError
 from tests.album.fakecouch import ADMIN, PASSWORD, FakeCouch
+from tests.processors.s3.servers import certificate
 
 from .support import closing, photo, sync
 
@@ -106,6 +111,31 @@ async def test_a_wrong_password_is_told_without_it(fake: FakeCouch, caplog: pyte
     async with Client(fake.address("album")) as client:
         await client.ask("PUT", "album")
         assert PASSWORD not in caplog.text + repr(client)
+
+
+@pytest.mark.parametrize(
+    "value", [{}, [], None, {"error": "timeout"}, {"rows": [{"id": "x"}, {"error": "timeout", "reason": "x"}]}]
+)
+def test_an_answer_that_fails_in_the_middle_is_told(value: Any) -> None:
+    """CouchDB has said 200 by then."""
+    with pytest.raises(StoreError, match="middle") as caught:
+        module.rows_of(value, "rows")
+    assert caught.value.is_temporary
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate")
+@sync
+async def test_a_certificate_that_nobody_trusts_is_told(tmp_path: Path) -> None:
+    """With the name of the variable that makes it trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(tmp_path))
+    server = await asyncio.start_server(_say_hello, "127.0.0.1", 0, ssl=context)
+    async with server:
+        address = Address(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", "album")
+        async with Client(address) as client:
+            with pytest.raises(StoreError) as caught:
+                await client.get("album")
+            assert "SSL_CERT_FILE" in caught.value.hint
 
 
 @sync

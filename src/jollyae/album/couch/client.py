@@ -30,6 +30,7 @@ TRIES, FIRST_PAUSE = 4, 0.1
 """A harmless request is sent up to 4 times, 0.1, 0.2 and 0.4 s apart (with jitter): over a hiccup, not an outage."""
 LONGEST_PAUSE = 30.0
 """Seconds between two tries of a feed that is followed, at most."""
+_TROUBLE = "See its log and the room on its disk. It is tried again."
 BUSY = (429, 500, 502, 503, 504)
 """Answers after which the same request may succeed."""
 
@@ -137,9 +138,9 @@ class Client:
         failures = 0
         while True:
             try:
-                value = await self.get(
-                    database, "_changes", query=asked, seconds=HEARTBEAT_SECONDS * 3 if follow else ANSWER_SECONDS
-                )
+                seconds = HEARTBEAT_SECONDS * 3 if follow else ANSWER_SECONDS
+                value = await self.get(database, "_changes", query=asked, seconds=seconds)
+                rows = rows_of(value, "results")
             except StoreError as error:
                 if not (follow and error.is_temporary):
                     raise
@@ -151,7 +152,6 @@ class Client:
             if failures:
                 log.info("the changes of %s go on", self.address)
             failures = 0
-            rows = value["results"]
             asked["since"] = value["last_seq"]
             if rows:
                 yield rows, str(value["last_seq"])
@@ -162,11 +162,10 @@ class Client:
         """Of a request that got no answer. The error's text names the host at most."""
         what = "gave no answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
         reason = str(error) or type(error).__name__
-        return StoreError(
-            f"the album's server {what}: {self.address.server}: {reason}",
-            "Is it running, and is the host and port right? It is tried again.",
-            is_temporary=True,
-        )
+        hint = "Is it running, and is the host and port right? It is tried again."
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            hint = "SSL_CERT_FILE names the file with the authority that its certificate is from. It is tried again."
+        return StoreError(f"the album's server {what}: {self.address.server}: {reason}", hint, is_temporary=True)
 
     def _refused(self, answer: httpx.Response, method: str, path: tuple[str, ...]) -> StoreError:
         """What an answer that is not good means."""
@@ -210,7 +209,7 @@ def _meaning(status: int, address: Address, method: str) -> tuple[str, str, bool
                 False,
             )
         case _ if status in BUSY or status >= 500:
-            return "the album's server has trouble", "See its log and the room on its disk. It is tried again.", True
+            return "the album's server has trouble", _TROUBLE, True
         case _ if 300 <= status < 400:
             return "the album's URL leads elsewhere", "Give the URL that the server itself has.", False
     return f"the album's server refused {method}", "Is this a CouchDB 3 server?", False
@@ -227,6 +226,15 @@ def decode(answer: httpx.Response) -> Any:
             "Does the URL name a CouchDB server? It is tried again.",
             is_temporary=True,
         ) from None
+
+
+def rows_of(value: Any, name: str) -> list[dict[str, Any]]:
+    """The rows that an answer has under that name. A server that fails in the middle has said 200 already."""
+    rows = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(rows, list) or any("error" in row for row in rows):
+        told = json.dumps(value)[:200]
+        raise StoreError(f"the album's server failed in the middle of an answer: {told}", _TROUBLE, is_temporary=True)
+    return rows
 
 
 def _told(answer: httpx.Response) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from ..store import (
 )
 from . import views
 from .address import Address, parse_address
-from .client import INDEX_SECONDS, Client, decode
+from .client import INDEX_SECONDS, Client, decode, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -286,8 +286,7 @@ class CouchStore:
             raise StoreError(
                 f"the album's index is missing: {self.url}", f"Make it: jollyae album init {self.url}"
             ) from None
-        rows: list[dict[str, Any]] = value["rows"]
-        return rows
+        return rows_of(value, "rows")
 
     # --- what replication brings
 
