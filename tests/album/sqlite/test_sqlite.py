@@ -241,6 +241,30 @@ async def _has(store: SqliteStore, photos: int) -> None:
     assert await store.count(Query()) == photos
 
 
+def test_nobody_waits_in_vain_when_the_loop_ends(tmp_path: Path) -> None:
+    """Or when the store was closed before: they are told, and the next process finds the file well."""
+    path = tmp_path / "album.db"
+
+    async def leave() -> None:
+        store = await open_sqlite(str(path), create=True)
+        tasks.extend(asyncio.ensure_future(store.add(photo(number), writer.large(number))) for number in range(300))
+        await asyncio.sleep(0.01)
+        stores.append(store)
+
+    async def after(store: SqliteStore) -> None:
+        await store.close()
+        with pytest.raises(RuntimeError):
+            await store.add(photo(1), {})
+
+    tasks: list[asyncio.Future[bool]] = []
+    stores: list[SqliteStore] = []
+    asyncio.run(leave())
+    assert tasks and all(task.done() for task in tasks)
+    asyncio.run(after(stores[0]))
+    added = {number for number, task in enumerate(tasks) if not task.cancelled()}
+    run(path, lambda store: check_photos(store, added, range(300)))
+
+
 # --- what is in the file
 
 

@@ -138,25 +138,32 @@ class Connections:
         return await future
 
     async def _drain_all(self) -> None:
-        loop = asyncio.get_running_loop()
+        batch: list[tuple[Work, asyncio.Future[Any]]] = []
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-                works = [work for work, _ in batch]
-                answers = await loop.run_in_executor(self._thread, self._commit, works)
-                for (_, future), (value, error) in zip(batch, answers, strict=True):
-                    if future.done():  # whoever asked was cancelled; it is written all the same
-                        continue
-                    if error is None:
-                        future.set_result(value)
-                    else:
-                        future.set_exception(error)
-        finally:
+                await self._write_batch(batch)
+        finally:  # the loop may be ending, and this task with it: nobody waits in vain
             self._drain = None
-            for _, future in self._waiting:
+            for _, future in batch + self._waiting:
                 future.cancel()
+            self._waiting = []
 
-    def _commit(self, works: list[Work]) -> list[tuple[Any, BaseException | None]]:
+    async def _write_batch(self, batch: list[tuple[Work, asyncio.Future[Any]]]) -> None:
+        works = [work for work, _ in batch]
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, works)
+        except Exception as error:
+            answers = [(None, error) for _ in works]
+        for (_, future), (value, failure) in zip(batch, answers, strict=True):
+            if future.done():  # whoever asked was cancelled; it is written all the same
+                continue
+            if failure is None:
+                future.set_result(value)
+            else:
+                future.set_exception(failure)
+
+    def _commit(self, works: list[Work]) -> list[tuple[Any, Exception | None]]:
         """Do them in one transaction: for each its value or its error."""
         db = self._writer
         try:
@@ -170,6 +177,9 @@ class Connections:
                 return [answer for work in works for answer in self._commit([work])]
             explained = explain(error, self.url)
             return [(None, explained) for _ in works]
+        except BaseException:
+            _roll_back(db)
+            raise
 
     async def compact(self) -> None:
         """Give free pages back to the file system, and what was written to the file itself."""
@@ -216,7 +226,7 @@ def _roll_back(db: sqlite3.Connection) -> None:
         db.execute("ROLLBACK")
 
 
-def _apart(db: sqlite3.Connection, work: Work) -> tuple[Any, BaseException | None]:
+def _apart(db: sqlite3.Connection, work: Work) -> tuple[Any, Exception | None]:
     """Do one of several works. SQLite's own errors end them all: the transaction may be gone."""
     db.execute("SAVEPOINT work")
     try:
