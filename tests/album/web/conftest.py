@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 import pytest
 from starlette.applications import Starlette
 
-from jollyae.album.open import open_store
 from jollyae.album.store import Store
 from jollyae.album.web import make_app
+from tests.album.conformance import Backend
+from tests.album.test_conformance import BACKENDS, MARKS
 from tests.album.web.support import Shot, Surfer, add, add_user
 
 
@@ -48,14 +49,20 @@ class Served:
         self.runner.run(self.store.close())
 
 
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in BACKENDS])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """What the album is kept in: each of the stores."""
+    return BACKENDS[request.param](request, tmp_path)
+
+
 @pytest.fixture
-def serve_album(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Makes an album in a file and an app over it."""
+def serve_album(backend: Backend) -> Iterator[Callable[..., Served]]:
+    """Makes an album and an app over it."""
     made: list[Served] = []
     with asyncio.Runner() as runner:
 
         def make(name: str = "album", **options: Any) -> Served:
-            store = runner.run(open_store(f"sqlite:///{tmp_path / name}.db", create=True))
+            store = runner.run(backend.open(name))
             uploads: dict[str, bytes] = {}
 
             def submit(file: BinaryIO, name: str) -> None:
