@@ -152,6 +152,8 @@ def test_many_are_edited_alike(album: Served) -> None:
         .startswith("/inbox?done=3")
     )
     assert album.document(ids[0])["rotate"] == 90 and "no" not in album.document(ids[0])["keywords"]
+    answer = ann.post("/bulk", back="/inbox", photo=ids, add="x" * 200)
+    assert answer.status_code == 400 and "at most 100 are possible" in answer.text
     assert "No photo was selected" in ann.get(ann.post("/bulk", back="/inbox").headers["location"]).text
 
 

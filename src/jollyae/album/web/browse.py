@@ -17,7 +17,7 @@ from .listings import LONGEST, Group, Listing, end_of_month, grouped, listing_of
 from .orientation import shown_size
 from .texts import alternative, plain, sorted_as, written_date, written_month
 from .visitors import is_shown_keyword
-from .visits import Visit
+from .visits import Told, Visit
 
 PAGE = 120
 """Photos on one page of a list; a script gets the next as one scrolls."""
@@ -249,7 +249,7 @@ async def slideshow(visit: Visit) -> Response:
     listing = listing_of(visit.parameters)
     cards, order = await _slides(visit, listing, limit=2, at=visit.parameters.get("at", ""))
     if not cards:
-        raise HTTPException(404, "There is no photo to show here.")
+        raise Told(404, "There is no photo to show here.")
     following = listing.within("/slideshow", at=cards[1].id) if len(cards) > 1 else listing.within("/slideshow")
     return await visit.page(
         "slideshow.html",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from .. import merge, times
@@ -21,7 +20,7 @@ from .browse import PAGE, cards_of, heading, keywords_of
 from .listings import Listing, listing_of, read, written
 from .photos import PHOTO_ID, SUGGESTED, fields, found, photo_page
 from .texts import counted
-from .visits import Form, Visit, local
+from .visits import Form, Told, Visit, local
 
 TRIES = 5
 """Times that an edit is made again because somebody else's came between reading and writing."""
@@ -187,7 +186,7 @@ async def uncomment(visit: Visit) -> Response:
         if one["_id"] == wanted and (visit.visitor.is_editor or one.get("author") == visit.visitor.name):
             await visit.site.store.remove(one["_id"], one["_rev"])
             return visit.go(f"{listing_of(visit.parameters).photo(document['_id'])}#comments")
-    raise HTTPException(403, "That comment is not there any more, or it is somebody else's.")
+    raise Told(403, "That comment is not there any more, or it is somebody else's.")
 
 
 # --- many
@@ -290,7 +289,7 @@ async def bulk(visit: Visit) -> Response:
     try:
         results = await asyncio.gather(*map(one, ids))
     except InvalidEdit as error:
-        raise HTTPException(400, error.sentence) from None
+        raise Told(400, error.sentence) from None
     return visit.go(_with(back, {word: str(results.count(word)) for word in ("done", "same", "skipped")}))
 
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..store import Missing, Stale, StoreError
 from .visitors import NOBODY
-from .visits import wants_json
+from .visits import Told, wants_json
 
 LOG = logging.getLogger("jollyae.album.web")
 
@@ -71,8 +71,8 @@ def page(request: Request, status: int, text: str = "", headers: dict[str, str] 
 async def refused(request: Request, error: Exception) -> Response:
     """For :class:`HTTPException`: our own words where there are some."""
     assert isinstance(error, HTTPException)
-    is_own = error.detail and error.detail not in {status.phrase for status in HTTPStatus} and error.status_code != 400
-    return page(request, error.status_code, error.detail if is_own else "", dict(error.headers or {}))
+    text = error.detail if isinstance(error, Told) else ""
+    return page(request, error.status_code, text, dict(error.headers or {}))
 
 
 async def store_failed(request: Request, error: Exception) -> Response:

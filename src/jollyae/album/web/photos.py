@@ -20,7 +20,7 @@ from .listings import listing_of
 from .site import Fetch
 from .texts import alternative, plain, written_date
 from .visitors import is_shown_keyword, shown
-from .visits import Visit
+from .visits import Told, Visit
 
 FOREVER = "max-age=31536000, immutable"
 PHOTO_ID = re.compile(r"[0-9a-f]{64}")
@@ -188,7 +188,7 @@ async def original(visit: Visit) -> Response:
     fetch = visit.site.fetch
     size = _mapping(document.get("original")).get("size") or document.get("size")
     if fetch is None or not isinstance(size, int):
-        raise HTTPException(404, "The originals are not within this server's reach.")
+        raise Told(404, "The originals are not within this server's reach.")
     mime = str(document.get("mime", ""))
     is_shown = SAFE_TYPES.fullmatch(mime) and "download" not in visit.parameters
     name = plain(document.get("name") or f"{document['_id']}.{document.get('extension', '')}").replace("/", "_")
@@ -241,11 +241,11 @@ async def _begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         first = await anext(body, b"")
     except FileNotFoundError:
-        raise HTTPException(
+        raise Told(
             404, "The original is not where it should be. `jollyae album audit` looks for all of them."
         ) from None
     except OSError:
-        raise HTTPException(503, "The original cannot be read just now. Try again in a minute.") from None
+        raise Told(503, "The original cannot be read just now. Try again in a minute.") from None
 
     async def all_of_it() -> AsyncIterator[bytes]:
         yield first

@@ -49,6 +49,7 @@ class Site:
     _sessions: Sessions | None = None
     _users: dict[str, tuple[float, Document | None]] = field(default_factory=dict)
     _conflicts: tuple[float, frozenset[str]] = (-FRESH, frozenset())
+    _withheld: dict[Role, tuple[float, frozenset[str]]] = field(default_factory=dict)
 
     async def sessions(self) -> Sessions:
         """The sessions, signed with this server's key; the key is made at the first time."""
@@ -101,17 +102,22 @@ class Site:
     def forget_conflicts(self) -> None:
         """Ask again: one was resolved."""
         self._conflicts = (-FRESH, frozenset())
+        self._withheld.clear()
 
     async def withheld(self, visitor: Visitor) -> frozenset[str]:
         """The photos that a list must leave out for that visitor: a leaf that nobody has merged yet is not theirs to
         see, so nothing of the photo is."""
         if visitor.is_editor:
             return frozenset()
+        read, found = self._withheld.get(visitor.role, (-FRESH, frozenset()))
+        if monotonic() - read < FRESH:
+            return found
         hidden = []
         for id in await self.conflicts():
             leaves = [leaf.document for leaf in await self.store.leaves(id)]
             if any(leaf.get("type") == "photo" and not sees(visitor, leaf) for leaf in leaves):
                 hidden.append(id)
+        self._withheld[visitor.role] = monotonic(), frozenset(hidden)
         return frozenset(hidden)
 
     async def photo(self, id: str, visitor: Visitor) -> Document | None:

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from .browse import card_of, image_path
@@ -18,7 +17,7 @@ from .orientation import shown_size
 from .photos import PHOTO_ID
 from .site import Submit
 from .texts import alternative, plain
-from .visits import Visit
+from .visits import Told, Visit
 
 LONGEST_NAME = 180
 """Bytes of a name: a file system has room for 255, and the spool's notes want some."""
@@ -55,7 +54,7 @@ async def upload_page(visit: Visit, taken: list[Taken], *, status: int = 200) ->
 def submit_of(visit: Visit) -> Submit:
     """What puts a file into the spool; 404 where this album has none."""
     if visit.site.submit is None:
-        raise HTTPException(404, "This album takes no uploads: it was started without a spool.")
+        raise Told(404, "This album takes no uploads: it was started without a spool.")
     return visit.site.submit
 
 

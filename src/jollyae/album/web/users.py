@@ -10,7 +10,7 @@ from ..store import Document, Stale, Store
 from . import passwords
 from .sessions import Session, fingerprint
 from .texts import counted, plain
-from .visits import Visit, local
+from .visits import Told, Visit, local
 
 # --- for others: the command line makes the first user with it
 
@@ -52,7 +52,7 @@ async def enter(visit: Visit) -> Response:
     keys = (f"name {name}", f"from {client.host if client else ''}")
     wait = max(map(site.throttle.wait, keys))
     if wait > 0:
-        raise HTTPException(
+        raise Told(
             429,
             f"Too many wrong passwords. Try again in {counted(int(wait) + 1, 'second')}.",
             {"Retry-After": str(int(wait) + 1)},

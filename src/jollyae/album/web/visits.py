@@ -26,6 +26,10 @@ LONGEST_FIELD = 200_000
 """Bytes of one field."""
 
 
+class Told(HTTPException):
+    """An error whose ``detail`` is a sentence of ours for the visitor."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What was sent with a form."""
@@ -152,11 +156,9 @@ def get(path: str, handler: Handler, needs: Role = Role.NOBODY) -> Route:
         if RANK.index(visit.visitor.role) >= RANK.index(needs):
             return await handler(visit)
         if visit.visitor.role is not Role.NOBODY:
-            raise HTTPException(
-                403, f"This page is for the editors of the album; you are logged in as a {visit.visitor.role}."
-            )
+            raise Told(403, f"This page is for the editors of the album; you are logged in as a {visit.visitor.role}.")
         if visit.wants_json or visit.site.is_public:
-            raise HTTPException(403, "Log in first.")
+            raise Told(403, "Log in first.")
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return visit.go(f"/login?next={quote(here, safe='')}")
 
@@ -170,15 +172,15 @@ def post(path: str, handler: Handler, needs: Role = Role.EDITOR, *, files: int =
     async def answer(request: Request) -> Response:
         visit = await _visit(request)
         if RANK.index(visit.visitor.role) < RANK.index(needs):
-            raise HTTPException(403, "You are not logged in as somebody who may do that. Log in and try again.")
+            raise Told(403, "You are not logged in as somebody who may do that. Log in and try again.")
         sessions = await visit.site.sessions()
         said = request.headers.get("x-csrf-token", "")
         if said and not sessions.is_token(visit.session, said):  # before a large body is read
-            raise HTTPException(403, FORGED)
+            raise Told(403, FORGED)
         async with request.form(max_files=files, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD) as data:
             visit.form = Form(data)
             if not said and not sessions.is_token(visit.session, visit.form.text("token")):
-                raise HTTPException(403, FORGED)
+                raise Told(403, FORGED)
             return await handler(visit)
 
     return Route(path, answer, methods=["POST"])
