@@ -49,3 +49,36 @@ class TestPromises(Promises):
     def backend(self, request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
         """One backend."""
         return BACKENDS[request.param](request, tmp_path)
+
+
+class Between(Backend):
+    """Two albums, each of another kind."""
+
+    def __init__(self, one: Backend, other: Backend) -> None:
+        self.backends = {"one": one, "other": other}
+
+    async def open(self, name: str = "one") -> Store:
+        return await self.backends[name].open(name)
+
+
+OF_TWO = [
+    Promises.test_a_copy_has_everything,
+    Promises.test_two_servers_edit_different_fields,
+    Promises.test_two_servers_edit_the_same_field,
+]
+"""The promises that are made of two albums."""
+
+
+@pytest.mark.parametrize("promise", OF_TWO, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize("couch", ["fakecouch", pytest.param("couchdb", marks=pytest.mark.couchdb)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_promises_between_kinds(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    promise: Callable[[Promises, Backend], None],
+    couch: str,
+    turned: bool,
+) -> None:
+    """Copies from one kind to the other have everything, and merges on both make the same revisions."""
+    backends = [BACKENDS["sqlite"](request, tmp_path), BACKENDS[couch](request, tmp_path)]
+    promise(Promises(), Between(*(reversed(backends) if turned else backends)))

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import shutil
 import sqlite3
 import stat
 import time
@@ -528,6 +529,22 @@ def test_two_names_for_two_albums_of_one_machine(tmp_path: Path) -> None:
         await again.close()
 
     asyncio.run(check())
+
+
+def test_a_copied_file_is_another_server(tmp_path: Path) -> None:
+    """With one name the later edit of the two would silently win. A moved file is the same server."""
+    path = tmp_path / "album.db"
+    names: list[str] = []
+
+    async def check(store: SqliteStore) -> None:
+        names.append(store.server)
+
+    run(path, check)
+    shutil.copy(path, tmp_path / "copy.db")
+    path = path.rename(tmp_path / "moved.db")
+    for one in (path, tmp_path / "copy.db", tmp_path / "copy.db"):
+        run(one, check)
+    assert names[0] == names[1] and names[1] != names[2] == names[3]
 
 
 def test_a_place_that_is_none_of_ours(tmp_path: Path) -> None:

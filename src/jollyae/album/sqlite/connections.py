@@ -52,6 +52,11 @@ class Connections:
             self._close()
             raise
 
+    @property
+    def inode(self) -> int:
+        """The file's, which a copy of it does not have, and it itself has wherever it is moved on its disk."""
+        return os.stat(self._path).st_ino
+
     # --- opening
 
     def _find(self, create: bool) -> None:

@@ -112,6 +112,10 @@ def remember(db: sqlite3.Connection, name: str, value: Document) -> None:
     db.execute("INSERT OR REPLACE INTO own VALUES (?, ?)", (name, json.dumps(value, ensure_ascii=False)))
 
 
-def remember_first(db: sqlite3.Connection, name: str, value: Document) -> None:
-    """Keep it, unless something is kept under that name."""
-    db.execute("INSERT OR IGNORE INTO own VALUES (?, ?)", (name, json.dumps(value, ensure_ascii=False)))
+def name_server(db: sqlite3.Connection, key: str, value: Document) -> Document:
+    """Keep that name and inode, unless another process just did for the same file; what is kept."""
+    found = remembered(db, key)
+    if found.get("inode") == value["inode"]:
+        return found
+    remember(db, key, value)
+    return value

@@ -174,11 +174,13 @@ async def open_sqlite(path: str, *, create: bool = False, server: str = "") -> S
 
 
 async def _name_server(connections: Connections, wanted: str) -> str:
-    """The server's name that is in the file; written now if there is none."""
+    """The server's name that is in the file; made now if there is none, or if the file is the copy of another: both
+    would be one server to the merge, which takes the later of one server's edits.
+
+    Two albums on one machine are two servers too: nothing but their stamps tells their edits apart."""
+    inode = connections.inode
     found = await connections.read(lambda db: reading.remembered(db, _SERVER))
-    if not found:
-        # Two albums on one machine are two servers: nothing but their stamps tells their edits apart.
+    if found.get("inode") != inode:
         name = wanted or f"{socket.gethostname().partition('.')[0]}-{secrets.token_hex(2)}"
-        await connections.write(lambda db: reading.remember_first(db, _SERVER, {"name": name}))
-        found = await connections.read(lambda db: reading.remembered(db, _SERVER))
+        found = await connections.write(lambda db: reading.name_server(db, _SERVER, {"name": name, "inode": inode}))
     return str(found["name"])
