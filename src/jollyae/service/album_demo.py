@@ -29,7 +29,7 @@ PHOTOS = 27
 """Sample photos: each scene three times."""
 _MARK = ".jollyae-album-demo"
 _PATIENCE = 120.0  # seconds for what takes some
-_USER = "demo"
+_USER, _PASSWORD = "demo", "demo-demo"
 
 
 class AlbumDemo:
@@ -49,8 +49,9 @@ class AlbumDemo:
         album.require()
         with self._place() as root:
             try:
-                self._show(root)
+                spool, address = self._show(root)
                 if stay:
+                    self._invite(spool, address)
                     self._keep()
             finally:
                 for _, child in reversed(self._children):
@@ -71,15 +72,13 @@ class AlbumDemo:
         (root / _MARK).touch()
         yield root
 
-    def _show(self, root: Path) -> None:
-        from ..album.web.passwords import SHORTEST
-
+    def _show(self, root: Path) -> tuple[Spool, str]:
+        """Set it up and fill it; the spool, and the pages' address."""
         spool = Spool(root / "spool")
         self._url = f"sqlite:///{quote(str(root))}/album.sqlite"
         originals = f"file://{quote(str(root))}/originals"
-        password = "demo".ljust(SHORTEST, "-")
         asyncio.run(album_verbs.make(self._url))
-        asyncio.run(album_verbs.set_user(self._url, _USER, "editor", password))
+        asyncio.run(album_verbs.set_user(self._url, _USER, "editor", _PASSWORD))
         self._start(root, "worker", "run", str(spool.places.control), "--album", self._url, "--originals", originals,
                     "--addedby", _USER, "--no-progress", "--grace", "3")  # fmt: skip
         address = self._serve(root, spool, originals)
@@ -87,8 +86,12 @@ class AlbumDemo:
         self._say(f"and originals go to {root}/originals.")
         self._drop(root, spool)
         self._look(address)
+        self._say("\nChecked: the album has each photo once, and its first page shows them.")
+        return spool, address
+
+    def _invite(self, spool: Spool, address: str) -> None:
         self._say(
-            f"\nThe album is at    {address}\nLog in as          {_USER}\nwith the password  {password}\n\n"
+            f"\nThe album is at    {address}\nLog in as          {_USER}\nwith the password  {_PASSWORD}\n\n"
             f"Not logged in, only Public photos are seen. Drop a photo of yours:\n"
             f"   cp PHOTO '{spool.places.incoming}/'\nor upload it in the browser. Ctrl-C ends all of it."
         )

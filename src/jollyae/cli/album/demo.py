@@ -1,6 +1,7 @@
 """``jollyae album demo``: an album in the browser, fed by a spool."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     stay = arguments.stay or (sys.stdin.isatty() and sys.stdout.isatty())
     root = Path(arguments.directory).absolute() if arguments.directory else None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # however it is ended, nothing of it stays
     try:
         AlbumDemo(root, _say, port=arguments.port).run(stay=stay)
     except DemoFailed as error:
