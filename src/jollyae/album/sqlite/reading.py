@@ -86,11 +86,6 @@ def conflicts(db: sqlite3.Connection) -> list[str]:
     return [id for (id,) in db.execute("SELECT id FROM document WHERE leaves > 1 ORDER BY id")]
 
 
-def last_seq(db: sqlite3.Connection) -> int:
-    """The number of the last change."""
-    return int(db.execute("SELECT coalesce(max(seq), 0) FROM document").fetchone()[0])
-
-
 def changes(db: sqlite3.Connection, since: int, limit: int) -> list[Change]:
     """What was changed after that number, oldest first."""
 

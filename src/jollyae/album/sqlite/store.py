@@ -136,12 +136,13 @@ class SqliteStore:
             raise StoreError(f"no place in the changes of {self.url}: {since[:40]}", "Begin from the beginning.")
         last = int(since or 0)
         while True:
-            for change in await self._changes(last):
+            found = await self._changes(last)
+            for change in found:
                 last = int(change.seq)
                 yield change
-            if await self._connections.read(reading.last_seq) <= last:
-                if not follow:
-                    return
+            if not found and not follow:
+                return
+            if not found:
                 await asyncio.sleep(_GLANCE)
 
     async def _changes(self, since: int) -> list[Change]:
