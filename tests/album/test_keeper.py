@@ -1,10 +1,10 @@
 """The keeper: what the public album has after edits, conflicts, deletions and crashes, on each kind of store."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from jollyae.album import revisions
 from jollyae.album.keeper import keep
 from jollyae.album.projection import is_public, whitelisted
 from jollyae.album.sqlite import open_sqlite
-from jollyae.album.store import Document, Leaf, Store, StoreError
+from jollyae.album.store import Document, Leaf, Stale, Store, StoreError
 
 from .couch.support import Site, closing, eventually, sync
 from .samples import NOW, edited, id_of, moment, photo, renditions
@@ -43,7 +43,7 @@ def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     return couch
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def both(open_one: Open) -> AsyncIterator[tuple[Store, Store]]:
     """The main and the public album."""
     main, public = await open_one("main"), await open_one("public")
@@ -309,28 +309,33 @@ async def _prepare(main: Store, public: Store) -> None:
     await main.take(Leaf(other | {"_rev": rev}, (rev, *path)))
 
 
+@pytest.mark.parametrize("what", ["photo", "comment"])
 @sync
-async def test_what_became_private_meanwhile_is_not_published(tmp_path: Path) -> None:
+async def test_what_became_private_meanwhile_is_not_published(tmp_path: Path, what: str) -> None:
     """Between reading and writing the owner made it private, and another keeper was done with that already."""
     main = await open_sqlite(str(tmp_path / "main.db"), create=True)
     public = await open_sqlite(str(tmp_path / "public.db"), create=True)
     async with closing(main, public):
         await main.add(photo(1, cat="Public"), renditions(1))
+        if what == "comment":
+            await keep(main, public, once=True)
+        await main.put(documents.new_comment(id_of(1), "anna", "nice", now=NOW))
 
         class Late:
-            """Its first take is late."""
+            """Its first take of such a document is late."""
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(public, name)
 
             async def take(self, leaf: Leaf) -> None:
-                if (await get(main))["cat"] == "Public":
+                if leaf.document.get("type") == what and (await get(main))["cat"] == "Public":
                     await edit(main, 1, 1, cat="Private")
                     await keep(main, public, once=True)
                 await public.take(leaf)
 
         await keep(main, Late(), once=True)
         assert await public.get(id_of(1)) is None
+        assert await public.comments(id_of(1)) == []
         await check(main, public)
 
 
@@ -377,7 +382,7 @@ async def test_changes_are_followed_from_the_remembered_place(open_one: Open, mo
         await check(main, public)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def following(main: Any, public: Store) -> AsyncIterator[None]:
     """While it is followed."""
     task = asyncio.create_task(keep(main, public))
@@ -433,6 +438,26 @@ async def test_any_history_ends_in_what_is_allowed(open_one: Open) -> None:
                 await check(main, public)
         await keep(main, public, once=True)
         await check(main, public)
+
+
+@sync
+async def test_keepers_that_run_at_once_end_in_the_same(open_one: Open) -> None:
+    """Two of them on the same albums, while the album is edited: neither undoes what the other did."""
+    chance = random.Random(__import__("os").urandom(4))
+    async with both(open_one) as (main, public), following(main, public), following(main, public):
+        for step in range(60):
+            with contextlib.suppress(Stale):  # a keeper merged it meanwhile
+                await _do_something(chance, main, chance.randrange(3), step)
+            await asyncio.sleep(0)
+
+        async def is_settled() -> bool:
+            try:
+                await check(main, public)
+            except AssertionError:
+                return False
+            return True
+
+        await eventually(is_settled)
 
 
 async def _do_something(chance: random.Random, main: Store, number: int, step: int) -> None:

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 PLACE = "keeper"
 """Under this name it is remembered how far the changes were followed."""
+COMMENT = "comment:"
+"""With this a comment's id begins, a deleted one's too."""
 REMEMBER_SECONDS = 1.0
 """While changes come, their place is written down this often."""
 COMPACT_SECONDS = 300.0
@@ -186,12 +188,14 @@ class _Keeper:
             leaves = await self._merge(id)
             if self.public is None or not await self._project_all(id, leaves):
                 return
-            if _revs(await self.store.leaves(id)) == _revs(leaves):
+            now = await self.store.leaves(id)
+            is_its_photo_public = not id.startswith(COMMENT) or await self._is_photo_public(now)
+            if _revs(now) == _revs(leaves) and is_its_photo_public:
                 return
 
     async def _project_all(self, id: str, leaves: list[Leaf]) -> bool:
         """It, and a photo's comments with it. Whether something was published."""
-        if id.startswith("comment:"):
+        if id.startswith(COMMENT):
             return await self._project(id, leaves, photo_is_public=await self._is_photo_public(leaves))
         if is_public(leaves):
             return await self._project(id, leaves) | await self._project_comments(id, photo_is_public=True)
