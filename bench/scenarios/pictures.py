@@ -76,5 +76,10 @@ def _measure(lab: Lab, number: int, who: str, command: list[str], env: dict[str,
     if told["digest"] != digest or not told["bytes"]:
         raise Failed(f"it did not read what is there: {usage.told[-160:]}")
     photos = int(told["photos"])
-    values = {"photos_per_s": photos / told["seconds"], "core_mb": told["peak"] / 1e6, "peak_mb": usage.peak / 1e6}
+    values = {
+        "photos_per_s": photos / told["seconds"],
+        "cpu_us_per_item": usage.cpu / photos * 1e6,
+        "core_mb": told["peak"] / 1e6,
+        "peak_mb": usage.peak / 1e6,
+    }
     return Run("pictures", who, number, photos, size, values)

@@ -59,6 +59,25 @@ def dng(size: tuple[int, int] = (320, 240), orientation: int = 1, *, preview: bo
     return _file(first, below, {"preview": shown if preview else b"", "sensor": sensor})
 
 
+def floating(size: tuple[int, int]) -> bytes:
+    """A TIFF in colour, each of them a 32-bit float: what programs for panoramas write."""
+    width, height = size
+    pixels = struct.pack(f"<{3 * width * height}f", *([0.5] * (3 * width * height)))
+    tags: Tags = {
+        256: (_LONG, [width]),
+        257: (_LONG, [height]),
+        258: (_SHORT, [32, 32, 32]),
+        259: (_SHORT, [1]),
+        262: (_SHORT, [2]),
+        273: (_LONG, ["sensor"]),
+        277: (_SHORT, [3]),
+        278: (_LONG, [height]),
+        279: (_LONG, [len(pixels)]),
+        339: (_SHORT, [3, 3, 3]),
+    }
+    return _file(tags, {}, {"sensor": pixels})
+
+
 def _file(first: Tags, below: Tags, blobs: dict[str, bytes]) -> bytes:
     """Directories at the beginning, then all values, then the blobs."""
     places = {"below": 8 + _length(first)}

@@ -176,7 +176,7 @@ def _read(read: Reading, content: bytes) -> str:
     except Temporary as delay:
         assert "crashed" in delay.message
         return "crashed"
-    assert isinstance(picture, Picture) and picture.renditions
+    assert isinstance(picture, Picture) and (picture.renditions or "cannot be shown" in picture.trouble)
     return "read"
 
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from jollyae.processors.photo import renditions
 from jollyae.processors.photo.picture import SIDES
+from tests.processors.photo.dng import floating
 from tests.processors.photo.makers import Reading, decoded, difference, encoded, exif, scene
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -162,6 +163,13 @@ def test_floats(read: Reading, scale: float) -> None:
     gradient = Image.linear_gradient("L")
     shown = decoded(read(encoded(gradient.convert("F").point(lambda value: value * scale), "TIFF")))
     assert difference(shown, gradient) < 3
+
+
+def test_what_nobody_here_can_show_is_kept(read: Reading) -> None:
+    """It is not damaged: its trouble says what is strange about it."""
+    picture = read(floating((20, 10)))
+    assert (picture.extension, picture.renditions) == ("tif", {})
+    assert picture.trouble == "this TIFF is of a sort that cannot be shown here: unknown pixel mode"
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP", "TIFF", "AVIF"])

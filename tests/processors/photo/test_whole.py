@@ -61,10 +61,19 @@ def test_a_video_that_was_cut_off() -> None:
     assert not _whole(film[:-1], kinds.MP4) and not _whole(large[:-1], kinds.MOV)
 
 
-@given(st.binary(max_size=400), st.sampled_from([kinds.PNG, kinds.GIF, kinds.WEBP, kinds.AVIF, kinds.MP4, kinds.JPEG]))
-def test_any_bytes_have_an_end(content: bytes, kind: kinds.Kind) -> None:
+KINDS = (kinds.PNG, kinds.GIF, kinds.WEBP, kinds.AVIF, kinds.MP4, kinds.JPEG, kinds.RAWS["dng"])
+
+
+@given(st.binary(max_size=400), st.sampled_from(KINDS), st.sampled_from([b"", b"II*\0\x08\0\0\0\3\0", b"GIF89a"]))
+def test_any_bytes_have_an_end(content: bytes, kind: kinds.Kind, beginning: bytes) -> None:
     """Lengths that lie lead nowhere, and nowhere in a circle."""
-    assert _whole(content, kind) in (True, False)
+    assert _whole(beginning + content, kind) in (True, False)
+
+
+def test_directories_that_lead_in_a_circle() -> None:
+    """Are looked at once each."""
+    entry = struct.pack("<HHII", 330, 4, 1, 8)
+    assert _whole(b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + entry + struct.pack("<I", 8), kinds.RAWS["nef"])
 
 
 def test_the_reader_of_lengths_reads_no_pixels() -> None:

@@ -11,6 +11,7 @@ import importlib
 import io
 import os
 import stat
+import warnings
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -141,6 +142,26 @@ def _unreadable(what: str, error: BaseException) -> Permanent:
     return Permanent(f"{what} cannot be decoded: {said}", hint="It is damaged. Copy it again from where it came from.")
 
 
+class _Unsupported(Exception):
+    """It may well be whole, and nobody here can show it."""
+
+
+_UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "not available", "not supported", "unsupported")
+"""What decoders say of what they do not know, as opposed to what is damaged."""
+
+
+_DAMAGED = ("truncat", "corrupt", "broken")
+
+
+def _refused(what: str, error: BaseException) -> Exception:
+    """What it means that a decoder refused a picture for this reason."""
+    said = str(error).lower()
+    is_whole = not any(one in said for one in _DAMAGED)
+    if is_whole and any(one in said for one in _UNSUPPORTED):
+        return _Unsupported(tags.clean(str(error)))
+    return _unreadable(what, error)
+
+
 class _Reader:
     """Fills a :class:`Picture`, by the kind of the file."""
 
@@ -157,21 +178,28 @@ class _Reader:
 
     def read(self) -> None:
         """All that can be read. Raises :class:`Permanent`; where nobody here can show it: ``trouble``."""
+        try:
+            self._read()
+        except _Unsupported as error:
+            self._picture.trouble = f"this {self._kind.name} is of a sort that cannot be shown here: {error}"
+
+    def _read(self) -> None:
         by = {How.PILLOW: self._image, How.HEIF: self._heif, How.RAW: self._raw, How.VIDEO: self._video}
+        what = f"the {self._kind.name}"
         try:
             by[self._kind.how]()
         except ImportError:
-            what, hint = _NOT_INSTALLED.get(self._kind.how, (f"this Pillow reads no {self._kind.name}", ""))
-            self._picture.trouble = f"{what}. {hint}".strip()
-        except (Permanent, Temporary, MemoryError):
+            missing, hint = _NOT_INSTALLED.get(self._kind.how, (f"this Pillow reads no {self._kind.name}", ""))
+            self._picture.trouble = f"{missing}. {hint}".strip()
+        except (Permanent, Temporary, MemoryError, _Unsupported):
             raise
         except OSError as error:
-            raise _judged(error) from error
+            raise (_judged(error) if error.errno is not None else _refused(what, error)) from error
         except Image.DecompressionBombError as error:
             hint = f"Pictures of more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels are not decoded."
-            raise Permanent(f"the {self._kind.name} is a bomb: {error}", hint=hint) from error
+            raise Permanent(f"{what} is a bomb: {error}", hint=hint) from error
         except Exception as error:  # decoders raise what they like on damaged bytes
-            raise _unreadable(f"the {self._kind.name}", error) from error
+            raise _refused(what, error) from error
 
     def _limit(self, smallest: int = limits.SMALLEST) -> None:
         self._allowed = self._allow(self._picture.size, smallest)
@@ -190,10 +218,15 @@ class _Reader:
         self._show(self._opened("HEIF"))
 
     def _opened(self, name: str) -> Image.Image:
-        try:
-            return Image.open(self._file, formats=(name,))
-        except UnidentifiedImageError as error:
-            raise _unreadable(f"the {self._kind.name}", SyntaxError("its header is damaged")) from error
+        """Opened by this plugin alone, which tells why it refuses only if it is asked to, and by a warning."""
+        Image.WARN_POSSIBLE_FORMATS = True
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                return Image.open(self._file, formats=(name,))
+            except UnidentifiedImageError as error:
+                told = "; ".join(str(one.message) for one in said).removeprefix(f"{name} opening failed. ")
+                raise SyntaxError(told or "its header is damaged") from error
 
     def _show(self, image: Image.Image) -> None:
         """Tags first: they are there before the pixels are decoded, and decoding closes some formats' file."""
