@@ -36,7 +36,7 @@ def test_a_photo_is_edited_by_its_form(album: Served) -> None:
     changes = {
         "title": "The pier",
         "descr": "Line one\r\n\r\n**Line** two",
-        "keywords": "Beach, anna,beach , unprocessed",
+        "keywords": "Beach, anna,beach ",
         "taken": "2026-05-01T13:30",
         "gps": "remove",
         "processed": "1",
@@ -53,6 +53,17 @@ def test_a_photo_is_edited_by_its_form(album: Served) -> None:
     before = document["_rev"]
     assert ann.post(f"/photo/{id}/edit", **form(ann, id)).status_code == 303
     assert album.document(id)["_rev"] == before
+
+
+def test_being_in_the_inbox_is_no_tag_to_be_edited(album: Served) -> None:
+    """The form does not show it among the tags, and editing them leaves it; the photo leaves the inbox by its box."""
+    id = album.add(Shot(1))
+    ann = album.surfer("ann")
+    assert form(ann, id)["keywords"] == ""
+    ann.post(f"/photo/{id}/edit", **form(ann, id, keywords="sea"))
+    assert album.document(id)["keywords"] == ["sea", "unprocessed"]
+    ann.post(f"/photo/{id}/edit", **form(ann, id, processed="1"))
+    assert album.document(id)["keywords"] == ["sea"]
 
 
 def test_two_people_edit_two_fields_at_once(album: Served) -> None:

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from .. import document, search
 from ..document import UNPROCESSED
 from ..store import Card, Count, Cursor, Document, Order, Query
-from .listings import LONGEST, Group, Listing, end_of_month, grouped, listing_of, read, written
+from .listings import LONGEST, Listing, end_of_month, grouped, listing_of, read, written
 from .orientation import shown_size
-from .texts import alternative, plain, sorted_as, written_date, written_month
+from .texts import alternative, plain, sorted_as, written_date, written_day
 from .visitors import is_shown_keyword
 from .visits import Told, Visit
 
@@ -200,7 +200,7 @@ async def _list(
         "list.html",
         title=title,
         listing=listing,
-        groups=[_titled(group, query.order) for group in grouped(cards, query.order)],
+        groups=[(written_day(group.key), group) for group in grouped(cards, query.order, months)],
         newer=listing.address("before", written(first.cursor(query.order))) if first and has_newer else "",
         older=listing.address("after", written(cards[-1].cursor(query.order))) if cards and has_older else "",
         years=years_of(months),
@@ -209,10 +209,6 @@ async def _list(
         problem=problem,
         is_start=not before and after is None,
     )
-
-
-def _titled(group: Group, order: Order) -> tuple[str, Group]:
-    return (written_month(group.key) if order is Order.TAKEN else written_date(group.key)), group
 
 
 # --- tags and cameras

@@ -68,8 +68,6 @@ def typed(form: Form) -> tuple[dict[str, str], dict[str, str]]:
     was = {name: form.text(f"was_{name}") for name in names}
     to_be = {name: form.text(name) if name in form else was[name] for name in names}
     was["gps"], to_be["gps"] = form.text("was_gps"), "" if form.text("gps") == "remove" else form.text("was_gps")
-    if form.text("processed"):
-        to_be["keywords"] = ", ".join(word for word in _words(to_be["keywords"]) if word != UNPROCESSED)
     return was, to_be
 
 
@@ -85,6 +83,18 @@ def changes_of(document: Document, was: dict[str, str], to_be: dict[str, str]) -
     if theirs:
         raise Clash(document, theirs)
     return {name: _value(document, name, value) for name, value in wanted.items()}
+
+
+def filed(document: Document, changes: Changes, is_filed: bool) -> Changes:
+    """The changes, and the photo out of the inbox if it ``is_filed``, else in it as it was.
+
+    >>> filed({"keywords": ["a", "unprocessed"]}, {"keywords": ["b"]}, False)
+    {'keywords': ['b', 'unprocessed']}
+    """
+    before = set(document.get("keywords") or ())
+    words = set(changes.get("keywords", before)) | (before & {UNPROCESSED})
+    words -= {UNPROCESSED} if is_filed else set()
+    return {**changes, "keywords": sorted(words)} if words != before else changes
 
 
 def _same(name: str, one: str, other: str) -> bool:
@@ -117,9 +127,10 @@ async def edit(visit: Visit) -> Response:
     """The edit form of a photo."""
     document = await found(visit)
     was, to_be = typed(visit.form)
+    is_filed = bool(visit.form.text("processed"))
     id = document["_id"]
     try:
-        await change(visit.site.store, id, lambda current: changes_of(current, was, to_be))
+        await change(visit.site.store, id, lambda current: filed(current, changes_of(current, was, to_be), is_filed))
     except Clash as clash:
         message = "Somebody else changed the same just now. Both are shown: decide, and save again."
         theirs = {name: value or "(nothing)" for name, value in clash.theirs.items()}

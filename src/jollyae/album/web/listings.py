@@ -2,6 +2,7 @@
 previous and next stay in it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
@@ -9,7 +10,7 @@ from starlette.datastructures import QueryParams
 
 from ..document import UNPROCESSED
 from ..search import parse
-from ..store import Audience, Card, Cursor, Order, Query
+from ..store import Audience, Card, Count, Cursor, Order, Query
 
 KINDS = ("timeline", "added", "tags", "cameras", "inbox")
 LONGEST = 2000
@@ -83,17 +84,31 @@ def end_of_month(month: str) -> Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Photos of one list under one heading. ``key`` is the month or the day."""
+    """Photos of one list under one heading. ``key`` is the year, the month or the day."""
 
     key: str
     cards: list[Card]
 
 
-def grouped(cards: list[Card], order: Order) -> list[Group]:
-    """The photos by month taken, or by day added, as they come."""
+SPARSE = 4
+"""Photos under a heading, on average, below which the headings are made wider: a heading for each photo is no help."""
+
+
+def grouped(cards: list[Card], order: Order, months: Sequence[Count] = ()) -> list[Group]:
+    """The photos by month taken, or by day added, as they come; by year, or by month, where these have few photos.
+    ``months`` are those of the whole timeline, so that all of its pages have the same headings."""
+    if order is Order.TAKEN:
+        is_sparse = sum(month.photos for month in months) < SPARSE * len(months)
+        return _by(cards, order, 4 if is_sparse else 7)
+    by_day = _by(cards, order, 10)
+    return _by(cards, order, 7) if len(cards) < SPARSE * len(by_day) else by_day
+
+
+def _by(cards: list[Card], order: Order, letters: int) -> list[Group]:
+    """By the first letters of their times."""
     groups: list[Group] = []
     for card in cards:
-        key = card.taken[:7] if order is Order.TAKEN else card.added[:10]
+        key = card.cursor(order).time[:letters]
         if not groups or groups[-1].key != key:
             groups.append(Group(key, []))
         groups[-1].cards.append(card)

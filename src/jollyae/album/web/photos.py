@@ -103,11 +103,11 @@ async def _nothing() -> list[Any]:
 
 
 def fields(document: Document) -> dict[str, str]:
-    """What the edit form shows of a photo, as texts."""
+    """What the edit form shows of a photo, as texts; for being in the inbox it has a field of its own."""
     return {
         "title": str(document.get("title") or ""),
         "descr": str(document.get("descr") or ""),
-        "keywords": ", ".join(_texts(document.get("keywords"))),
+        "keywords": ", ".join(word for word in _texts(document.get("keywords")) if word != UNPROCESSED),
         "cat": str(document.get("cat") or ""),
         "taken": str(document.get("taken") or "")[:19],
         "gps": "kept" if document.get("gps") else "",

@@ -72,6 +72,15 @@ def written_month(month: str) -> str:
     return f"{MONTHS[int(found[2]) - 1]} {found[1]}"
 
 
+def written_day(key: str) -> str:
+    """A year, a month or a day in words.
+
+    >>> written_day("2026"), written_day("2026-11"), written_day("2026-11-22")
+    ('2026', 'November 2026', '22 November 2026')
+    """
+    return written_date(key) if len(key) == 10 else written_month(key)
+
+
 def short_month(month: str) -> str:
     """A month within its year.
 

@@ -23,10 +23,13 @@ const element = (name, text = "", className = "") => {
   return made;
 };
 
+const troubled = () => [...pending.values()].filter(({ trouble }) => trouble).length;
+
 const tell = () => {
   const left = waiting.length + active;
   told.textContent = left ? `${left} still to be sent, ${there} in the album.`
-    : pending.size ? `${sent} sent, ${there} in the album; the others are being looked at.`
+    : pending.size > troubled() ? `${sent} sent, ${there} in the album; the others are being looked at.`
+    : pending.size ? `${there} of ${sent} in the album; the others say why they are not.`
     : sent ? `${there} of ${sent} in the album.` : "";
 };
 
@@ -114,6 +117,7 @@ const show = (photo) => {
   const one = pending.get(photo.id);
   if (!one) return;
   if (!photo.page) {
+    one.trouble = photo.trouble;
     if (photo.trouble) say(one.tile, photo.trouble, true);
     return;
   }
