@@ -27,6 +27,8 @@ _BATCH = 500
 """Rows that one piece of work reads where all are wanted."""
 _GLANCE = 0.1
 """Seconds between two looks at whether anybody wrote, this process or another."""
+_GLANCES = 20
+"""Looks at the file's trace, after which the file itself is asked: two writes may leave one trace."""
 
 
 class SqliteStore:
@@ -136,6 +138,7 @@ class SqliteStore:
             raise StoreError(f"no place in the changes of {self.url}: {since[:40]}", "Begin from the beginning.")
         last = int(since or 0)
         while True:
+            trace = self._connections.trace()
             found = await self._changes(last)
             for change in found:
                 last = int(change.seq)
@@ -143,7 +146,14 @@ class SqliteStore:
             if not found and not follow:
                 return
             if not found:
-                await asyncio.sleep(_GLANCE)
+                await self._write_since(trace)
+
+    async def _write_since(self, trace: object) -> None:
+        """Wait until somebody may have written since the trace was taken."""
+        for _ in range(_GLANCES):
+            await asyncio.sleep(_GLANCE)
+            if self._connections.trace() != trace:
+                return
 
     async def _changes(self, since: int) -> list[Change]:
         return await self._connections.read(lambda db: reading.changes(db, since, _BATCH))
