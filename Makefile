@@ -62,8 +62,8 @@ demo-album: setup ## a photo album in the browser, fed by a spool, with sample p
 bench: bench-setup bench-tools ## jollyae beside its peers, a quarter of an hour; BENCH_ARGS='--list' or 'small-http --rounds 3'
 	@$(VENV)/python -m bench $(BENCH_ARGS)
 
-bench-album: bench-setup ## photos read and scaled beside Pillow's naive way and pyvips; BENCH_ARGS='--rounds 3'
-	@$(VENV)/python -m bench pictures $(BENCH_ARGS)
+bench-album: bench-setup ## photos read beside Pillow's naive way and pyvips, and into an album; BENCH_ARGS='--rounds 3'
+	@$(VENV)/python -m bench pictures ingest ingest-many $(BENCH_ARGS)
 
 bench-setup: setup .bench/.stamp ## make .bench/venv with the peers (again only when they changed)
 

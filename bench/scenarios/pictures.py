@@ -51,7 +51,7 @@ def _prepare(directory: Path, count: int) -> tuple[str, int]:
     """So many photos; the digest of all their digests, and their bytes."""
     drawn = make_samples(directory, min(DRAWN, count), side=SIDE)
     for number, path in enumerate(drawn):
-        _roughen(path, random.Random(number))
+        roughen(path, number)
     for number in range(len(drawn), count):
         os.link(drawn[number % len(drawn)], directory / f"more-{number:06}.jpg")
     files = sorted(directory.iterdir())
@@ -59,8 +59,9 @@ def _prepare(directory: Path, count: int) -> tuple[str, int]:
     return hashlib.sha256(digests.encode()).hexdigest(), sum(path.stat().st_size for path in files)
 
 
-def _roughen(path: Path, chance: random.Random) -> None:
+def roughen(path: Path, number: int) -> None:
     """Give a drawn photo the detail, and so the bytes, of a phone's: some 4 MB."""
+    chance = random.Random(number)
     with Image.open(path) as image:
         exif = image.info["exif"]
         noise = Image.frombytes("L", image.size, chance.randbytes(image.width * image.height))
