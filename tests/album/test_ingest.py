@@ -4,12 +4,15 @@ import asyncio
 import io
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from jollyae.processors.photo.samples import make_samples
 from jollyae.spool.spool import Spool
 from jollyae.worker import receipts
 from tests.album.scene import an_album, edit, run
+from tests.processors.photo.makers import png, zeros
 
 ROOT = Path(__file__).parents[2]
 
@@ -270,6 +274,60 @@ def test_two_processes_share_the_work(tmp_path: Path, samples: list[Path]) -> No
     assert told.returncode == 0, told.stderr
     assert len(scene.photos()) == 8
     scene.check_whole()
+
+
+def test_hostile_pictures_cost_themselves_alone(tmp_path: Path, samples: list[Path]) -> None:
+    """Bombs, lies, noise and a hundred good ones among them: the bad ones fail with a reason, the others are in, and
+    worker and child together never have 200 MB."""
+    scene = Scene(tmp_path)
+    chance, body = random.Random(7), samples[0].read_bytes()
+    bad = {
+        "bomb.png": png(50_000, 50_000, zeros(50_000 * 6_251), depth=1),
+        "large.png": png(13_000, 13_000, zeros(13_000 * 39_001), colour=2),
+        "huge.png": png(2**31 - 1, 2**31 - 1, b""),
+        "empty.jpg": b"",
+        "half.jpg": body[: len(body) // 2],
+        "noise.jpg": chance.randbytes(200_000),
+        "begun.jpg": body[:3] + chance.randbytes(100_000),
+        "program.jpg": b"#!/bin/sh\necho hello\n",
+    }
+    for number in range(100):
+        (scene.spool.places.incoming / f"good {number}.jpg").write_bytes(
+            samples[number % 8].read_bytes() + b"%d" % number
+        )
+    for name, data in bad.items():
+        (scene.spool.places.incoming / name).write_bytes(data)
+    (scene.spool.places.incoming / "a picture.txt").write_bytes(samples[1].read_bytes() + b"another")
+    command = [sys.executable, "-m", "jollyae", "run", str(scene.spool.places.control), "--album", scene.url]
+    command += ["--originals", f"file://{scene.originals}", "--once", "--settle", "0", "-q", "--concurrency", "1"]
+    peak = 0
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=_environment(), start_new_session=True) as worker:
+        while worker.poll() is None:
+            peak = max(peak, sum(map(_memory, _session(worker.pid))))
+            time.sleep(0.02)
+    assert worker.returncode == 1 and len(scene.photos()) == 101
+    assert {path.name for path in scene.spool.places.failed.iterdir() if path.name[0] != "."} == set(bad)
+    for name, data in bad.items():
+        assert (scene.spool.places.failed / name).read_bytes() == data
+        assert json.loads((scene.spool.places.failed / f".{name}.note").read_bytes())["error"]
+    assert peak < 200_000_000, f"{peak:,} bytes"
+    scene.check_whole()
+
+
+def _session(leader: int) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        with suppress(OSError):
+            if name.isdigit() and os.getsid(int(name)) == leader:
+                found.append(int(name))
+    return found
+
+
+def _memory(pid: int) -> int:
+    """Bytes of real memory."""
+    with suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def test_the_album_is_opened_once_and_again_after_a_refusal() -> None:
