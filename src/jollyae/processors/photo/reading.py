@@ -148,9 +148,8 @@ class _Unsupported(Exception):
 
 _UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "not available", "not supported", "unsupported")
 """What decoders say of what they do not know, as opposed to what is damaged."""
-
-
 _DAMAGED = ("truncat", "corrupt", "broken")
+"""Where they say this too, it is what counts."""
 
 
 def _refused(what: str, error: BaseException) -> Exception:
