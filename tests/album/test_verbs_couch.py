@@ -1,0 +1,126 @@
+"""The verbs and the worker on CouchDB, as processes: the fake, and the real servers that COUCHDB_URL and COUCHDB_URL_2
+name. The password comes from the environment or a file and is nowhere in what they say."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jollyae.processors.photo.samples import make_samples
+from tests.helpers import until
+
+from .couch.support import Site
+
+ROOT = Path(__file__).parents[2]
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Some photos."""
+    return make_samples(tmp_path_factory.mktemp("samples"), 3, side=480)
+
+
+def caller(root: Path, *sites: Site) -> Call:
+    """``call("album", "init", …)``, with the passwords in a file; what is said has none of them."""
+    addresses = [site.address() for site in sites]
+    file = root / "passwords"
+    file.write_text("".join(f"{one.user}@{one.host} {one.password}\n" for one in addresses))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("JOLLYAE_", "COUCHDB_"))}
+    environment = clean | {"PYTHONPATH": str(ROOT / "src"), "JOLLYAE_ALBUM_PASSWORD_FILE": str(file)}
+
+    def call(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "jollyae", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said, said
+        assert not any(f":{one.password}@" in said or f" {one.password}" in said for one in addresses), said
+        return done
+
+    return call
+
+
+def _work(call: Call, root: Path, url: object) -> subprocess.CompletedProcess[str]:
+    place = ("--originals", f"file://{root}/photos")
+    return call("run", root / "spool", "--album", url, *place, "--once", "--settle", "0", "-v")
+
+
+def _drop(call: Call, root: Path, photos: list[Path]) -> None:
+    for path in photos:
+        assert call("submit", root / "spool", path).returncode == 0
+
+
+def test_photos_come_in_and_go_out(site: Site, tmp_path: Path, samples: list[Path]) -> None:
+    """init, run, audit, export, and a copy into SQLite and back with nothing lost."""
+    call, url = caller(tmp_path, site), site.address()
+    place = ("--originals", f"file://{tmp_path}/photos")
+    assert call("init", tmp_path / "spool").returncode == 0
+    said = call("album", "init", url, "--user", "anna", "--json")
+    assert said.returncode == 0 and json.loads(said.stdout)["user"] == "anna", said.stderr
+    _drop(call, tmp_path, samples)
+    said = _work(call, tmp_path, url)
+    assert said.returncode == 0, said.stderr
+    said = call("album", "audit", url, *place)
+    assert said.returncode == 0 and "3 photos, 3 originals" in said.stdout, said.stdout
+    assert json.loads(call("album", "export", url, tmp_path / "out", *place, "--json").stdout)["added"] == 3
+    assert call("album", "user", url).stdout.split() == ["editor", "anna"]
+    local = f"sqlite:///{tmp_path}/copy.sqlite"
+    told = json.loads(call("album", "copy", url, local, "--json").stdout)
+    assert (told["documents"]["photo"], told["documents"]["user"], told["wrong"]) == (3, 1, {})
+    told = json.loads(call("album", "copy", local, site.address("second"), "--json").stdout)
+    assert (told["documents"]["photo"], told["wrong"]) == (3, {})
+
+
+def test_a_wrong_password_and_a_missing_database(site: Site, tmp_path: Path) -> None:
+    """Each is told in a sentence with what to do."""
+    call, url = caller(tmp_path, site), site.address()
+    said = call("album", "user", url)
+    assert said.returncode == 1 and "album init" in said.stderr
+    (tmp_path / "passwords").write_text("nonsense\n")
+    said = call("album", "init", url)
+    assert said.returncode in (1, 75, 78) and "JOLLYAE_ALBUM_PASSWORD" in said.stderr, said.stderr
+
+
+def test_a_server_that_goes_away(fake_site: Site, tmp_path: Path, samples: list[Path]) -> None:
+    """In the middle of it: paused, nothing fails, and all is there when it is back."""
+    assert fake_site.fake is not None
+    call, url = caller(tmp_path, fake_site), fake_site.address()
+    assert call("init", tmp_path / "spool").returncode == 0
+    assert call("album", "init", url, "--user", "anna").returncode == 0
+    _drop(call, tmp_path, samples)
+    fake_site.fake.kill()
+    back = threading.Timer(8.0, fake_site.fake.start)
+    back.start()
+    try:
+        said = _work(call, tmp_path, url)
+    finally:
+        back.join()
+    assert said.returncode == 0 and "paused" in said.stderr and "resumed" in said.stderr, said.stderr
+    assert not list((tmp_path / "spool" / "failed").iterdir())
+    said = call("album", "audit", url, "--originals", f"file://{tmp_path}/photos")
+    assert said.returncode == 0 and "3 photos" in said.stdout
+
+
+def test_two_servers_replicate(sites: list[Site], tmp_path: Path, samples: list[Path]) -> None:
+    """replicate sets it up, shows it, and ends it; a photo that came in here is there."""
+    one, other = (site.address() for site in sites)
+    call = caller(tmp_path, *sites)
+    assert call("init", tmp_path / "spool").returncode == 0
+    for url in (one, other):
+        assert call("album", "init", url, "--user", "anna").returncode == 0
+    said = call("album", "replicate", one, other)
+    assert said.returncode == 0 and said.stdout.count("made") == 2, said.stderr
+    assert call("album", "replicate", one, other).stdout.count("kept") == 2
+    _drop(call, tmp_path, samples[:1])
+    assert _work(call, tmp_path, one).returncode == 0
+    audit = ("album", "audit", other, "--originals", f"file://{tmp_path}/photos")
+    until(lambda: "1 photo, 1 original" in call(*audit).stdout, "the photo to be on the other server")
+    shown = [json.loads(line) for line in call("album", "replicate", one, "--json").stdout.splitlines()]
+    mine = [state for state in shown if one.database in state["source"] + state["target"]]
+    assert len(mine) == 2 and all(state["well"] for state in mine)
+    assert call("album", "replicate", one, other, "--remove").stdout.count("removed") == 2
