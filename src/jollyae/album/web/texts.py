@@ -22,8 +22,10 @@ def plain(text: object, limit: int = 0) -> str:
     >>> plain("a\\u202eb\\x00\\nc"), plain("abcdef", 4)
     ('ab c', 'abc…')
     """
-    found = " ".join(str(text).translate(TURNING).split())
-    found = "".join(letter for letter in found if unicodedata.category(letter) not in ("Cc", "Cs"))
+    found = " ".join(str(text).split())
+    if not found.isprintable():  # pages have thousands of names, and nearly all are as they should be
+        found = found.translate(TURNING)
+        found = "".join(letter for letter in found if unicodedata.category(letter) not in ("Cc", "Cs"))
     return f"{found[: limit - 1]}…" if limit and len(found) > limit else found
 
 
