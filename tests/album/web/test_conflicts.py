@@ -85,4 +85,6 @@ def test_nothing_is_written_where_it_changed_meanwhile(album: Served, disputed: 
 
 def test_a_conflict_that_is_gone_is_not_found(album: Served) -> None:
     """404."""
-    assert album.surfer("ann").get(f"/conflicts/{'0' * 64}").status_code == 404
+    ann = album.surfer("ann")
+    for id in ("0" * 64, "_design/album", "_local/x", "x", "user:nobody"):
+        assert ann.get(f"/conflicts/{id}").status_code == 404

@@ -349,6 +349,8 @@ def test_an_original_is_downloaded_whole_and_in_parts(originals: tuple[Served, s
         assert answer.headers["content-type"] == "video/mp4" and "inline" in answer.headers["content-disposition"]
     assert ann.get(f"/original/{id}", Range="bytes=600000-").status_code == 416
     assert ann.get(f"/original/{id}", Range="bytes=0-1", **{"If-Range": '"old"'}).status_code == 200
+    head = ann.ask("HEAD", f"/original/{id}")
+    assert head.headers["content-length"] == "600000" and head.content == b""
     tag = answer.headers["etag"]
     assert ann.get(f"/original/{id}", **{"If-None-Match": tag}).status_code == 304
     assert f'<video controls preload="metadata" src="/original/{id}"' in ann.get(f"/photo/{id}").text

@@ -221,6 +221,11 @@ def test_passwords_cannot_be_guessed_quickly(album: Served) -> None:
     assert [answer.status_code for answer in answers] == [403, 403]
     texts = [answer.text.split("<main")[1] for answer in answers]
     assert all("Name and password do not match." in text for text in texts)
+    for name in ("a/b", "../ann", "\x00", "_design", "user:ann", "é" * 200, ""):
+        other = album.surfer()
+        album.app.state.site.throttle.succeed("from 192.0.2.7")
+        assert other.post("/login", "/login", name=name, password="wrong password").status_code == 403
+    album.app.state.site.throttle.succeed("from 192.0.2.7")
     for _ in range(throttle.FREE):
         answer = thief.post("/login", "/login", name="ann", password="wrong password")
     assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1

@@ -11,6 +11,7 @@ from .. import merge, times
 from ..document import InvalidEdit
 from ..store import Leaf, Stale
 from .browse import card_of
+from .photos import PHOTO_ID
 from .texts import plain, written_date, written_time
 from .visits import Visit
 
@@ -57,7 +58,10 @@ async def conflict(visit: Visit, *, message: str = "", status: int = 200) -> Res
 
 
 async def _leaves(visit: Visit) -> list[Leaf]:
-    leaves = [leaf for leaf in await visit.site.store.leaves(visit.part("id")) if not leaf.document.get("_deleted")]
+    id = visit.part("id")
+    if not (PHOTO_ID.fullmatch(id) or id.startswith(("user:", "comment:"))):  # a store has documents of its own, too
+        raise HTTPException(404)
+    leaves = [leaf for leaf in await visit.site.store.leaves(id) if not leaf.document.get("_deleted")]
     if not leaves:
         raise HTTPException(404)
     return leaves

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,7 @@ async def original(visit: Visit) -> Response:
     if fetch is None or not isinstance(size, int):
         raise Told(404, "The originals are not within this server's reach.")
     mime = str(document.get("mime", ""))
+    mime = mime if SAFE_TYPES.fullmatch(mime) else "application/octet-stream"
     is_shown = SAFE_TYPES.fullmatch(mime) and "download" not in visit.parameters
     name = plain(document.get("name") or f"{document['_id']}.{document.get('extension', '')}").replace("/", "_")
     headers = {
@@ -211,8 +212,10 @@ async def original(visit: Visit) -> Response:
             start, stop, status = *part, 206
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["Content-Length"] = str(stop - start)
+    if visit.request.method == "HEAD":
+        return Response(None, status, headers, mime)
     body = await _begun(fetch(document, start, stop))
-    return StreamingResponse(body, status, headers, mime if SAFE_TYPES.fullmatch(mime) else "application/octet-stream")
+    return StreamingResponse(body, status, headers, mime)
 
 
 def part_of(text: str, size: int) -> tuple[int, int] | None:
@@ -248,9 +251,13 @@ async def _begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         raise Told(503, "The original cannot be read just now. Try again in a minute.") from None
 
     async def all_of_it() -> AsyncIterator[bytes]:
-        yield first
-        async for chunk in body:
-            yield chunk
+        try:
+            yield first
+            async for chunk in body:
+                yield chunk
+        finally:  # the visitor may go before the end
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
 
     return all_of_it()
 

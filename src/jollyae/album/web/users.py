@@ -1,5 +1,7 @@
 """Users: logging in and out, one's own password, and the page where editors add and remove others."""
 
+import re
+
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -11,6 +13,9 @@ from . import passwords
 from .sessions import Session, fingerprint
 from .texts import counted, plain
 from .visits import Told, Visit, local
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+"""What a user's name can be (:func:`..document.new_user`): nothing else is looked for."""
 
 # --- for others: the command line makes the first user with it
 
@@ -41,7 +46,8 @@ async def login(visit: Visit) -> Response:
     """The page."""
     if visit.visitor.name:
         return visit.go(local(visit.parameters.get("next", "/")))
-    return await visit.page("login.html", next=local(visit.parameters.get("next", "/")), name="")
+    message = "" if await visit.site.store.users() else "Nobody can log in yet: `jollyae album user` adds a user."
+    return await visit.page("login.html", next=local(visit.parameters.get("next", "/")), name="", message=message)
 
 
 async def enter(visit: Visit) -> Response:
@@ -60,7 +66,7 @@ async def enter(visit: Visit) -> Response:
     for key in keys:  # counted before the answer is known, so that many at once gain nothing
         site.throttle.fail(key)
     site.forget_users()
-    user = await site.user(name)
+    user = await site.user(name) if NAME.fullmatch(name) else None
     hashed = str(user.get("password")) if user and user.get("type") == "user" else passwords.NOBODYS
     async with site.hashing:
         is_right = await run_in_threadpool(passwords.is_password, password, hashed)
