@@ -1,7 +1,7 @@
 """A CouchDB 3 in this process: the endpoints that jollyae uses, over a real socket, as they are documented.
 
-It is strict: an endpoint, a parameter, a field or a header that it does not know is answered by 404 or 400 **and**
-noted in :attr:`FakeCouch.problems`, which fails the test at the end. Kept in memory; :meth:`FakeCouch.kill` drops every
+It is strict: an endpoint, a parameter or a field that it does not know is answered by 404 or 400 **and** noted in
+:attr:`FakeCouch.problems`, which fails the test at the end. Kept in memory; :meth:`FakeCouch.kill` drops every
 connection in the middle, as kill -9 does, and :meth:`FakeCouch.start` comes back with what was acknowledged.
 
 Pinned to the protocol: the winner rule, 409s, ``new_edits=false`` with ``_revisions``, stubs taken from the nearest

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 from jollyae.album.couch.address import Address, parse_address
 from jollyae.album.couch.client import Client
-from jollyae.album.couch.replication import PREFIX, REPLICATOR
+from jollyae.album.couch.replication import REPLICATOR, read_states
 from jollyae.album.couch.store import CouchStore, open_couch
 from jollyae.album.store import Document, Rendition, Store, StoreError
 from tests.album.fakecouch import FakeCouch
@@ -51,11 +51,12 @@ class Site:
         """Delete what was made, and the links that name it."""
         if self.fake is not None:
             return
+        mine = [one for one in await read_states(self.address()) if self._tag in one.source + one.target]
         async with Client(self.address()) as client:
-            rows = (await client.find(REPLICATOR, "_all_docs", query={"include_docs": True}) or {"rows": []})["rows"]
-            for row in rows:
-                if row["id"].startswith(PREFIX) and any(name in str(row["doc"]) for name in self._made):
-                    await client.ask("DELETE", REPLICATOR, row["id"], query={"rev": row["value"]["rev"]})
+            for link in mine:
+                stored = await client.find(REPLICATOR, link.id)
+                if stored:
+                    await client.ask("DELETE", REPLICATOR, link.id, query={"rev": stored["_rev"]}, accept=(404, 409))
             for name in self._made:
                 await client.ask("DELETE", name, accept=(404,))
 

@@ -32,6 +32,7 @@ def test_an_address_is_read(url: str, server: str, database: str, user: str, mon
     assert (found.server, found.database, found.user) == (server, database, user)
     assert found.password == (SECRET if user else "")
     assert SECRET not in repr(found) + str(found)
+    assert parse_address(found.url).database == database
 
 
 @pytest.mark.parametrize(

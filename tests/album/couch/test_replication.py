@@ -24,7 +24,7 @@ from jollyae.album.couch.replication import (
     secure,
     set_up,
 )
-from jollyae.album.couch.store import CouchStore
+from jollyae.album.couch.store import CouchStore, open_couch
 from jollyae.album.store import StoreError
 from tests.album.fakecouch import ADMIN, PASSWORD, FakeCouch
 
@@ -199,6 +199,41 @@ async def test_a_database_that_everybody_can_read_is_not_connected(sites: list[S
         security = await other.client.get(database, "_security")
         assert security["members"] == {"names": ["anna"], "roles": ["_admin"]}
         assert security["admins"]["roles"] == ["_admin"]
+
+
+@sync
+async def test_what_everybody_can_read_everybody_can_write_to(site: Site) -> None:
+    """A local document, at least, whatever a validate function says: so only our own pages face the public."""
+    store = await site.open()
+    async with closing(store):
+        database = site.address().database
+        await store.client.ask("PUT", database, "_security", send={"admins": {"roles": ["_admin"]}, "members": {}})
+        if not await find_exposure(site.address()):
+            pytest.skip("the server of COUCHDB_URL lets nobody in without a password (require_valid_user)")
+        async with Client(Address(site.address().server, database)) as anonymous:
+            answer = await anonymous.ask("PUT", database, "_local", "x", send={"value": 1})
+            assert answer.status_code == 201
+
+
+@sync
+async def test_a_ring_holds_while_one_is_away() -> None:
+    """Three servers: the two that are left still tell each other, and the third catches up."""
+    with FakeCouch() as first, FakeCouch() as second, FakeCouch() as third:
+        fakes = (first, second, third)
+        stores = [await open_couch(fake.address("album"), create=True) for fake in fakes]
+        async with closing(*stores):
+            assert len(await set_up(ring([fake.address("album") for fake in fakes]))) == 6
+            second.kill()
+            await stores[0].add(photo(1), {})
+            await eventually(lambda: has(stores[2], photo(1)["_id"]))
+            second.start()
+            await eventually(lambda: has(stores[1], photo(1)["_id"]))
+            await stores[1].add(photo(2), {})
+
+            async def have_all() -> bool:
+                return all([await has(store, photo(2)["_id"]) for store in stores])
+
+            await eventually(have_all)
 
 
 @sync

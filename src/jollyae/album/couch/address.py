@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ..store import StoreError
 
@@ -37,12 +37,7 @@ class Address:
     @property
     def url(self) -> str:
         """It, without the user: as a replication document names an end."""
-        return f"{self.server}/{self.database}"
-
-    @property
-    def host(self) -> str:
-        """The host with the port, where there is one."""
-        return urlsplit(self.server).netloc
+        return f"{self.server}/{quote(self.database, safe='')}"
 
     def beside(self, database: str) -> "Address":
         """Another database of the same server."""

@@ -129,7 +129,8 @@ async def read_states(at: Address, known: Sequence[Address] = ()) -> list[State]
     """How all our links that this server holds fare. The databases of ``known`` are asked how far they are where the
     server itself does not say."""
     async with Client(at) as client:
-        answer = await client.ask("GET", "_scheduler", "docs", REPLICATOR, accept=(404,))
+        query = {"limit": 100_000}  # it tells 25 unless asked for more
+        answer = await client.ask("GET", "_scheduler", "docs", REPLICATOR, query=query, accept=(404,))
     docs = decode(answer).get("docs", [])  # without a _replicator database there are no links
     found = [_state(doc) for doc in docs if str(doc.get("doc_id", "")).startswith(PREFIX)]
     by_url = {address.url: address for address in known}

@@ -280,13 +280,16 @@ class CouchStore:
     async def _view(self, name: str, **query: Any) -> list[dict[str, Any]]:
         """Rows of a view, up to date with all that was written before."""
         path = (self._db, "_design", views.DESIGN, "_view", name)
-        try:
-            value = await self.client.get(*path, query=query, seconds=INDEX_SECONDS)
-        except Missing:
-            raise StoreError(
-                f"the album's index is missing: {self.url}", f"Make it: jollyae album init {self.url}"
-            ) from None
-        return rows_of(value, "rows")
+        for pause in (0.1, 0.5, 2.0, None):
+            try:
+                return rows_of(await self.client.get(*path, query=query, seconds=INDEX_SECONDS), "rows")
+            except Missing:
+                # CouchDB keeps design documents in a cache, for a moment also one that was just replaced.
+                stored = await self.client.find(self._db, "_design", views.DESIGN)
+                if pause is None or not stored or not views.is_same_design(stored, views.make_design()):
+                    break
+            await asyncio.sleep(pause)
+        raise StoreError(f"the album's index is missing: {self.url}", f"Make it: jollyae album init {self.url}")
 
     # --- what replication brings
 
