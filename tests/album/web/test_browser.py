@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import pytest
 
@@ -68,6 +68,12 @@ class Running:
         found = self.run(self.store.get(id))
         assert isinstance(found, dict)
         return found
+
+
+class HasUrl(Protocol):
+    """What can be visited."""
+
+    url: str
 
 
 @contextmanager
@@ -138,7 +144,7 @@ def visit(browser: Browser) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def open_page(album: Running, name: str = "", **options: Any) -> Page:
+    def open_page(album: HasUrl, name: str = "", **options: Any) -> Page:
         context = browser.new_context(base_url=album.url, **options)
         contexts.append(context)
         page = context.new_page()
