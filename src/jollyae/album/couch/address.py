@@ -39,6 +39,11 @@ class Address:
         """It, without the user: as a replication document names an end."""
         return f"{self.server}/{quote(self.database, safe='')}"
 
+    @property
+    def host(self) -> str:
+        """The host with the port, where there is one."""
+        return urlsplit(self.server).netloc
+
     def beside(self, database: str) -> "Address":
         """Another database of the same server."""
         return Address(self.server, database, self.user, self.password)
