@@ -1,5 +1,6 @@
 """Taking, giving back, adopting, handing on: each a move, and none over another file."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -443,6 +444,28 @@ def test_no_more_is_adopted_than_there_may_be_files_open_for(spool: Spool, claim
             claims.finish(item)
     assert sorted(seen) == ["a0", "a1", "a2", "b0", "b1", "b2"]
     assert not claims.has_more and os.listdir(working) == [claims.worker]
+
+
+def test_who_was_taken_for_dead_works_on(spool: Spool, claims: Claims) -> None:
+    """A server of NFS may forget a living worker's lock: another takes over its items, finishes them and removes its
+    directory. What was in hand is done then; the directory is made again, under its name, and locked."""
+    drop(spool, "f", "x")
+    mine = _take(claims, "f")
+    fcntl.flock(claims._own.lock, fcntl.LOCK_UN)
+    other = Claims(spool.places, Readiness(0))
+    (taken,) = other.adopt()
+    other.finish(taken)
+    assert os.listdir(spool.places.working) == [other.worker]
+    assert claims.adopt() == []
+    claims.finish(mine)
+    assert whereabouts(spool) == {"f": ["finished"]}
+    drop(spool, "g", "x")
+    claims.finish(_take(claims, "g"))
+    assert whereabouts(spool) == {"f": ["finished"], "g": ["finished"]}
+    assert owner.holder(claims.directory) == claims.worker and other.adopt() == []
+    other.stop()
+    claims.stop()
+    assert os.listdir(spool.places.working) == []
 
 
 def test_a_spool_that_was_moved_away_is_not_made_again(spool: Spool, claims: Claims) -> None:

@@ -270,6 +270,7 @@ class Claims:
         (:attr:`has_more`). Raises :class:`OSError` when nothing could be taken for it."""
         adopted: list[Item] = []
         self.has_more = False
+        self._own.renew()
         in_hand = {item.where for item in self.items()}
         try:
             for holder in self._holders():

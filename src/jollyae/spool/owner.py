@@ -48,6 +48,16 @@ class Owner:
         for directory in fs.directories_below(self.path):
             fs.remove_directory(directory)
 
+    def renew(self) -> None:
+        """Make the directory again, under its name, where it is gone: a server of NFS may forget our lock, and whoever
+        gets it then takes us for dead, finishes what lies here and removes it. Raises :class:`OSError`."""
+        try:
+            os.lstat(self.path)
+        except FileNotFoundError:
+            made = publish(os.path.dirname(self.path), self.name)
+            os.close(self.lock)
+            self.lock = made.lock
+
     def remove(self) -> bool:
         """Give the directory up if no item is in it: notes without items and states go, the lock last. Whether it is
         gone. The descriptor is closed in either case."""
@@ -91,9 +101,9 @@ def items_below(directory: str) -> Iterator[str]:
                     yield prefix + entry.name
 
 
-def publish(working: str) -> Owner:
-    """Make this worker's own directory in ``working`` and lock it. Raises :class:`OSError`, also when it is gone again
-    each time."""
+def publish(working: str, name: str = "") -> Owner:
+    """Make this worker's own directory in ``working`` and lock it. ``name``: what it is to be called, if not by a new
+    name. Raises :class:`OSError`, also when it is gone again each time."""
     for _ in range(_TRIES):
         token = secrets.token_hex(4)
         private = os.path.join(working, _NEW + token)
@@ -102,7 +112,7 @@ def publish(working: str) -> Owner:
             lock = fs.create(os.path.join(private, LOCK), 0o600)
         except FileNotFoundError:
             continue  # a worker that adopts took the nameless directory for a dead one's; make another
-        path = os.path.join(working, f"{hostname()}-{os.getpid()}-{token}")
+        path = os.path.join(working, name or f"{hostname()}-{os.getpid()}-{token}")
         try:
             if fs.try_lock(lock):
                 fs.rename(private, path, ours=True)
