@@ -18,13 +18,15 @@ from tests.faults import guests, history, nfs, planted
 from tests.faults.guests import HOST, OUT, Guest
 from tests.faults.producer import produce
 from tests.faults.scene import Scene
-from tests.faults.store import Store
+from tests.faults.store import Fault, Request, Store
 from tests.faults.tier import TIER, scaled
+from tests.real.support import until
 
-SAY = Callable[[str], None]
+SAY = Callable[[str], object]
 SPOOL = "/mnt/spool"
 """Where guests have the spool."""
 LIVING = "2 workers running, nothing waits"
+HELD = 20
 STALLED = 90.0
 """Seconds without another finished item after which nothing more is waited for: several leases."""
 
@@ -144,7 +146,129 @@ def race(made: Share, say: SAY) -> list[str]:
     return wrong + [f"no race: {name} delivered nothing" for name in ("alpha", "beta") if not by[name]]
 
 
-TRIALS: dict[str, Callable[[Share, SAY], list[str]]] = {trial.__name__: trial for trial in (race,)}
+LOST: dict[str, tuple[int, str, Callable[[Path, str], bool]]] = {
+    "claim": (nfs.RENAME, "", lambda spool, name: any(spool.glob(f"working/*/{name}"))),
+    "retire, the new name": (nfs.LINK, "", lambda spool, name: (spool / "finished" / name).exists()),
+    "retire, the old name": (nfs.RENAME, nfs.SILLY, lambda spool, name: not any(spool.glob(f"working/*/{name}"))),
+}
+"""Requests of an item's life whose answers are lost: what to look for, and how to see that it was done."""
+
+
+def lost_answers(made: Share, say: SAY) -> list[str]:
+    """The server does what it was asked, nobody hears of it, and it is killed: what was done is asked for again, and
+    is an error then. The item is found all the same, and not only by the look for what was left."""
+    times: dict[str, list[float]] = {what: [] for what in LOST}
+    with nfs.Line(made.server.port) as line:
+        guest = made.boot("alpha", port=line.port)
+        working(guest)
+        for number in range(scaled(1, 1, 7)):
+            for what, (operation, to, is_done) in LOST.items():
+                name = f"lost-{number}-{operation}{to}"
+                line.lose(nfs.call(operation, name, to))
+                made.submit(name, name.encode())
+                until(lambda: line.met, lambda: f"{what} of {name}: {guest.tail()}")  # noqa: B023 - it is over then
+                until(lambda: is_done(made.spool, name), lambda: f"{what} of {name} on the server")  # noqa: B023
+                made.server.kill()
+                line.heal()
+                began = time.monotonic()
+                made.server.start()
+                if wrong := made.until_finished(sum(map(len, times.values())) + 1):
+                    return wrong
+                times[what].append(time.monotonic() - began)
+        wrong = made.ended()
+    for what, seconds in times.items():
+        say(f"{len(seconds)} answers lost, {what}: finished {max(seconds):.0f} s after the restart at most")
+    return wrong + [f"found by chance: {line}" for line in guest.lines("lies beside") + guest.lines("took over")]
+
+
+def server_killed(made: Share, say: SAY) -> list[str]:
+    """The server is killed under load and started again, many times."""
+    kills, own, theirs = scaled(1, 3, 10), scaled(20, 150, 1000), scaled(10, 75, 500)
+    total = own + 2 * theirs
+    made.pair(produce=theirs)
+    made.go()
+
+    def meanwhile(finished: int) -> None:
+        if made.server.starts <= kills and finished >= made.server.starts * total // (kills + 1):
+            made.server.kill()
+            time.sleep(0.5)
+            made.server.start()
+
+    began = time.monotonic()
+    produce(made.spool, made.history, "host", own)
+    wrong = made.until_finished(total, meanwhile)
+    say(f"server killed {made.server.starts - 1} times: {total} items in {time.monotonic() - began:.0f} s")
+    return wrong + made.ended()
+
+
+def down_for(name: str) -> Callable[[Request], Fault | None]:
+    """A store that is down for the worker in this guest."""
+    return lambda request: Fault.INTERNAL if f"AKIA{name}/" in request.headers.get("authorization", "") else None
+
+
+def _holding(made: Share) -> Guest:
+    """A pair at work, of which the first holds items that it cannot deliver; the second."""
+    made.store.plan = down_for("alpha")
+    first, second = made.pair()
+    for number in range(0, HELD * 50, 50):
+        produce(made.spool, made.history, f"host{number}", 50)
+        if any(made.spool.glob("working/alpha-*/[dh]*")):
+            break
+        time.sleep(1)
+    first.until_says("paused")
+    return second
+
+
+def guest_killed(made: Share, say: SAY) -> list[str]:
+    """A guest's power is cut while it has items in work: the other takes them over when the server has given its lock
+    away, and finishes them."""
+    second = _holding(made)
+    held = len(list(items_below(str(next(made.spool.glob("working/alpha-*"))))))
+    made.guests[0].kill()
+    began = time.monotonic()
+    wrong = made.until_finished(len(history.read(made.history.path)))
+    say(f"guest killed with {held} items in work: finished after {time.monotonic() - began:.0f} s, lease {nfs.LEASE} s")
+    wrong += [] if second.lines("took over") else [f"nothing was taken over: {second.tail()}"]
+    return wrong + made.ended()
+
+
+def locks_lost(made: Share, say: SAY) -> list[str]:
+    """The server forgets in a restart who had which lock: a living worker's items are taken over by another, and its
+    directory goes. Both go on."""
+    second = _holding(made)
+    made.server.kill()
+    made.server.forget()
+    made.server.start()
+    wrong = made.until_finished(len(history.read(made.history.path)))
+    say(f"locks lost: {[line.partition('notice ')[2] for line in second.lines('took over')]}")
+    second.stop()  # from now on the first is alone
+    wrong += [] if second.wait() == 0 else [f"the second ended badly: {second.tail()}"]
+    made.store.plan = lambda request: None
+    produce(made.spool, made.history, "later", 20)
+    wrong += wrong or made.until_finished(len(history.read(made.history.path)))
+    return wrong + made.ended()
+
+
+def same_hostname(made: Share, say: SAY) -> list[str]:
+    """Two guests with one hostname: the server takes them for one that was started again, and breaks the locks of each
+    whenever it hears of the other."""
+    own = scaled(20, 100, 1000)
+    for directory in ("alpha", "twin"):
+        working(made.boot("alpha", directory=directory))
+    began = time.monotonic()
+    produce(made.spool, made.history, "host", own)
+    wrong = made.until_finished(own)
+    writes = sum(request.writes for request, _ in made.store.seen)
+    say(f"one hostname: {own} items in {time.monotonic() - began:.0f} s, {writes} writes")
+    return wrong + made.ended()
+
+
+TRIALS: dict[str, Callable[[Share, SAY], list[str]]] = {
+    trial.__name__: trial for trial in (race, lost_answers, server_killed, guest_killed, locks_lost)
+}
+if TIER == "long":
+    TRIALS["same_hostname"] = same_hostname
+PLANTED = {"enoent_believed": "lost_answers"}
 
 
 @contextmanager
@@ -187,3 +311,11 @@ def test_nfs_in_guests(tmp_path: Path, trial: str, capsys: pytest.CaptureFixture
         for one in said:
             print(f"\nNFS: {one}", end="")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("bug", PLANTED)
+def test_a_planted_bug_is_caught(tmp_path: Path, bug: str) -> None:
+    """A suite that does not see it is itself broken."""
+    if TIER == "sample":
+        pytest.skip("NFS in guests: a minute each: in the commit tier")
+    assert run(tmp_path, PLANTED[bug], str, bug) != []
