@@ -449,6 +449,11 @@ async def test_a_member_can_use_the_album_and_not_make_one(fake: FakeCouch) -> N
             assert await member.add(photo(1), renditions())
             with pytest.raises(StoreError, match="may not do that"):
                 await member.compact()
+            design = await admin.client.get("album", "_design", views.DESIGN)
+            await admin.client.ask("DELETE", "album", "_design", views.DESIGN, query={"rev": design["_rev"]})
+            with pytest.raises(StoreError, match="index is missing") as caught:
+                await open_couch(fake.address("album", "anna", "secret"))
+            assert "admin" in caught.value.hint
         with pytest.raises(StoreError, match="may not do that"):
             await open_couch(fake.address("other", "anna", "secret"), create=True)
         with pytest.raises(StoreError, match="anonymous"):

@@ -422,7 +422,12 @@ class CouchStore:
             if stored and views.is_same_design(stored, design):
                 break
             body = design | ({"_rev": stored["_rev"]} if stored else {})
-            answer = await self.client.ask("PUT", *path, send=body, accept=(409,))
+            answer = await self.client.ask("PUT", *path, send=body, accept=(401, 403, 409))
+            if answer.status_code in (401, 403):
+                raise StoreError(
+                    f"the album's index is {'of another version' if stored else 'missing'}: {self.url}",
+                    f"Only an admin of the database may write it: jollyae album init {self.url}",
+                )
             if answer.status_code != 409:
                 if stored:
                     await self.client.ask("POST", self._db, "_view_cleanup", send={})
