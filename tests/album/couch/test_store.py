@@ -10,8 +10,9 @@ import pytest
 
 from jollyae.album.couch import views
 from jollyae.album.couch.address import Address
+from jollyae.album.couch.bodies import make_multipart
 from jollyae.album.couch.client import Client, decode
-from jollyae.album.couch.store import PUBLIC_REVS_LIMIT, CouchStore, make_multipart, open_couch
+from jollyae.album.couch.store import PUBLIC_REVS_LIMIT, CouchStore, open_couch
 from jollyae.album.store import Audience, Leaf, Missing, Order, Query, Rendition, Stale, StoreError
 from tests.album.fakecouch import LOST, FakeCouch
 

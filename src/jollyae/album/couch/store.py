@@ -7,43 +7,35 @@ name and what is remembered are ``_local/`` documents, which no replication carr
 """
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import json
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
 
-from ..store import (
-    Audience,
-    Card,
-    Change,
-    Count,
-    Cursor,
-    Document,
-    Leaf,
-    Missing,
-    Order,
-    Query,
-    Rendition,
-    Stale,
-    StoreError,
-)
+from ..revisions import generation
+from ..store import Change, Document, Leaf, Missing, Rendition, Stale, StoreError
 from . import views
 from .address import Address, parse_address
-from .client import INDEX_SECONDS, Client, decode, rows_of
+from .bodies import (
+    inline,
+    make_multipart,
+    plain,
+    read_digest,
+    read_leaf,
+    relatives,
+    revisions_of,
+    told_revisions,
+    winning,
+)
+from .client import Client, decode
+from .listing import Lists
 
 log = logging.getLogger(__name__)
 
 BATCH = 200
 """Changes asked for at once."""
-PAGE, LARGEST_PAGE = 100, 2000
-"""Rows of a list asked for at once where most may be unwanted: doubled from page to page."""
 PUBLIC = "-public"
 """The public database of an album has its name with this at the end."""
 PUBLIC_REVS_LIMIT = 50
@@ -54,17 +46,15 @@ COMPACT_SECONDS = 600.0
 _SERVER, _REMEMBERED = "_local/jollyae-server", "_local/jollyae-"
 
 
-class CouchStore:
+class CouchStore(Lists):
     """An open album in a CouchDB database. Made by :func:`open_couch`."""
 
     multipart = True
     """False: renditions are sent inline, in Base64 (a third more bytes), to servers that know no multipart PUT."""
 
     def __init__(self, client: Client, server: str) -> None:
-        self.url = str(client.address)
+        super().__init__(client)
         self.server = server
-        self.client = client
-        self._db = client.address.database
 
     def __repr__(self) -> str:
         return f"CouchStore({self.url!r})"
@@ -90,7 +80,7 @@ class CouchStore:
         if (await self.client.ask("HEAD", self._db, id, accept=(404,))).status_code != 404:
             return False
         try:
-            await self._write(_plain(document, "_rev"), renditions)
+            await self._write(plain(document, "_rev"), renditions)
         except Stale:
             return False
         except StoreError as error:
@@ -101,13 +91,13 @@ class CouchStore:
 
     async def _is_ours(self, document: Document) -> bool:
         try:
-            return _plain(await self.get(document["_id"]) or {}, "_rev", "_conflicts") == _plain(document, "_rev")
+            return plain(await self.get(document["_id"]) or {}, "_rev", "_conflicts") == plain(document, "_rev")
         except StoreError:
             return False
 
     async def put(self, document: Document) -> str:
         """See :meth:`.Store.put`."""
-        body = _plain(document, "_conflicts")
+        body = plain(document, "_conflicts")
         if rev := document.get("_rev"):
             query = {"rev": rev}
             answer = await self.client.ask("GET", self._db, document["_id"], query=query, accept=(404,))
@@ -122,7 +112,7 @@ class CouchStore:
         document = await self.get(id)
         if document is None:
             raise Missing(f"there is no such photo: {id}")
-        await self._write(_plain(document, "_conflicts"), renditions)
+        await self._write(plain(document, "_conflicts"), renditions)
 
     async def remove(self, id: str, rev: str) -> None:
         """See :meth:`.Store.remove`."""
@@ -136,7 +126,7 @@ class CouchStore:
         if not renditions:
             answer = await self.client.ask("PUT", self._db, id, send=body)
         elif not self.multipart:
-            answer = await self.client.ask("PUT", self._db, id, send=body | {"_attachments": _inline(renditions)})
+            answer = await self.client.ask("PUT", self._db, id, send=body | {"_attachments": inline(renditions)})
         else:
             mime, content = make_multipart(body, renditions)
             answer = await self.client.ask("PUT", self._db, id, body=content, mime=mime)
@@ -149,7 +139,7 @@ class CouchStore:
         if not id or id.startswith("_"):  # not a document's: CouchDB's own
             return None
         found = await self.client.find(self._db, id, query={"conflicts": True})
-        return None if found is None else _plain(found)
+        return None if found is None else plain(found)
 
     async def rendition(self, id: str, name: str, rev: str = "") -> Rendition | None:
         """See :meth:`.Store.rendition`."""
@@ -158,7 +148,7 @@ class CouchStore:
         if self.client.is_missing(answer, (self._db, id, name)):
             return None
         body, headers = answer.content, answer.headers
-        return Rendition(body, headers.get("Content-Type", ""), _digest_text(headers.get("ETag", ""), body))
+        return Rendition(body, headers.get("Content-Type", ""), read_digest(headers.get("ETag", ""), body))
 
     async def comments(self, id: str) -> list[Document]:
         """See :meth:`.Store.comments`."""
@@ -169,140 +159,21 @@ class CouchStore:
         return await self._documents(["user"], ["user", "\U0010ffff"])
 
     async def _documents(self, first: list[str], last: list[str]) -> list[Document]:
-        rows = await self._view(views.DOCUMENTS, startkey=first, endkey=last, include_docs=True)
-        return [_plain(row["doc"]) for row in rows if row["doc"]]
-
-    # --- reading many
-
-    async def photos(
-        self, query: Query, *, after: Cursor | None = None, backwards: bool = False, limit: int = 60
-    ) -> list[Card]:
-        """See :meth:`.Store.photos`. Reads the index of the rarest keyword, or of the camera, and leaves out what else
-        is not wanted."""
-        cards: list[Card] = []
-        if limit > 0:
-            async for row in self._wanted(query, after, backwards, limit):
-                cards.append(views.read_card(row["id"], row["value"]))
-                if len(cards) == limit:
-                    break
-        return cards
-
-    async def count(self, query: Query) -> int:
-        """See :meth:`.Store.count`. One keyword, camera or period is counted by the index; more are walked through."""
-        query = Query(query.audience, query.having, query.lacking, query.camera, query.period)
-        if len(query.having) + bool(query.camera) > 1 or query.lacking:
-            found = 0
-            async for _ in self._wanted(query, None, False, LARGEST_PAGE):
-                found += 1
-            return found
-        facet = _facets(query)[0]
-        return await self._count(*views.list_range(query.audience, Order.TAKEN, facet, query.period))
-
-    async def _wanted(
-        self, query: Query, after: Cursor | None, backwards: bool, limit: int
-    ) -> AsyncIterator[dict[str, Any]]:
-        """The rows of the photos that are asked for, in order, read in pages."""
-        facet = await self._rarest(query)
-        period = query.period if query.order is Order.TAKEN else ""
-        first, last = views.list_range(query.audience, query.order, facet, period)
-        begin, end = (last, first) if backwards else (first, last)
-        asked: dict[str, Any] = {"reduce": False, "descending": backwards, "endkey": end, "startkey": begin}
-        seen = ""
-        if after is not None:
-            key = views.list_key(query.audience, query.order, facet, after.time)
-            # A place outside of the period is before or after all of it.
-            if (key < begin) if backwards else (key > begin):
-                asked |= {"startkey": key, "startkey_docid": after.id}
-                seen = after.id
-            if (key < end) if backwards else (key > end):
-                return
-        rest = [one for one in query.having if f"k:{one}" != facet]
-        camera = "" if facet == f"c:{query.camera}" else query.camera
-        is_plain = not rest and not query.lacking and not camera and (bool(period) or not query.period)
-        size = limit if is_plain else max(PAGE, limit)
-        while True:
-            # One more: the place itself is the first row, if its photo is still there.
-            rows = await self._view(views.PHOTOS, **asked, limit=size + 1)
-            for row in rows:
-                if row["id"] == seen and row["key"] == asked["startkey"]:
-                    continue
-                if is_plain or views.is_wanted(row["value"], rest, query.lacking, camera, query.period):
-                    yield row
-            if len(rows) <= size:
-                return
-            seen = rows[-1]["id"]
-            asked |= {"startkey": rows[-1]["key"], "startkey_docid": seen}
-            size = min(size * 2, LARGEST_PAGE)
-
-    async def _rarest(self, query: Query) -> str:
-        """The facet with the fewest photos, of those that all wanted photos have."""
-        facets = _facets(query)
-        if len(facets) == 1:
-            return facets[0]
-        counts = [await self._count(*views.list_range(query.audience, Order.TAKEN, facet)) for facet in facets]
-        return min(zip(counts, facets, strict=True))[1]
-
-    async def _count(self, first: Sequence[str], last: Sequence[str]) -> int:
-        rows = await self._view(views.PHOTOS, startkey=first, endkey=last)
-        return int(rows[0]["value"]) if rows else 0
-
-    async def keywords(self, audience: Audience) -> list[Count]:
-        """See :meth:`.Store.keywords`."""
-        return sorted(await self._names(audience, "k:"), key=_most_first)
-
-    async def cameras(self, audience: Audience) -> list[Count]:
-        """See :meth:`.Store.cameras`."""
-        return sorted(await self._names(audience, "c:"), key=_most_first)
-
-    async def months(self, audience: Audience) -> list[Count]:
-        """See :meth:`.Store.months`."""
-        return sorted(await self._names(audience, "m:"), key=lambda count: count.name, reverse=True)
-
-    async def _names(self, audience: Audience, prefix: str) -> list[Count]:
-        first, last = views.name_range(audience, prefix)
-        rows = await self._view(views.PHOTOS, startkey=first, endkey=last, group_level=3)
-        return [Count(row["key"][2].removeprefix(prefix), row["value"]) for row in rows]
-
-    async def ids(self) -> AsyncIterator[str]:
-        """See :meth:`.Store.ids`."""
-        after = ""
-        while True:
-            rows = await self._view(
-                views.DOCUMENTS, startkey=["photo", after], endkey=["photo", "\U0010ffff"], limit=LARGEST_PAGE
-            )
-            for row in rows:
-                if row["id"] != after:
-                    yield row["id"]
-            if len(rows) < LARGEST_PAGE:
-                return
-            after = rows[-1]["id"]
-
-    async def _view(self, name: str, **query: Any) -> list[dict[str, Any]]:
-        """Rows of a view, up to date with all that was written before."""
-        path = (self._db, "_design", views.DESIGN, "_view", name)
-        for pause in (0.1, 0.5, 2.0, None):
-            try:
-                return rows_of(await self.client.get(*path, query=query, seconds=INDEX_SECONDS), "rows")
-            except Missing:
-                # CouchDB keeps design documents in a cache, for a moment also one that was just replaced.
-                stored = await self.client.find(self._db, "_design", views.DESIGN)
-                if pause is None or not stored or not views.is_same_design(stored, views.make_design()):
-                    break
-            await asyncio.sleep(pause)
-        raise StoreError(f"the album's index is missing: {self.url}", f"Make it: jollyae album init {self.url}")
+        rows = await self.view(views.DOCUMENTS, startkey=first, endkey=last, include_docs=True)
+        return [plain(row["doc"]) for row in rows if row["doc"]]
 
     # --- what replication brings
 
     async def conflicts(self) -> list[str]:
         """See :meth:`.Store.conflicts`."""
-        rows = await self._view(views.DOCUMENTS, startkey=["conflict"], endkey=["conflict", "\U0010ffff"])
+        rows = await self.view(views.DOCUMENTS, startkey=["conflict"], endkey=["conflict", "\U0010ffff"])
         return [row["id"] for row in rows]
 
     async def leaves(self, id: str) -> list[Leaf]:
         """See :meth:`.Store.leaves`. A leaf's renditions are told by their type and digest, with empty bodies."""
         found = await self._leaves(id)
         living = [one for one in found if not one.get("_deleted")]
-        return [_leaf(one) for one in living or found[:1]]
+        return [read_leaf(one) for one in living or found[:1]]
 
     async def _leaves(self, id: str) -> list[dict[str, Any]]:
         """All leaves, deleted ones too, as CouchDB tells them, the winner first."""
@@ -310,17 +181,17 @@ class CouchStore:
         if self.client.is_missing(answer, (self._db, id)):
             return []
         found = [one["ok"] for one in decode(answer) if "ok" in one]
-        return sorted(found, key=_winning, reverse=True)
+        return sorted(found, key=winning, reverse=True)
 
     async def take(self, leaf: Leaf) -> None:
         """See :meth:`.Store.take`."""
         id, rev = leaf.document["_id"], leaf.revisions[0]
         for left in (2, 1, 0):
             there = await self._leaves(id)
-            if any(rev in _revisions(one) for one in there):
+            if any(rev in revisions_of(one) for one in there):
                 return
-            body = _plain(leaf.document, "_conflicts", "_rev")
-            body |= {"_rev": rev, "_revisions": _told_revisions(leaf.revisions)}
+            body = plain(leaf.document, "_conflicts", "_rev")
+            body |= {"_rev": rev, "_revisions": told_revisions(leaf.revisions)}
             if not body.get("_deleted") and (attachments := await self._attachments(id, leaf, there)):
                 body["_attachments"] = attachments
             answer = await self.client.ask(
@@ -346,10 +217,10 @@ class CouchStore:
         a leaf that is there (CouchDB takes a stub from the nearest ancestor whose body it still has); else copies of
         those of the leaf that is its nearest relative."""
         brought = {name: one for name, one in leaf.renditions.items() if one.body}
-        generation = int(leaf.revisions[0].partition("-")[0])
-        made: dict[str, Any] = {name: one | {"revpos": generation} for name, one in _inline(brought).items()}
+        number = generation(leaf.revisions[0])
+        made: dict[str, Any] = {name: one | {"revpos": number} for name, one in inline(brought).items()}
         wanted = set(leaf.renditions) - set(brought)  # named without bytes: it has these and no others
-        for relative in _relatives(leaf, there):
+        for relative in relatives(leaf, there):
             rev = relative["_rev"]
             names = [name for name in relative.get("_attachments", {}) if name not in made]
             if wanted:
@@ -358,7 +229,7 @@ class CouchStore:
                 return made | {name: relative["_attachments"][name] for name in names}
             for name in names:
                 if one := await self.rendition(id, name, rev):
-                    made[name] = _inline({name: one})[name] | {"revpos": generation}
+                    made[name] = inline({name: one})[name] | {"revpos": number}
             return made
         return made
 
@@ -372,7 +243,7 @@ class CouchStore:
                 if row.get("deleted"):
                     document = {"_id": row["id"], "_rev": document["_rev"], "_deleted": True}
                 # A single row's sequence may be null or cost the server much: the batch's own is asked for at its end.
-                yield Change(seq if row is told[-1] else str(row.get("seq") or seq), _plain(document))
+                yield Change(seq if row is told[-1] else str(row.get("seq") or seq), plain(document))
 
     # --- this server's own
 
@@ -471,115 +342,6 @@ async def _name_server(store: CouchStore, server: str) -> str:
         if answer.status_code != 409:
             return name
     raise StoreError(f"cannot name the server in {address}", "Is it written to by others all the time?")
-
-
-def make_multipart(body: Mapping[str, Any], renditions: Mapping[str, Rendition]) -> tuple[str, bytes]:
-    """The type and the bytes of a ``multipart/related`` PUT: the document, then each rendition in the order in which it
-    is named there. The MD5 that goes with each lets the server find damage."""
-    follows = {
-        name: {
-            "follows": True,
-            "content_type": one.mime,
-            "length": len(one.body),
-            "digest": f"md5-{base64.b64encode(hashlib.md5(one.body, usedforsecurity=False).digest()).decode()}",
-        }
-        for name, one in renditions.items()
-    }
-    head = json.dumps({**body, "_attachments": follows}, separators=(",", ":")).encode()
-    boundary = secrets.token_hex(16).encode()
-    parts = [b"--", boundary, b"\r\nContent-Type: application/json\r\n\r\n", head, b"\r\n"]
-    for name, one in renditions.items():
-        headers = (
-            f'Content-Disposition: attachment; filename="{quote(name)}"\r\n'
-            f"Content-Type: {one.mime}\r\nContent-Length: {len(one.body)}\r\n\r\n"
-        )
-        parts += [b"--", boundary, b"\r\n", headers.encode(), one.body, b"\r\n"]
-    parts += [b"--", boundary, b"--"]
-    return f'multipart/related; boundary="{boundary.decode()}"', b"".join(parts)
-
-
-def _inline(renditions: Mapping[str, Rendition]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"content_type": one.mime, "data": base64.b64encode(one.body).decode()}
-        for name, one in renditions.items()
-    }
-
-
-def _plain(document: Mapping[str, Any], *without: str) -> Document:
-    """The document without the store's own fields that are not of the interface, and without these."""
-    left_out = {"_attachments", "_revisions", *without}
-    return {name: value for name, value in document.items() if name not in left_out}
-
-
-def _facets(query: Query) -> list[str]:
-    """The facets that all wanted photos have."""
-    facets = [f"k:{keyword}" for keyword in query.having]
-    if query.camera:
-        facets.append(f"c:{query.camera}")
-    return facets or [""]
-
-
-def _most_first(count: Count) -> tuple[int, str]:
-    return -count.photos, count.name
-
-
-def _generation(rev: str) -> tuple[int, str]:
-    generation, _, hash = rev.partition("-")
-    return int(generation), hash
-
-
-def _winning(document: Mapping[str, Any]) -> tuple[bool, tuple[int, str]]:
-    """By this the leaf that wins is the greatest, on every server."""
-    return not document.get("_deleted"), _generation(document["_rev"])
-
-
-def _revisions(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """The revisions that ``revs=true`` told, newest first."""
-    told = document["_revisions"]
-    return tuple(f"{told['start'] - back}-{id}" for back, id in enumerate(told["ids"]))
-
-
-def _told_revisions(revisions: Sequence[str]) -> dict[str, Any]:
-    """Revisions, newest first, as CouchDB writes them; up to the first gap, since it knows no gaps."""
-    start = _generation(revisions[0])[0]
-    ids = []
-    for back, rev in enumerate(revisions):
-        generation, id = _generation(rev)
-        if generation != start - back:
-            break
-        ids.append(id)
-    return {"start": start, "ids": ids}
-
-
-def _leaf(document: Mapping[str, Any]) -> Leaf:
-    renditions = {
-        name: Rendition(b"", one["content_type"], _digest_text(one.get("digest", ""), b""))
-        for name, one in document.get("_attachments", {}).items()
-    }
-    return Leaf(_plain(document), _revisions(document), renditions)
-
-
-def _relatives(leaf: Leaf, there: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The leaves that are there, the nearest relative of the new one first: the one with the newest revision in common;
-    of two the one that has renditions, then the winner."""
-    known = {rev: place for place, rev in enumerate(leaf.revisions)}
-
-    def distance(document: dict[str, Any]) -> tuple[int, bool]:
-        common = [known[rev] for rev in _revisions(document) if rev in known]
-        return min(common, default=len(known)), not document.get("_attachments")
-
-    return sorted((one for one in there if not one.get("_deleted")), key=distance)
-
-
-def _digest_text(told: str, body: bytes) -> str:
-    """A rendition's digest in hex, from an ETag ('"Base64 of the MD5"') or a stub ('md5-Base64'); from the bytes where
-    neither is given."""
-    text = told.removeprefix("W/").strip('"').removeprefix("md5-")
-    try:
-        digest = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        digest = b""
-    return (digest if len(digest) == 16 else hashlib.md5(body, usedforsecurity=False).digest()).hex()
 
 
 def _pauses(seconds: float) -> Iterable[float]:
