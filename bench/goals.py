@@ -12,7 +12,7 @@ NAIVE, VIPS = "Pillow, naive", "pyvips"
 MANY, FEW = "many waiting", "10,000 waiting"
 FIRST_PAGE, MIDDLE, SEARCH = "first page", "page in the middle", "search of three keywords, counted"
 COUNTS, THUMBS = "keywords, months and cameras", "a photo and its thumbnail"
-ONE_CORE, THOUSAND, TEN_THOUSAND = "jollyae, one core", "1,000 photos", "10,000 photos"
+ONE_CORE, THREE_THOUSAND, TEN_THOUSAND = "jollyae, one core", "3,000 photos", "10,000 photos"
 MILLION = 1_000_000
 
 
@@ -83,7 +83,7 @@ GOALS: tuple[Goal, ...] = (
     Goal("photos of 12 megapixels, one core", "pictures", "photos_per_s", OURS, "≥", 9),
     Goal("photos of 12 megapixels, one core", "pictures", "core_mb", OURS, "≤", 60),
     Goal("photos of 12 megapixels into an album, one core", "ingest", "photos_per_s", ONE_CORE, "≥", 7),
-    Goal("10,000 photos into an album", "ingest-many", "peak_mb", TEN_THOUSAND, "≤", 1.1, THOUSAND, size=10_000),
+    Goal("10,000 photos into an album", "ingest-many", "peak_mb", TEN_THOUSAND, "≤", 1.1, THREE_THOUSAND, size=10_000),
     Goal("store of 50,000 photos", "lists", "p99_ms", FIRST_PAGE, "≤", 20, size=50_000),
     Goal("store of 50,000 photos", "lists", "median_ms", SEARCH, "≤", 20, size=50_000),
 )

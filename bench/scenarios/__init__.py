@@ -43,7 +43,7 @@ SCENARIOS = {
         Scenario("lists", "what a page asks of an album of 5,000 photos in SQLite; --full: 50,000", lists.run),
         Scenario("pictures", "60 photos of 12 megapixels read and scaled, on one core; --full: 300", pictures.run),
         Scenario("ingest", "60 photos of 12 megapixels through a spool into an album; --full: 300", ingest.run),
-        Scenario("ingest-many", "2,000 small photos into an album against 1,000; --full: 10,000", ingest.many),
+        Scenario("ingest-many", "6,000 small photos into an album against 3,000; --full: 10,000", ingest.many),
         Scenario("profile-small", "where the time goes with 4 KiB files; only when named", profile.small, usual=False),
         Scenario("profile-large", "where the time goes with 64 MiB files; only when named", profile.large, usual=False),
     )
