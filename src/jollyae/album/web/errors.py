@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..store import Missing, Stale, StoreError
+from .headers import protect
 from .visitors import NOBODY
 from .visits import Told, wants_json
 
@@ -88,8 +89,6 @@ async def store_failed(request: Request, error: Exception) -> Response:
 
 async def broke(request: Request, error: Exception) -> Response:
     """For everything else; the server logs the traceback."""
-    from .guard import protect  # this page is made outside of the guard
-
-    response = page(request, 500)
+    response = page(request, 500)  # outside of the guard
     protect(response.headers, is_secure=request.url.scheme == "https")
     return response

@@ -20,35 +20,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import errors
+from .headers import protect
 
 SAFE = ("GET", "HEAD")
 MAX_FORM = 2**20
 """Bytes of a form that is no upload: the ids of 5,000 photos take 400 kB."""
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "media-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-
-
-def protect(headers: MutableHeaders, *, is_secure: bool) -> None:
-    """Add the headers that keep a browser from doing harm."""
-    headers.setdefault("Content-Security-Policy", POLICY)
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["X-Frame-Options"] = "DENY"
-    headers["Referrer-Policy"] = "same-origin"
-    headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
-    headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    if is_secure:  # elsewhere browsers ignore it, and complain
-        headers["Cross-Origin-Opener-Policy"] = "same-origin"
 
 
 def own_names(names: Iterable[str] = ()) -> frozenset[str]:
