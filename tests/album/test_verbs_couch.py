@@ -1,6 +1,7 @@
 """The verbs and the worker on CouchDB, as processes: the fake, and the real servers that COUCHDB_URL and COUCHDB_URL_2
 name. The password comes from the environment or a file and is nowhere in what they say."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from jollyae.album.couch.client import Client
+from jollyae.album.couch.replication import find_exposure
 from jollyae.processors.photo.samples import make_samples
 from tests.helpers import until
 
@@ -74,6 +77,20 @@ def test_photos_come_in_and_go_out(site: Site, tmp_path: Path, samples: list[Pat
     assert (told["documents"]["photo"], told["documents"]["user"], told["wrong"]) == (3, 1, {})
     told = json.loads(call("album", "copy", local, site.address("second"), "--json").stdout)
     assert (told["documents"]["photo"], told["wrong"]) == (3, {})
+
+
+def test_a_database_is_closed_to_others(site: Site, tmp_path: Path) -> None:
+    """Made by init: the server's admins and the members that were named, and nobody without a password."""
+    call, url = caller(tmp_path, site), site.address()
+    assert call("album", "init", url, "--no-user", "--member", "reader").returncode == 0
+
+    async def look() -> list[str]:
+        async with Client(url) as client:
+            names: list[str] = (await client.get(url.database, "_security"))["members"]["names"]
+            return names
+
+    assert "reader" in asyncio.run(look())
+    assert asyncio.run(find_exposure(url)) == ""
 
 
 def test_a_wrong_password_and_a_missing_database(site: Site, tmp_path: Path) -> None:

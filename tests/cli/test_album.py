@@ -54,6 +54,15 @@ def test_init_makes_an_album_and_its_first_user(call: Call, tmp_path: Path) -> N
     assert is_password(shown.group(1), _password_of(tmp_path, "anna"))
 
 
+def test_an_album_without_users(call: Call, tmp_path: Path) -> None:
+    """A public one, or a second server's; members are CouchDB's."""
+    said = call("album", "init", _url(tmp_path), "--no-user", "--json")
+    assert said.code == 0 and json.loads(said.out)["user"] is None
+    assert call("album", "user", _url(tmp_path)).out == ""
+    said = call("album", "init", _url(tmp_path), "--member", "x")
+    assert said.code == 78 and "CouchDB" in said.err
+
+
 def test_a_password_that_is_given_is_not_shown(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the environment or a file; and it is what the user has then."""
     monkeypatch.setenv("JOLLYAE_USER_PASSWORD", SECRET)

@@ -5,7 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,10 +56,26 @@ async def copy(source: str, target: str, progress: "Progress | None" = None) -> 
 # --- users
 
 
-async def make(url: str) -> tuple[str, str, list[str]]:
-    """Make the album, where it is not there; its URL, this server's name, and its users' names."""
+async def make(url: str, members: Sequence[str] = ()) -> tuple[str, str, list[str]]:
+    """Make the album, where it is not there; its URL, this server's name, and its users' names. In CouchDB it is closed
+    to all but the server's admins and these ``members``."""
     async with album.opened(url, create=True) as store:
-        return store.url, store.server, [user["name"] for user in await store.users()]
+        found = store.url, store.server, [user["name"] for user in await store.users()]
+    await _close_to_others(url, members)
+    return found
+
+
+async def _close_to_others(url: str, members: Sequence[str]) -> None:
+    if url.startswith("sqlite:"):
+        if members:
+            raise ConfigurationError("--member is CouchDB's: a file has an owner and a mode")
+        return
+    from ..album.couch.address import parse_address
+    from ..album.couch.replication import find_exposure, secure
+
+    address = parse_address(url)
+    if members or await find_exposure(address):
+        await secure(address, members=members)
 
 
 async def set_user(url: str, name: str, role: str, password: str) -> bool:

@@ -8,13 +8,24 @@ import shlex
 from ..options import Option, add_all
 from . import common, passwords
 
-USER = Option(("--user",), "the first user, who may edit; else your own name", "NAME")
+USER = (
+    Option(("--user",), "the first user, who may edit; else your own name", "NAME"),
+    Option(("--no-user",), "no user: a public album has none; a second server gets them by replication", parse=None),
+)
+MEMBER = Option(
+    ("--member",),
+    "CouchDB: let this user of the server, who is not its admin, read and write the database; repeatable",
+    "NAME",
+    (),
+    many=True,
+)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     common.add_url(parser)
-    add_all(parser, "the first user", (USER, passwords.PASSWORD_FILE))
+    add_all(parser, "the first user", (*USER, passwords.PASSWORD_FILE))
+    add_all(parser, "the database", (MEMBER,))
     common.add_json(parser)
 
 
@@ -26,10 +37,10 @@ def main(arguments: argparse.Namespace) -> int:
 async def _main(arguments: argparse.Namespace) -> int:
     from ...service import album_verbs
 
-    url, server, users = await album_verbs.make(arguments.url)
+    url, server, users = await album_verbs.make(arguments.url, arguments.member)
     name = arguments.user or own_name()
     made, password, is_made_up = False, "", False
-    if name not in users if arguments.user else not users:
+    if not arguments.no_user and (name not in users if arguments.user else not users):
         password, is_made_up = passwords.find(arguments, name)
         made = await album_verbs.set_user(arguments.url, name, "editor", password)
     if arguments.json:
