@@ -105,7 +105,7 @@ class Card:
 class Rendition:
     """A rendition's bytes, with their MIME type and a digest for the ETag (any text that changes with the bytes)."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     mime: str
     digest: str
 

@@ -292,7 +292,7 @@ def test_a_child_ends_with_its_parent(fresh: Reading) -> None:
 
 def test_a_child_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     """In the middle of a picture."""
-    (tmp_path / "slow").write_bytes(encoded(scene((9000, 9000)), "PNG", compress_level=1))
+    (tmp_path / "slow").write_bytes(encoded(scene((5000, 5000)), "PNG", compress_level=1))
     program = """if True:
         import asyncio, sys
         from jollyae.processors.photo import Pictures
@@ -300,8 +300,8 @@ def test_a_child_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         async def main():
             pictures = Pictures()
             task = asyncio.create_task(pictures.read(sys.argv[1], "slow.png", 0.0))
-            while not pictures.children:
-                await asyncio.sleep(0.01)
+            while not pictures.children and not task.done():
+                await asyncio.sleep(0.001)
             print(pictures.children[0], flush=True)
             await asyncio.sleep(60)
 

@@ -41,5 +41,5 @@ class Picture:
     title: str = ""
     descr: str = ""
     keywords: list[str] = field(default_factory=list)
-    renditions: dict[str, bytes] = field(default_factory=dict)
+    renditions: dict[str, bytes] = field(default_factory=dict, repr=False)
     trouble: str = ""
