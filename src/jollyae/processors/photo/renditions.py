@@ -17,7 +17,7 @@ _BAND = 1 << 20
 
 QUALITY = 85
 _RESAMPLING = Image.Resampling.BICUBIC
-_ENOUGH = 2.0
+_ENOUGH = 1.5
 """A picture is reduced by whole numbers (fast, by plain means) to no less than so many times the size that is wanted;
 the rest is done by the better filter, which cannot tell the difference then."""
 
@@ -84,7 +84,7 @@ def _scaled(image: Image.Image, target: tuple[int, int]) -> Image.Image:
     if image.size == target:
         return image
     (width, height), rows = target, max(1, _BAND // 2 // target[0])
-    made = Image.new(image.mode, target)
+    made = Image.new(image.mode, target, None)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         box = (0.0, top * image.height / height, float(image.width), bottom * image.height / height)
@@ -93,7 +93,7 @@ def _scaled(image: Image.Image, target: tuple[int, int]) -> Image.Image:
 
 
 def _reduced(image: Image.Image, target: tuple[int, int], flatten: colours.Flatten | None) -> Image.Image:
-    """The picture made plain, and reduced by a whole number to no less than twice the target."""
+    """The picture made plain, and reduced by a whole number as far as is good."""
     factor = max(1, int(min(image.width / target[0], image.height / target[1]) / _ENOUGH))
     if flatten is None:
         return image.reduce(factor) if factor > 1 else image
@@ -104,7 +104,7 @@ def _reduced(image: Image.Image, target: tuple[int, int], flatten: colours.Flatt
         band = flatten(image.crop((0, top, image.width, min(top + rows, image.height))))
         part = band.reduce(factor) if factor > 1 else band
         if made is None:
-            made = Image.new(part.mode, (width, height))
+            made = Image.new(part.mode, (width, height), None)
         made.paste(part, (0, top // factor))
     assert made is not None  # a picture has at least one row: Pillow refuses others
     return made
