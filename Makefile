@@ -4,6 +4,7 @@ VENV := .venv/bin
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 BENCH_ARGS ?=
+DEMO_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := all
@@ -56,8 +57,8 @@ audit: setup ## are there known vulnerabilities in the locked packages? says so 
 demo: setup ## the whole thing on an embedded S3, nothing else needed; Ctrl-C ends it
 	@$(VENV)/jollyae demo
 
-demo-album: setup ## a photo album in the browser, fed by a spool, with sample photos; Ctrl-C ends it
-	@$(VENV)/jollyae album demo
+demo-album: setup ## a photo album in the browser, with sample photos; Ctrl-C ends it. Without a terminal: DEMO_ARGS='--stay --port 8080'
+	@$(VENV)/jollyae album demo $(DEMO_ARGS)
 
 bench: bench-setup bench-tools ## jollyae beside its peers, a quarter of an hour; BENCH_ARGS='--list' or 'small-http --rounds 3'
 	@$(VENV)/python -m bench $(BENCH_ARGS)

@@ -8,6 +8,7 @@ import asyncio
 import os
 import tempfile
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -22,6 +23,8 @@ from .store import MEDIUM, THUMB, Document, Store
 if TYPE_CHECKING:
     from ..processors.photo import Picture, Pictures
 
+PARALLEL = 4
+"""Photos that are looked at at a time."""
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -91,19 +94,26 @@ class Audit:
     async def run(self) -> AsyncIterator[Finding]:
         """All findings. Raises :class:`~.store.StoreError` where album or originals cannot be asked."""
         orphans: list[Kept] = []
+        looking: deque[asyncio.Task[Finding | None]] = deque()
         try:
             async for id, kept in self._pairs():
                 if id is None:
                     orphans.extend(kept)
                     continue
-                found = await self._look(id, kept)
-                if found is not None:
+                looking.append(asyncio.create_task(self._look(id, kept)))
+                if len(looking) == PARALLEL and (found := await looking.popleft()) is not None:
+                    yield self._counted(found)
+            while looking:
+                if (found := await looking.popleft()) is not None:
                     yield self._counted(found)
             for one in orphans:  # at the end: what was under way when it was listed has its document by now
                 found = await self._orphan(one)
                 if found is not None:
                     yield self._counted(found)
         finally:
+            for task in looking:
+                task.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
             if self._pictures is not None:
                 self._pictures.close()
 
