@@ -1,6 +1,7 @@
 """The album end to end: photos through a spool into a real object store and out again, and the demo as a visitor sees
 it."""
 
+import hashlib
 import json
 import os
 import re
@@ -101,6 +102,22 @@ def test_photos_go_to_a_bucket_and_come_out_again(tmp_path: Path, rgw: "Rgw") ->
     assert scene("submit", str(tmp_path / "spool"), str(lost)).returncode == 0
     assert scene.work().returncode == 0
     assert scene.objects()[first] == objects[first]
+
+
+def test_a_large_file_goes_in_parts(tmp_path: Path, rgw: "Rgw") -> None:
+    """What is as long as a video is sent in parts under its key, and read back whole."""
+    scene = Scene(tmp_path, rgw)
+    (photo,) = make_samples(tmp_path / "camera", 1, side=640)
+    body = photo.read_bytes() + os.urandom(66 << 20)
+    photo.write_bytes(body)
+    assert scene("submit", str(tmp_path / "spool"), str(photo)).returncode == 0
+    done = scene.work()
+    assert done.returncode == 0, done.stderr
+    digest = hashlib.sha256(body).hexdigest()
+    assert scene.objects() == {f"p/originals/{digest[:2]}/{digest}.jpg": body}
+    (receipt,) = map(json.loads, scene("log", str(tmp_path / "spool"), "--json").stdout.splitlines())
+    assert receipt["parts"] > 1 and receipt["document"] == receipt["sha256"] == digest
+    assert scene("album", "audit", scene.url, *scene.place).returncode == 0
 
 
 def test_the_store_goes_away_for_a_while(tmp_path: Path, rgw: "Rgw") -> None:
