@@ -39,15 +39,16 @@ class Exported:
 
 
 class Export:
-    """An album's export into ``directory``, which is made where it is not there."""
+    """An album's export into ``directory``, which is made where it is not there. ``done``: where it counts, for who
+    wants to look meanwhile."""
 
-    def __init__(self, store: Store, place: Originals, directory: Path) -> None:
+    def __init__(self, store: Store, place: Originals, directory: Path, *, done: Exported | None = None) -> None:
         self._store = store
         self._originals = place
         self._root = directory
         self._names: dict[str, str] = {}  # id → path below the directory
         self._taken: dict[str, str] = {}  # path, as a file system without upper case sees it → id
-        self.done = Exported()
+        self.done = done if done is not None else Exported()
 
     async def run(self) -> Exported:
         """Export all photos. Raises :class:`OSError` where the directory cannot be written, and :class:`StoreError`."""

@@ -40,11 +40,12 @@ class Imported:
 
 
 class Importing:
-    """The processor of an import from ``directory``: an item's name is its path below that."""
+    """The processor of an import from ``directory``: an item's name is its path below that. ``done``: where it counts,
+    for who wants to look meanwhile."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, done: Imported | None = None) -> None:
         self._directory = directory
-        self.done = Imported()
+        self.done = done if done is not None else Imported()
         self.ingest: Ingest | None = None
         """Takes the photos in, with :meth:`amend`; to be set before the first item."""
 

@@ -31,14 +31,16 @@ class Synced:
 
 class Sync:
     """Copies the album's originals from ``place`` into ``directory``. ``quick``: what is there with the right size is
-    believed."""
+    believed. ``done``: where it counts, for who wants to look meanwhile."""
 
-    def __init__(self, store: Store, place: Originals, directory: Path, *, quick: bool = False) -> None:
+    def __init__(
+        self, store: Store, place: Originals, directory: Path, *, quick: bool = False, done: Synced | None = None
+    ) -> None:
         self._store = store
         self._originals = place
         self._root = directory
         self._quick = quick
-        self.done = Synced()
+        self.done = done if done is not None else Synced()
 
     async def run(self) -> Synced:
         """Copy all that is not there. Raises :class:`OSError` where the directory cannot be written, and

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,33 +125,26 @@ async def audit(url: str, settings: Settings, *, quick: bool, repair: bool) -> A
         yield Audit(store, place, quick=quick, pictures=pictures, by=settings.addedby or "")
 
 
-async def sync(url: str, directory: Path, settings: Settings, *, quick: bool) -> Synced:
-    """A local copy of every original."""
+async def sync(url: str, directory: Path, settings: Settings, done: Synced, *, quick: bool) -> None:
+    """A local copy of every original; ``done`` counts."""
     async with both(url, settings) as (store, place):
-        return await Sync(store, place, directory, quick=quick).run()
+        await Sync(store, place, directory, quick=quick, done=done).run()
 
 
-async def export(url: str, directory: Path, settings: Settings) -> Exported:
-    """Originals under readable names, with sidecars."""
+async def export(url: str, directory: Path, settings: Settings, done: Exported) -> None:
+    """Originals under readable names, with sidecars; ``done`` counts."""
     async with both(url, settings) as (store, place):
-        return await Export(store, place, directory).run()
+        await Export(store, place, directory, done=done).run()
 
 
 # --- import
 
 
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What an import did, and how many pictures still wait since the destination is unwell."""
-
-    done: Imported
-    waiting: int
-
-
-async def import_directory(url: str, directory: Path, settings: Settings) -> ImportSummary:
+async def import_directory(url: str, directory: Path, settings: Settings, done: Imported) -> int:
     """Take a directory's pictures in, by way of a spool of its own: links to them where that can be, else copies, some
-    at a time. Ends early where the destination stays unwell. Raises :class:`ConfigurationError`."""
-    importing = Importing(directory)
+    at a time; ``done`` counts. Ends early where the destination stays unwell: how many pictures wait. Raises
+    :class:`ConfigurationError`."""
+    importing = Importing(directory, done)
     where = album.destination(replace(settings, album=url), importing)
     async with album.opened(url):  # somebody waits for it: what cannot be reached is told at once
         pass
@@ -171,7 +164,7 @@ async def import_directory(url: str, directory: Path, settings: Settings) -> Imp
         finally:
             where.close()
             await where.end()
-    return ImportSummary(importing.done, waiting)
+    return waiting
 
 
 def _batches(names: Iterator[str]) -> Iterator[list[str]]:

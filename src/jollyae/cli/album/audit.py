@@ -33,13 +33,14 @@ async def _main(arguments: argparse.Namespace, originals: str) -> int:
 
     settings = common.settings(arguments)
     async with album_verbs.audit(arguments.url, settings, quick=arguments.quick, repair=arguments.repair) as audit:
-        async for finding in audit.run():
-            if arguments.json:
-                common.show_json(finding.as_json())
-            else:
-                word = "repaired" if finding.is_repaired else finding.fault.value
-                common.show(f"{word:<9} {finding.id}: {common.printable(finding.text)}")
         counts = audit.counts
+        async with common.live(lambda: f"{counts.photos:,} looked at, {counts.faults:,} with a fault"):
+            async for finding in audit.run():
+                if arguments.json:
+                    common.show_json(finding.as_json())
+                else:
+                    word = "repaired" if finding.is_repaired else finding.fault.value
+                    common.show(f"{word:<9} {finding.id}: {common.printable(finding.text)}")
     left = counts.faults - counts.repaired
     if arguments.json:
         common.show_json(asdict(counts))

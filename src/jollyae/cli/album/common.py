@@ -4,7 +4,8 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import terminal
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ORIGINALS = Option(
     ("--originals",), "where the originals are: s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"
 )
+_ERASE = "\r\x1b[K"
 _PASSWORDS = "; its password: JOLLYAE_ALBUM_PASSWORD, or the file in JOLLYAE_ALBUM_PASSWORD_FILE"
 
 
@@ -66,8 +68,31 @@ def run(coroutine: Coroutine[Any, Any, int]) -> int:
         return 130
 
 
+@asynccontextmanager
+async def live(text: Callable[[], str], *, is_wanted: bool = True) -> AsyncIterator[None]:
+    """Meanwhile, a line on the terminal that says how far it is; nothing where there is no terminal."""
+    if not is_wanted or not sys.stderr.isatty():
+        yield
+        return
+
+    async def draw() -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            line = terminal.cut(text(), max(terminal.columns(sys.stderr) - 1, 10))
+            print(f"{_ERASE}{line}", end="", file=sys.stderr, flush=True)
+
+    drawing = asyncio.create_task(draw())
+    try:
+        yield
+    finally:
+        drawing.cancel()
+        print(_ERASE, end="", file=sys.stderr, flush=True)
+
+
 def show(text: str) -> None:
-    """A line on stdout."""
+    """A line on stdout, and not behind what :func:`live` drew."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        print(_ERASE, end="", file=sys.stderr, flush=True)
     print(terminal.wrapped(text, sys.stdout, 2), flush=True)
 
 

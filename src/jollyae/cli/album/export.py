@@ -23,11 +23,13 @@ def main(arguments: argparse.Namespace) -> int:
 async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from ...album.export import Exported
     from ...service import album_verbs
     from ...service.units import human
 
-    directory = Path(arguments.directory)
-    done = await album_verbs.export(arguments.url, directory, common.settings(arguments))
+    directory, done = Path(arguments.directory), Exported()
+    async with common.live(lambda: f"{done.added:,} new, {done.kept:,} there already"):
+        await album_verbs.export(arguments.url, directory, common.settings(arguments), done)
     if arguments.json:
         common.show_json(asdict(done))
         return int(bool(done.failed))

@@ -25,6 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
     common.originals_of(arguments)
     if not os.path.isdir(arguments.directory):
         raise UsageError(f"{arguments.directory}: there is no such directory")
+    arguments.quiet = arguments.quiet or not arguments.verbose  # what its own spool does is nobody's business
     run.logging_for(arguments)
     return common.run(_main(arguments))
 
@@ -32,14 +33,15 @@ def main(arguments: argparse.Namespace) -> int:
 async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from ...album.importing import Imported
     from ...service import album_verbs
 
-    directory = Path(arguments.directory)
-    summary = await album_verbs.import_directory(arguments.url, directory, common.settings(arguments))
-    done, code = summary.done, 75 if summary.waiting else 0
-    code = 1 if done.failed else code
+    directory, done = Path(arguments.directory), Imported()
+    async with common.live(lambda: f"{done.added:,} new, {done.known:,} there already, {len(done.failed):,} failed"):
+        waiting = await album_verbs.import_directory(arguments.url, directory, common.settings(arguments), done)
+    code = 1 if done.failed else 75 if waiting else 0
     if arguments.json:
-        common.show_json(asdict(done) | {"waiting": summary.waiting})
+        common.show_json(asdict(done) | {"waiting": waiting})
         return code
     for name, why in done.failed.items():
         common.complain(f"not imported: {common.printable(name)}: {common.printable(why)}")
@@ -48,6 +50,6 @@ async def _main(arguments: argparse.Namespace) -> int:
     edited = f" ({done.edited:,} of them got newer edits)" if done.edited else ""
     passed = f", {done.passed:,} files passed over" if done.passed else ""
     common.show(f"{done.added:,} new, {done.known:,} there already{edited}, {len(done.failed):,} failed{passed}")
-    if summary.waiting:
+    if waiting:
         common.show("Some wait, since album or originals cannot be reached: run it again.")
     return code

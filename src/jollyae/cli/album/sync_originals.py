@@ -27,11 +27,13 @@ def main(arguments: argparse.Namespace) -> int:
 async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from ...album.syncing import Synced
     from ...service import album_verbs
     from ...service.units import human
 
-    directory = Path(arguments.directory)
-    done = await album_verbs.sync(arguments.url, directory, common.settings(arguments), quick=arguments.quick)
+    directory, done = Path(arguments.directory), Synced()
+    async with common.live(lambda: f"{done.brought:,} brought, {done.kept:,} there already"):
+        await album_verbs.sync(arguments.url, directory, common.settings(arguments), done, quick=arguments.quick)
     if arguments.json:
         common.show_json(asdict(done))
         return int(bool(done.failed))
