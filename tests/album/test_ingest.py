@@ -1,6 +1,7 @@
 """Ingest: whole pictures, their originals first, one document each; repeats and crashes change nothing."""
 
 import asyncio
+import hashlib
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from jollyae.album import originals
 from jollyae.album.ingest import Ingest
 from jollyae.album.store import Document, Query, Store
 from jollyae.processors.photo.samples import make_samples
@@ -203,6 +205,42 @@ def test_a_crash_leaves_no_photo_half_in(tmp_path: Path, samples: list[Path], po
     assert again.returncode == 0, again.stderr
     assert len(scene.photos()) == 3 and len(scene.kept()) == 3
     scene.check_whole()
+
+
+def test_killed_at_random(tmp_path: Path, samples: list[Path]) -> None:
+    """kill -9 again and again, whenever: what is in the album is whole each time, and in the end all is in, once."""
+    scene, chance = Scene(tmp_path), random.Random(11)
+    bodies = [samples[number % 8].read_bytes() + b"%d" % number for number in range(40)]
+    for number, body in enumerate(bodies):
+        (tmp_path / "photo").write_bytes(body)
+        scene.spool.submit(tmp_path / "photo", f"{number}.jpg")
+    command = [sys.executable, "-m", "jollyae", "run", str(scene.spool.places.control), "--album", scene.url]
+    command += ["--originals", f"file://{scene.originals}", "--settle", "0", "-q"]
+    for _ in range(8):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=_environment()) as worker:
+            time.sleep(chance.uniform(0.6, 2.0))
+            worker.kill()
+        scene.check_whole()
+    assert scene.work().returncode == 0
+    assert set(scene.photos()) == {hashlib.sha256(body).hexdigest() for body in bodies} == set(scene.kept())
+    assert not list(scene.spool.places.failed.iterdir())
+    scene.check_whole()
+
+
+def test_an_original_that_is_damaged_is_not_believed(tmp_path: Path, samples: list[Path]) -> None:
+    """Other bytes under its key: the photo fails and says what to do; nothing is overwritten, no document is made."""
+    scene = Scene(tmp_path)
+    digest = hashlib.sha256(samples[0].read_bytes()).hexdigest()
+    there = scene.originals / originals.key(digest, "jpg")
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"damaged")
+    scene.spool.submit(samples[0])
+    told = scene.work()
+    assert told.returncode == 1 and "what is there is damaged" in told.stderr
+    assert there.read_bytes() == b"damaged" and scene.photos() == {}
+    there.unlink()
+    assert [what for _, what in scene.spool.retry()] == ["retried"]
+    assert scene.work().returncode == 0 and len(scene.photos()) == 1
 
 
 def test_an_album_that_cannot_be_written_is_waited_for(tmp_path: Path, samples: list[Path]) -> None:

@@ -14,6 +14,7 @@ from ..album.store import Store, StoreError
 from ..processors.finding import Finding, failed, ok, warning
 from ..processors.keys import KeysByContent, KeyTemplate
 from ..spool.item import Item
+from ..spool.outcomes import Permanent
 from ..worker.attempt import AsyncProcess, as_coroutine
 from ..worker.telling import warn
 from . import machine
@@ -38,6 +39,9 @@ INSTALL = "Try: pip install 'jollyae[album]' (in a checkout: pip install '.[albu
 SECRETS = (
     "Put it into the environment (JOLLYAE_ALBUM_PASSWORD), or into a file that JOLLYAE_ALBUM_PASSWORD_FILE names, and "
     "write http(s)://USER@HOST/DATABASE."
+)
+_DAMAGED = "An original has the key of its content, so what is there is damaged. Look at it, remove it, and retry this."
+    "An original's key is made of its content, so what is there is damaged. Look at it, remove it, and retry this."
 )
 _NEEDED = ("PIL", "httpx", "starlette", "uvicorn", "jinja2", "multipart", "itsdangerous", "markdown_it", "nh3")
 _FILE_THREADS = 4
@@ -106,8 +110,11 @@ def destination(settings: Settings, importing: "Importing | None" = None) -> Des
     keys, keeping = _keeping(replace(settings, to=settings.originals, album=None))
 
     async def keep(item: Item, sha256: str, key: str) -> dict[str, Any]:
-        with keys.told(sha256, key):
-            return await keeping.process(item) or {}
+        try:
+            with keys.told(sha256, key):
+                return await keeping.process(item) or {}
+        except Permanent as error:  # the destination's own hint is about keys that are made of names
+            raise Permanent(error.message, hint=_DAMAGED) from error
 
     amend = importing.amend if importing is not None else None
     ingest = Ingest(lambda: pictures(settings), keep, lambda: open_quietly(url), by=settings.addedby or "", amend=amend)
