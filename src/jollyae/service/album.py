@@ -40,9 +40,7 @@ SECRETS = (
     "Put it into the environment (JOLLYAE_ALBUM_PASSWORD), or into a file that JOLLYAE_ALBUM_PASSWORD_FILE names, and "
     "write http(s)://USER@HOST/DATABASE."
 )
-_DAMAGED = "An original has the key of its content, so what is there is damaged. Look at it, remove it, and retry this."
-    "An original's key is made of its content, so what is there is damaged. Look at it, remove it, and retry this."
-)
+_DAMAGED = "An original has the key of its content: what is there is damaged. Look at it, remove it, and retry this."
 _NEEDED = ("PIL", "httpx", "starlette", "uvicorn", "jinja2", "multipart", "itsdangerous", "markdown_it", "nh3")
 _FILE_THREADS = 4
 
