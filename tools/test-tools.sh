@@ -5,11 +5,12 @@
 cd "$(dirname "$0")/.." || exit 1
 tools/apt-install.sh openssh-server openssh-client openssh-sftp-server rsync curl strace procps ffmpeg ||
     echo "test-tools: the tests that need them are skipped, by name" >&2
-tools/apt-install.sh chromium ||  # apart: it is large, and no reason to have none of the others
+# Apart: it is large, and no reason to have none of the others. Playwright's driver is a node that needs libatomic.
+tools/apt-install.sh chromium libatomic1 ||
     echo "test-tools: the tests of the album in a browser are skipped, by name" >&2
 
-# From npm, into .venv, once for each: Microsoft's emulator of Azure Storage (190 MB, some 15 s), the rules of
-# accessibility that the album's pages are tested with (3 MB), and a small server of CouchDB's protocol (44 MB, 30 s).
+# From npm, into .venv, once for each: Microsoft's emulator of Azure Storage (190 MB, some 15 s) and a small server of
+# CouchDB's protocol (44 MB, 30 s).
 node=.venv/node
 missing() { echo "missing: $1 ($2)
 test-tools: the tests that need it are skipped, by name" >&2; }
@@ -23,6 +24,5 @@ from_npm() {  # NAME VERSION
     echo "$2" >"$node/$1"
 }
 from_npm azurite 3.37.0
-from_npm axe-core 4.14.1
 from_npm pouchdb-server 4.2.0
 exit 0

@@ -1,10 +1,11 @@
 """The index: its map functions in a JavaScript engine do what the fake's do, and its keys sort as lists are read."""
 
 import json
-import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
+import playwright
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,13 +43,22 @@ DOCS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="node is not there")
+def runs(program: Path) -> bool:
+    """Whether the program can be started."""
+    return subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
+
+
+NODE = Path(playwright.__file__).parent / "driver" / "node"
+"""Playwright brings one of its own."""
+
+
+@pytest.mark.skipif(not runs(NODE), reason="Playwright's node does not run here (Debian: libatomic1)")
 def test_the_map_functions_do_what_the_fake_does() -> None:
     """So tests on the fake say something of CouchDB."""
     design = views.make_design()
     maps = {name: view["map"] for name, view in design["views"].items()}
     ran = subprocess.run(
-        ["node", "-e", RUN], input=json.dumps([maps, DOCS]), capture_output=True, text=True, check=True, timeout=60
+        [NODE, "-e", RUN], input=json.dumps([maps, DOCS]), capture_output=True, text=True, check=True, timeout=60
     )
     found = json.loads(ran.stdout)
     assert set(found) == set(VIEWS)
