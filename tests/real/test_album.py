@@ -5,11 +5,14 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from .conftest import Rgw
 
 pytestmark = pytest.mark.real
+
+CHROMIUM = shutil.which("chromium") or ""
 
 
 def _environment(home: Path, **more: str) -> dict[str, str]:
@@ -161,29 +166,64 @@ def test_the_demo_without_a_terminal(tmp_path: Path) -> None:
     assert refused.returncode == 78 and "not empty" in refused.stderr and (tmp_path / "theirs" / "precious").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_as_a_visitor_sees_it(tmp_path: Path, number: int) -> None:
-    """It says where the album is; a photo that is dropped appears; Ctrl-C ends all of it and removes what it made."""
-    told = tmp_path / "told"
-    environment = dict(os.environ) | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(SOURCE)}
+@contextmanager
+def _shown(root: Path, number: int = signal.SIGINT) -> Iterator[str]:
+    """The demo while it stays; its address. At the end it is sent that signal, and nothing may be left of it."""
+    told = root / "told"
+    environment = dict(os.environ) | {"TMPDIR": str(root), "PYTHONPATH": str(SOURCE)}
     with told.open("wb") as output:
-        child = subprocess.Popen(_demo("--stay"), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                 env=environment)  # fmt: skip
+        child = subprocess.Popen(
+            _demo("--stay"), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        )
     try:
         until(lambda: "Ctrl-C ends" in told.read_text() or child.poll() is not None, "the demo to be ready", 120)
         address = re.search(r"The album is at +(\S+)", told.read_text())
         assert address is not None, told.read_text()
-        with urllib.request.urlopen(address.group(1), timeout=30) as answer:
-            page = answer.read().decode()
-        image = re.search(r'src="(/image/thumb/[^"]+)"', page)
-        assert image is not None
-        with urllib.request.urlopen(address.group(1).rstrip("/") + image.group(1), timeout=30) as answer:
-            assert answer.headers["Content-Type"] == "image/jpeg" and answer.read(3) == b"\xff\xd8\xff"
+        yield address.group(1).rstrip("/")
         child.send_signal(number)
         assert child.wait(30) == 0
         assert "Nothing is left running" in told.read_text()
-        assert not list(tmp_path.glob("jollyae-album-*"))
-        until(lambda: not alive(tmp_path / "jollyae-album-"), "everything to end")
+        assert not list(root.glob("jollyae-album-*"))
+        until(lambda: not alive(root / "jollyae-album-"), "everything to end")
     finally:
         child.kill()
         child.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_as_a_visitor_sees_it(tmp_path: Path, number: int) -> None:
+    """It says where the album is, its first page shows photos; Ctrl-C ends all of it and removes what it made."""
+    with _shown(tmp_path, number) as address:
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            page = answer.read().decode()
+        image = re.search(r'src="(/image/thumb/[^"]+)"', page)
+        assert image is not None
+        with urllib.request.urlopen(address + image.group(1), timeout=30) as answer:
+            assert answer.headers["Content-Type"] == "image/jpeg" and answer.read(3) == b"\xff\xd8\xff"
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium: tools/test-tools.sh installs it, as root on Debian")
+def test_an_upload_goes_through_the_spool(tmp_path: Path) -> None:
+    """In a browser, through a real spool and worker: the thumbnail of a photo appears, and its original can be had,
+    byte by byte; of a broken one the reason is told."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (make setup)")
+    (photo,) = make_samples(tmp_path / "camera", 1, side=700)
+    (tmp_path / "cut off.jpg").write_bytes(photo.read_bytes()[:9000])
+    digest, errors = hashlib.sha256(photo.read_bytes()).hexdigest(), []
+    with _shown(tmp_path) as address, playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM)
+        page = browser.new_page(base_url=address)
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        page.goto("/login")
+        page.locator("input[name=name]").fill("demo")
+        page.locator("input[name=password]").fill("demo-demo")
+        page.locator("input[name=password]").press("Enter")
+        page.wait_for_url("**/")
+        page.goto("/upload")
+        page.locator("input[type=file]").set_input_files([photo, tmp_path / "cut off.jpg"])
+        page.locator("#uploads img").wait_for(timeout=60_000)
+        page.wait_for_function("() => document.querySelector('#uploads img').naturalWidth > 0")
+        page.get_by_text("cannot be decoded").wait_for(timeout=60_000)
+        assert page.request.get(f"/original/{digest}").body() == photo.read_bytes()
+        browser.close()
+    assert errors == []
