@@ -1,6 +1,7 @@
 """Import: an export of ours comes in with all that was edited, others' directories with what their sidecars say, and
 nobody's newer edit is undone."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -13,9 +14,12 @@ from jollyae.album.export import Export
 from jollyae.album.importing import Imported, edits, sidecars_of
 from jollyae.album.store import Document, Store
 from jollyae.album.xmp import Sidecar
+from jollyae.processors.photo import Picture, Pictures
 from jollyae.processors.photo.samples import make_samples
+from jollyae.service import album
 from jollyae.service.album_verbs import import_directory
-from jollyae.service.compose import Settings
+from jollyae.service.compose import ConfigurationError, Settings
+from jollyae.spool.outcomes import Temporary
 from tests.album.scene import an_album, edit, run
 from tests.album.test_xmp import OTHERS
 
@@ -169,6 +173,49 @@ def test_a_directory_where_no_spool_can_be(tmp_path: Path, samples: list[Path]) 
         async with an_album(tmp_path) as (store, _):
             assert (await _import(tmp_path, source)).added == 4
             assert len(await _all(store)) == 4
+
+    run(go())
+
+
+def test_a_picture_that_is_deferred_is_tried_again(
+    tmp_path: Path, samples: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a crash of a codec: the others go on, and it has its turn at the end."""
+    failed: set[str] = set()
+
+    class Shaky(Pictures):
+        async def read(self, path: str | int, name: str, mtime: float) -> Picture:
+            if name == samples[1].name and name not in failed:
+                failed.add(name)
+                raise Temporary("the child crashed")
+            return await super().read(path, name, mtime)
+
+    monkeypatch.setattr(album, "pictures", lambda settings: Shaky())
+
+    async def go() -> None:
+        source = tmp_path / "camera"
+        shutil.copytree(samples[0].parent, source)
+        async with an_album(tmp_path) as (store, _):
+            assert (await _import(tmp_path, source)).added == 4
+            assert failed and len(await _all(store)) == 4
+
+    run(go())
+
+
+def test_two_imports_of_one_directory(tmp_path: Path, samples: list[Path]) -> None:
+    """The second is told to wait."""
+
+    async def go() -> None:
+        source = tmp_path / "camera"
+        shutil.copytree(samples[0].parent, source)
+        (source / ".jollyae-import").mkdir()
+        descriptor = os.open(source / ".jollyae-import", os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        async with an_album(tmp_path):
+            with pytest.raises(ConfigurationError, match="under way"):
+                await _import(tmp_path, source)
+            os.close(descriptor)
+            assert (await _import(tmp_path, source)).added == 4
 
     run(go())
 

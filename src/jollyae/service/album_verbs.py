@@ -5,7 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..album.importing import Imported, Importing, pictures_in
 from ..album.originals import Originals
 from ..album.store import Store
 from ..album.syncing import Sync, Synced
+from ..spool.owner import items_below
 from ..spool.spool import Spool
 from ..worker.rules import OnDone
 from ..worker.worker import Worker
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Pictures that an import has in its spool at a time."""
+AGAIN = 3
+"""More attempts at the pictures of an import that were deferred."""
 _IMPORT = ".jollyae-import"
 
 
@@ -149,21 +152,38 @@ async def import_directory(url: str, directory: Path, settings: Settings, done: 
     async with album.opened(url):  # somebody waits for it: what cannot be reached is told at once
         pass
     await asyncio.to_thread(where.prepare)  # it has an event loop of its own
-    with _spool_for(directory) as spool:
-        worker_settings = replace(settings, album=url)
-        rules = replace(worker_settings.rules(), once=True, settle=0.0, on_done=OnDone.DELETE)
-        waiting = 0
-        try:
-            for batch in _batches(pictures_in(directory, importing.done)):
-                for name in batch:
-                    await asyncio.to_thread(_hand_over, directory / name, spool, name)
-                summary = await Worker(spool, importing, rules, destination=where.name).serve()
-                waiting = summary.waiting
-                if waiting or summary.signal:
-                    break
-        finally:
-            where.close()
-            await where.end()
+    rules = replace(settings, album=url).rules()
+    rules = replace(rules, once=True, settle=0.0, on_done=OnDone.DELETE)
+    try:
+        with _spool_for(directory) as spool:
+            return await _drain(spool, importing, directory, lambda: Worker(spool, importing, rules))
+    finally:
+        where.close()
+        await where.end()
+
+
+async def _drain(spool: Spool, importing: Importing, directory: Path, worker: Callable[[], Worker]) -> int:
+    """Hand all pictures over and have them taken in; what was deferred gets some more attempts at the end. How many
+    wait: where the destination is unwell, the rest is not even begun."""
+    waiting = 0
+    for batch in _batches(pictures_in(directory, importing.done)):
+        for name in batch:
+            await asyncio.to_thread(_hand_over, directory / name, spool, name)
+        summary = await worker().serve()
+        waiting = summary.waiting
+        if summary.signal:
+            raise KeyboardInterrupt
+        if summary.gave_up:
+            return waiting
+    for _ in range(AGAIN if waiting else 0):
+        deferred = str(spool.places.deferred)
+        list(spool.retry(list(items_below(deferred))))
+        summary = await worker().serve()
+        waiting = summary.waiting
+        if summary.signal:
+            raise KeyboardInterrupt
+        if summary.gave_up or not waiting:
+            break
     return waiting
 
 
@@ -197,8 +217,10 @@ def _spool_for(directory: Path) -> Iterator[Spool]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(f"another import of {directory} is under way", "Let it end first.") from None
-        yield Spool(root / "spool")
-        shutil.rmtree(root, ignore_errors=True)
+        try:
+            yield Spool(root / "spool")
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
     finally:
         os.close(descriptor)
 
