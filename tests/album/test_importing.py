@@ -18,7 +18,7 @@ from jollyae.processors.photo import Picture, Pictures
 from jollyae.processors.photo.samples import make_samples
 from jollyae.service import album
 from jollyae.service.album_verbs import import_directory
-from jollyae.service.compose import ConfigurationError, Settings
+from jollyae.service.settings import ConfigurationError, Settings
 from jollyae.spool.outcomes import Temporary
 from tests.album.scene import an_album, edit, run
 from tests.album.test_xmp import OTHERS

@@ -115,13 +115,14 @@ def _work(spool: Path, *, deleted: bool) -> None:
     """Start a worker on it as ``jollyae run --once`` would; what it defers is made due, so that nothing waits."""
     from jollyae import Spool
     from jollyae.service import compose
+    from jollyae.service.settings import Settings
     from jollyae.spool.owner import items_below
     from jollyae.spool.places import Places
     from jollyae.spool.sweep import sweep
 
     places = Places.under(str(spool))
     Spool(places=places).resume()
-    settings = compose.Settings(to="s3://bucket", once=True, settle=0.0, on_done="delete" if deleted else "keep")
+    settings = Settings(to="s3://bucket", once=True, settle=0.0, on_done="delete" if deleted else "keep")
     for _ in range(_ROUNDS):
         compose.run(places, settings)
         waiting = list(items_below(str(places.deferred)))

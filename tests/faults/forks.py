@@ -208,21 +208,22 @@ def _load() -> None:
     import jollyae.cli.submit
     import jollyae.processors.s3.fast
     import jollyae.service.processes  # noqa: F401
-    from jollyae.service import compose
+    from jollyae.service import deliveries
+    from jollyae.service.settings import Settings
     from jollyae.spool import watch
     from jollyae.worker import line, worker
 
     watch.RESCAN = 4.0
     worker.ADOPT_EVERY = 2.0
     line._STUCK_AGAIN = 3.0
-    whole = compose.s3_options
+    whole = deliveries.s3_options
 
-    def in_small_parts(settings: compose.Settings) -> Any:
+    def in_small_parts(settings: Settings) -> Any:
         from dataclasses import replace
 
         return replace(whole(settings), part_size=5 * _MiB, multipart_threshold=5 * _MiB)
 
-    compose.s3_options = in_small_parts
+    deliveries.s3_options = in_small_parts
 
 
 def _become(words: list[str], env: dict[str, str], stem: str, fault: dict[str, Any]) -> NoReturn:

@@ -21,7 +21,7 @@ from jollyae.processors.finding import Finding, State
 from jollyae.processors.keys import KeyTemplate
 from jollyae.processors.s3 import OptionError, S3Options
 from jollyae.service import check, compose
-from jollyae.service.compose import ConfigurationError, Settings
+from jollyae.service.settings import ConfigurationError, Settings
 from jollyae.spool.item import Item
 from tests.processors.s3.fake import Bench
 from tests.processors.s3.servers import Server, Visit
@@ -391,9 +391,9 @@ def test_without_the_extra() -> None:
     """The error says what to install, and exit code 78 follows."""
     program = (
         "import sys; sys.modules['obstore'] = None; sys.path.insert(0, 'src')\n"
-        "from jollyae.service import compose\n"
-        "try: compose.destination(compose.Settings(to='gs://b'))\n"
-        "except compose.ConfigurationError as error: print(error)"
+        "from jollyae.service import compose, settings\n"
+        "try: compose.destination(settings.Settings(to='gs://b'))\n"
+        "except settings.ConfigurationError as error: print(error)"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout == "gs:// needs the extra: pip install '.[clouds]' in the checkout\n"

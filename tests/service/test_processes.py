@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from jollyae import Spool
-from jollyae.service.compose import Settings
 from jollyae.service.processes import GIVE_UP, together
+from jollyae.service.settings import Settings
 from jollyae.worker.rules import Share
 from jollyae.worker.state import Flight, Paused, Snapshot
 from jollyae.worker.summary import Tally
@@ -195,9 +195,9 @@ def test_what_is_forked_has_nothing_open(tmp_path: Path, to: str) -> None:
         pytest.importorskip("obstore")
     script = f"""
 import os, sys
-from jollyae.service import compose
+from jollyae.service import compose, settings
 from jollyae.spool.places import Places
-compose.prepared(Places.under({str(tmp_path / "spool")!r}), compose.Settings(to={to!r}, processes=2))
+compose.prepared(Places.under({str(tmp_path / "spool")!r}), settings.Settings(to={to!r}, processes=2))
 links = [os.readlink(f.path) for f in os.scandir("/proc/self/fd") if os.path.islink(f.path)]
 print(len(os.listdir("/proc/self/task")), "boto3" in sys.modules, [link for link in links if "socket" in link])
 """

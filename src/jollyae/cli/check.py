@@ -12,7 +12,7 @@ from .run_options import DESTINATION, OBJECT, STORE
 
 if TYPE_CHECKING:
     from ..processors.finding import Finding
-    from ..service.compose import Settings
+    from ..service.settings import Settings
     from ..spool.places import Places
 
 _OTHERS = (

@@ -134,7 +134,7 @@ def entry() -> NoReturn:
 def _foreseen(error: Exception) -> int:
     """Say what an error means that reached us; what nobody foresaw is raised again, with its traceback."""
     from ..album.store import StoreError
-    from ..service.compose import ConfigurationError
+    from ..service.settings import ConfigurationError
     from ..spool import names, users
     from ..spool.spool import SpoolError
 

@@ -11,7 +11,7 @@ from .options import OUTPUT, UsageError, add_all
 from .run_options import DESTINATION, OBJECT, SHOW, STORE, WORK
 
 if TYPE_CHECKING:
-    from ..service.compose import Settings
+    from ..service.settings import Settings
     from ..spool.places import Places
     from ..worker.worker import Listener
     from .output import StreamHandler
@@ -31,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def settings(arguments: argparse.Namespace) -> "Settings":
     """The arguments as settings; what a verb has no option for keeps its default."""
-    from ..service.compose import Settings
+    from ..service.settings import Settings
 
     given = vars(arguments)
     return Settings(**{field.name: given[field.name] for field in fields(Settings) if field.name in given})

@@ -18,17 +18,9 @@ from ..spool.outcomes import Permanent
 from ..worker.attempt import AsyncProcess, as_coroutine
 from ..worker.telling import warn
 from . import machine
-from .compose import (
-    CLOUDS,
-    ConfigurationError,
-    Destination,
-    Settings,
-    cloud_delivery,
-    file_delivery,
-    make,
-    s3_delivery,
-)
+from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, make, s3_delivery
 from .originals import PLACES
+from .settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
     from ..album.importing import Importing
@@ -56,7 +48,7 @@ def check_url(url: str) -> str:
 
     >>> check_url("http://me:secret@db.example/album")
     Traceback (most recent call last):
-    jollyae.service.compose.ConfigurationError: a password in a URL is seen by all users of the machine
+    jollyae.service.settings.ConfigurationError: a password in a URL is seen by all users of the machine
     """
     try:
         parts = urlsplit(url)

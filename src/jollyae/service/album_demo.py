@@ -22,8 +22,8 @@ from ..album.document import FRIENDS, PUBLIC, edited
 from ..album.store import Store
 from ..spool.spool import Spool
 from . import album, album_verbs, children
-from .compose import ConfigurationError
 from .demo import DemoFailed, Say
+from .settings import ConfigurationError
 
 PHOTOS = 27
 """Sample photos: each scene three times."""

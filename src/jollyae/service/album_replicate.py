@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import album
-from .compose import ConfigurationError
+from .settings import ConfigurationError
 
 if TYPE_CHECKING:
     from ..album.couch.address import Address

@@ -17,8 +17,8 @@ from ..spool.spool import Spool
 from ..worker import state
 from ..worker.telling import notice, warn
 from . import album
-from .compose import ConfigurationError, Settings
 from .originals import open_originals
+from .settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
     from ..album.web import Fetch, Submit, Trouble

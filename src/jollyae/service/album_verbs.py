@@ -22,8 +22,8 @@ from ..spool.spool import Spool
 from ..worker.rules import OnDone
 from ..worker.worker import Worker
 from . import album
-from .compose import ConfigurationError, Settings
 from .originals import open_originals
+from .settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
     from ..album.copy import Progress, Report

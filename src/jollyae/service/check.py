@@ -11,7 +11,9 @@ from ..processors.finding import Finding, failed, ok, warning
 from ..spool import fs, mount, readiness, watch
 from ..spool.places import Places
 from ..spool.spool import Spool, SpoolError
-from .compose import CLOUDS, ConfigurationError, Settings, cloud_delivery, destination, s3_delivery
+from .compose import destination
+from .deliveries import CLOUDS, cloud_delivery, s3_delivery
+from .settings import ConfigurationError, Settings
 
 _LITTLE_ROOM = 0.05
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..spool.spool import Spool
 from . import children
-from .compose import ConfigurationError
+from .settings import ConfigurationError
 
 BUCKET = "demo"
 _MARK = ".jollyae-demo"

@@ -14,6 +14,8 @@ from ..worker.rules import OnDone, OnFail, Rules
 from ..worker.summary import Summary
 from ..worker.telling import warn
 from . import compose
+from .deliveries import Destination
+from .settings import Settings
 from .units import counted
 
 
@@ -101,11 +103,11 @@ def run(old: Old) -> Summary:
     spool = compose.spool(places(old))
     if not old.no_upload:
         on_done = "delete" if old.remove else "keep"
-        where = compose.destination(compose.Settings(to=f"s3://{old.bucket}", acl=old.acl, on_done=on_done))
+        where = compose.destination(Settings(to=f"s3://{old.bucket}", acl=old.acl, on_done=on_done))
         return compose.work(spool, where, rules(old))
     pretence = Pretence(old.bucket or "nowhere", old.random_no_upload_fail)
     name = f"s3://{pretence.bucket} (not really)"
-    summary = compose.work(spool, compose.Destination(name, pretence, pretence.url), rules(old))
+    summary = compose.work(spool, Destination(name, pretence, pretence.url), rules(old))
     warn(f"no upload: {counted(summary.delivered, 'item')} only moved", "")
     return summary
 

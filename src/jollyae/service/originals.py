@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from ..album.originals import FOLDER, DirectoryOriginals, Kept, Originals, directory_of, parse
 from ..album.store import Missing, StoreError
 from ..spool.outcomes import Permanent, Temporary
-from .compose import CLOUDS, ConfigurationError, Settings, s3_options
+from .deliveries import CLOUDS, s3_options
+from .settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
     from ..processors.reading import Reader

@@ -33,6 +33,7 @@ from ..worker.summary import Summary, Tally
 from ..worker.telling import notice, warn
 from ..worker.worker import SUMMARY_EVERY, Listener
 from . import compose
+from .settings import Settings
 from .siblings import Line, Refusal, work
 from .units import counted
 
@@ -54,12 +55,12 @@ _UNHEARD = (-signal.SIGTERM, -signal.SIGINT)  # how one ends that was told so ea
 
 def run(
     places: Places,
-    settings: compose.Settings,
+    settings: Settings,
     listeners: tuple[Listener, ...] = (),
     in_sibling: Callable[[], None] = lambda: None,
 ) -> Summary:
     """:func:`compose.run` in as many processes as the settings say; what all of them did. ``in_sibling`` is called in
-    each new process, to set its output up. Raises :class:`~.compose.ConfigurationError` and :class:`SpoolError`."""
+    each new process, to set its output up. Raises :class:`~.settings.ConfigurationError` and :class:`SpoolError`."""
     if settings.processes == 1:
         return compose.run(places, settings, listeners)
     compose.prepared(places, settings)
@@ -90,7 +91,7 @@ class Parent:
     def __init__(
         self,
         places: Places,
-        settings: compose.Settings,
+        settings: Settings,
         listeners: tuple[Listener, ...],
         in_sibling: Callable[[], None],
     ) -> None:

@@ -25,6 +25,8 @@ from ..worker.summary import Summary, Tally
 from ..worker.telling import log, notice
 from ..worker.worker import Worker
 from . import compose
+from .deliveries import Destination
+from .settings import ConfigurationError, Settings
 
 _HEAD = struct.Struct(">I")  # before each report: its length in bytes
 
@@ -118,7 +120,7 @@ def _packed(report: object) -> bytes:
     return _HEAD.pack(len(data)) + data
 
 
-def work(places: Places, settings: compose.Settings, line: Line, tally: Tally, *, silent: bool) -> int:
+def work(places: Places, settings: Settings, line: Line, tally: Tally, *, silent: bool) -> int:
     """Be a sibling; the exit code."""
     try:
         where = compose.destination(settings)
@@ -128,7 +130,7 @@ def work(places: Places, settings: compose.Settings, line: Line, tally: Tally, *
         log.addFilter(lambda record: _sign(record, worker))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             summary = runner.run(_serve(worker, where, line, silent=silent))
-    except (compose.ConfigurationError, SpoolError) as error:
+    except (ConfigurationError, SpoolError) as error:
         line.say(Refusal(error.message, error.hint))
         return os.EX_CONFIG
     line.say(summary)
@@ -142,7 +144,7 @@ def _sign(record: logging.LogRecord, worker: Worker) -> bool:
     return True
 
 
-async def _serve(worker: Worker, where: compose.Destination, line: Line, *, silent: bool) -> Summary:
+async def _serve(worker: Worker, where: Destination, line: Line, *, silent: bool) -> Summary:
     loop = asyncio.get_running_loop()
     told = 0
 

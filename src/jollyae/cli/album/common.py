@@ -13,7 +13,7 @@ from ..options import OUTPUT, Option, UsageError, add_all
 from ..run_options import STORE
 
 if TYPE_CHECKING:
-    from ...service.compose import Settings
+    from ...service.settings import Settings
 
 ORIGINALS = Option(
     ("--originals",), "where the originals are: s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"

@@ -1,0 +1,136 @@
+"""From settings to what delivers: into a directory, a bucket of S3, or one of another cloud."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
+
+from ..processors.files import FileDelivery
+from ..processors.keys import KeyTemplate, TemplateError
+from ..worker.attempt import Process
+from ..worker.telling import notice
+from . import machine
+from .settings import ConfigurationError, Settings
+
+if TYPE_CHECKING:
+    from ..processors.clouds import CloudDelivery
+    from ..processors.s3 import BucketDelivery, S3Options
+
+CLOUDS = ("gs", "az")
+"""The schemes of what obstore delivers to."""
+
+
+async def _nothing_to_say() -> str:
+    return ""
+
+
+async def _nothing_to_end() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where items go. ``key_of(name, mtime)``: where one would go; ``describe``: one sentence for the log; ``prepare``
+    makes what must be there; ``doing``: what happens with an item, where that is no delivery; ``end``: what must be
+    waited for when all is over."""
+
+    name: str
+    process: Process
+    key_of: Callable[[str, float], str]
+    describe: Callable[[], Awaitable[str]] = field(default=_nothing_to_say)
+    close: Callable[[], None] = field(default=lambda: None)
+    prepare: Callable[[], None] = field(default=lambda: None)
+    doing: str = ""
+    end: Callable[[], Awaitable[None]] = field(default=_nothing_to_end)
+
+
+def file_delivery(settings: Settings, url: str, template: KeyTemplate) -> tuple[FileDelivery, Path]:
+    """The delivery into the directory that the URL names, and that directory. Raises :class:`ConfigurationError`."""
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise ConfigurationError(f"cannot deliver to {url}", "A directory is written file:///absolute/path.")
+    if settings.bandwidth is not None:
+        raise ConfigurationError("--bandwidth limits what is sent to S3, not copies into a directory")
+    directory = Path(unquote(parts.path))
+    return FileDelivery(str(directory), template, if_exists=settings.if_exists), directory
+
+
+def make(directory: Path) -> None:
+    """Make the directory that items shall be copied into. Only at the start: if it is gone later, its disk is."""
+    if directory.is_dir():
+        return
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make {directory}: {error.strerror}") from error
+    notice("made %s", directory)
+
+
+def s3_delivery(settings: Settings, template: KeyTemplate | None = None) -> "BucketDelivery":
+    """The delivery into the bucket that the settings name; ``template``: of the keys, instead of the settings'. Raises
+    :class:`ConfigurationError`."""
+    from ..processors.s3 import BucketDelivery, OptionError
+
+    try:
+        return BucketDelivery(
+            settings.to or "",
+            s3_options(settings),
+            key=template or settings.key,
+            concurrency=settings.most_in_flight,
+            limiter=settings.limiter(),
+        )
+    except (OptionError, TemplateError) as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def cloud_delivery(settings: Settings, template: KeyTemplate | None = None) -> "CloudDelivery":
+    """The delivery into the bucket or container that the settings name; ``template``: of the keys, instead of the
+    settings'. Raises :class:`ConfigurationError`."""
+    from ..processors.clouds import CloudDelivery, open_cloud, split_url
+    from ..processors.s3 import OptionError
+
+    try:
+        scheme, bucket, prefix = split_url(settings.to or "")
+        options = s3_options(settings)
+        keys = template or KeyTemplate(settings.key, prefix)
+        return CloudDelivery(open_cloud(scheme, bucket, options), keys, options, settings.limiter())
+    except (OptionError, TemplateError) as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def s3_options(settings: Settings) -> Any:
+    """What of the settings S3 must know. Raises :class:`~jollyae.processors.s3.OptionError`."""
+    from ..processors.s3 import S3Options
+
+    options = S3Options(
+        endpoint_url=settings.endpoint_url or "",
+        region=settings.region or "",
+        profile=settings.profile or "",
+        ca_bundle=settings.ca_bundle or "",
+        storage_class=settings.storage_class or "",
+        acl=settings.acl or "",
+        sse=settings.sse or "",
+        sse_kms_key_id=settings.sse_kms_key_id or "",
+        content_type=settings.content_type or "",
+        content_encoding=settings.content_encoding or "",
+        cache_control=settings.cache_control or "",
+        no_sign_request=settings.no_sign_request,
+        verify_ssl=not settings.no_verify_ssl,
+        metadata=dict(settings.metadata),
+        tags=dict(settings.tag),
+        guess_mime_type=not settings.no_guess_mime_type,
+        checksum_algorithm=settings.checksum_algorithm,
+        if_exists=cast(Any, settings.if_exists),  # S3Options checks it
+        head_first=settings.head_first,
+        transport=cast(Any, settings.transport),
+        verify=settings.on_done == "delete",
+    )
+    return _within_memory(options, settings.share.part(machine.bodies(machine.memory_limit())))
+
+
+def _within_memory(options: "S3Options", memory: int) -> "S3Options":
+    """Where there is little of it, fewer and smaller bodies are in memory at once: parts of 5 MiB at the least."""
+    part = max(5 << 20, min(options.part_size, memory // 3 >> 20 << 20))
+    threshold = max(5 << 20, min(options.multipart_threshold, memory))
+    return replace(options, memory=memory, part_size=part, multipart_threshold=threshold)

@@ -1,0 +1,105 @@
+"""What ``run`` is told: its options by their names, from the command line, the environment or a file."""
+
+from dataclasses import dataclass, field, replace
+
+from ..processors.keys import DEFAULT
+from ..worker.rules import OnDone, Rules, Share
+from . import machine
+from .bandwidth import Limiter
+from .units import timetable
+
+DELIVERIES, COMMANDS = 64, 32
+"""The most items in flight where nobody says another number. With 64 a small file costs a tenth less CPU than with 32,
+for more of them are dealt with in one turn of the loop; more than that gave nothing (docs/PERFORMANCE.md)."""
+
+
+class ConfigurationError(Exception):
+    """The settings cannot work; exit code 78. ``hint`` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options of ``run``, by their names. '' and None: not given. ``share``: what of it is for one of several
+    processes."""
+
+    to: str | None = None
+    exec: str | None = None
+    album: str | None = None
+    originals: str | None = None
+    addedby: str | None = None
+    once: bool = False
+    concurrency: int | None = None
+    settle: float | None = None
+    grace: float = 30.0
+    on_done: str = "keep"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    prune_empty: float | None = None
+    copy: bool = False
+    bandwidth: str | None = None
+    key: str = DEFAULT
+    if_exists: str = "refuse"
+    head_first: bool = False
+    storage_class: str | None = None
+    acl: str | None = None
+    sse: str | None = None
+    sse_kms_key_id: str | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    tag: tuple[tuple[str, str], ...] = ()
+    content_type: str | None = None
+    no_guess_mime_type: bool = False
+    content_encoding: str | None = None
+    cache_control: str | None = None
+    checksum_algorithm: str = "auto"
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    no_sign_request: bool = False
+    ca_bundle: str | None = None
+    no_verify_ssl: bool = False
+    transport: str = "auto"
+    processes: int = 1
+    share: Share = field(default_factory=Share)
+
+    @property
+    def most_in_flight(self) -> int:
+        """As told; else 64, with a command for each 32; but no more than there may be files open for."""
+        return min(self._wished, machine.items(machine.file_limit()) or self._wished)
+
+    @property
+    def _wished(self) -> int:
+        if self.concurrency is None and self.album is not None:
+            return 2 * machine.processors() + 2  # those that are decoded, and as many that are sent or next
+        return self.concurrency or (COMMANDS if self.exec is not None else DELIVERIES)
+
+    @property
+    def is_short_of_files(self) -> bool:
+        """Whether fewer items are in flight than wished, for want of open files."""
+        return self.most_in_flight < self._wished
+
+    def rules(self) -> Rules:
+        """What of it the worker must know."""
+        return Rules(
+            once=self.once,
+            concurrency=self.most_in_flight,
+            settle=self.settle,
+            grace=self.grace,
+            on_done=OnDone(self.on_done),
+            include=self.include,
+            exclude=self.exclude,
+            prune_empty=self.prune_empty,
+            share=self.share,
+        )
+
+    def divided(self, share: Share) -> "Settings":
+        """The settings of one of several processes."""
+        return replace(self, share=share, concurrency=share.part(self.most_in_flight))
+
+    def limiter(self) -> Limiter | None:
+        """What bounds the bandwidth of this process, where it is bounded."""
+        return Limiter(timetable(self.bandwidth).divided(self.share.of)) if self.bandwidth else None
