@@ -67,6 +67,16 @@ def test_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(check())
 
 
+def test_one_slash_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes it like file:///srv/… is told how it is written; nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    there = str(tmp_path).lstrip("/")
+    with pytest.raises(StoreError, match="there is no directory") as caught:
+        asyncio.run(open_store(f"sqlite:///{there}/album.db", create=True))
+    assert f"sqlite:////{there}/album.db" in caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """CouchDB needs a package: it is said which to install."""
     monkeypatch.setitem(sys.modules, "httpx", None)

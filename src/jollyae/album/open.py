@@ -3,6 +3,7 @@
 that ``JOLLYAE_ALBUM_PASSWORD_FILE`` names.
 """
 
+import os
 from urllib.parse import unquote, urlsplit
 
 from .store import Store, StoreError
@@ -25,7 +26,16 @@ async def open_store(url: str, *, create: bool = False) -> Store:
 async def _open_sqlite(url: str, create: bool) -> Store:
     from .sqlite import open_sqlite
 
-    return await open_sqlite(sqlite_path(url), create=create)
+    path = sqlite_path(url)
+    _refuse_one_slash_too_few(path)
+    return await open_sqlite(path, create=create)
+
+
+def _refuse_one_slash_too_few(path: str) -> None:
+    """``file:///srv`` is a path from the root, ``sqlite:///srv`` by custom one from here: say so to who mixes them up."""
+    here, root = (os.path.dirname(os.path.join(base, path)) for base in (os.getcwd(), "/"))
+    if not os.path.isabs(path) and not os.path.isdir(here) and os.path.isdir(root):
+        raise StoreError(f"there is no directory {here}", f"From the root it has four slashes: sqlite:////{path}")
 
 
 async def _open_couch(url: str, create: bool) -> Store:
