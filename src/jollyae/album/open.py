@@ -32,7 +32,7 @@ async def _open_sqlite(url: str, create: bool) -> Store:
 
 
 def _refuse_one_slash_too_few(path: str) -> None:
-    """``file:///srv`` is a path from the root, ``sqlite:///srv`` by custom one from here: say so to who mixes them up."""
+    """``file:///srv`` is from the root; ``sqlite:///srv`` by custom from here. Say so to who mixes them up."""
     here, root = (os.path.dirname(os.path.join(base, path)) for base in (os.getcwd(), "/"))
     if not os.path.isabs(path) and not os.path.isdir(here) and os.path.isdir(root):
         raise StoreError(f"there is no directory {here}", f"From the root it has four slashes: sqlite:////{path}")
