@@ -1,6 +1,7 @@
 """The gate: nothing is overwritten, half-done moves are healed, a failed fsync is final."""
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -198,6 +199,25 @@ def test_copy_move(tmp_path: Path, elsewhere: Path, observed: list[tuple[str, st
     with pytest.raises(FileExistsError):
         fs.copy_move(str(source), str(target))
     assert source.exists() and os.listdir(target.parent) == ["a"]
+
+
+def test_a_lock_where_it_needs_the_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS refuses an exclusive lock on a descriptor that cannot write (EBADF): copying from there takes another one,
+    and gives it back."""
+    flock = fcntl.flock
+
+    def strict(descriptor: int, operation: int) -> None:
+        if operation & fcntl.LOCK_EX and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", strict)
+    path = tmp_path / "a"
+    path.touch()
+    with path.open() as one, path.open() as two:
+        for _ in range(2):
+            with fs.locked(one.fileno(), str(path)) as mine, fs.locked(two.fileno(), str(path)) as other:
+                assert mine and not other
 
 
 def _umask() -> int:

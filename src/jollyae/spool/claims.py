@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Container, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 from . import fs, notes, owner, suffix
@@ -495,9 +495,10 @@ class Claims:
             if error.errno != errno.EXDEV or not self._copy:
                 raise
             # Between file systems two workers could both copy; the lock on the file lets one of them.
-            if lock >= 0 and not fs.try_lock(lock):
-                raise BlockingIOError(errno.EAGAIN, "another worker copies it", source) from None
-            fs.copy_move(source, target, within=within)
+            with fs.locked(lock, source) if lock >= 0 else nullcontext(True) as mine:
+                if not mine:
+                    raise BlockingIOError(errno.EAGAIN, "another worker copies it", source) from None
+                fs.copy_move(source, target, within=within)
 
 
 @contextmanager

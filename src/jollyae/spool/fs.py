@@ -16,7 +16,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 observer: Callable[[str, str], None] | None = None
 
@@ -355,6 +355,23 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def locked(descriptor: int, path: str) -> Iterator[bool]:
+    """Hold the kernel's lock on the file ``path``, open at ``descriptor``, for the length of the block; whether it
+    could be had at once. Where a lock needs the right to write (NFS), ``path`` is opened for that. Raises
+    :class:`OSError`."""
+    with ExitStack() as stack:
+        try:
+            mine = try_lock(descriptor)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            writable = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            stack.callback(os.close, writable)
+            mine = try_lock(writable)
+        yield mine
 
 
 def is_at(descriptor: int, path: str) -> bool:
