@@ -2,14 +2,17 @@
 
 import errno
 import fcntl
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jollyae import Spool
 from jollyae.spool import fs
 from tests.helpers import mount_namespace, needs_root
 
@@ -218,6 +221,25 @@ def test_a_lock_where_it_needs_the_right_to_write(tmp_path: Path, monkeypatch: p
         for _ in range(2):
             with fs.locked(one.fileno(), str(path)) as mine, fs.locked(two.fileno(), str(path)) as other:
                 assert mine and not other
+
+
+@pytest.mark.parametrize("lost", ["link", "unlink"])
+def test_a_move_whose_answer_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    """On NFS what was done is asked for again when its answer was lost, and is an error then: the move has happened."""
+    spool = Spool(tmp_path / "spool")
+    done: Any = getattr(os, lost)
+    code = {"link": errno.EEXIST, "unlink": errno.ENOENT}[lost]
+
+    def do_it_and_lie(*arguments: Any, **named: Any) -> None:
+        done(*arguments, **named)
+        raise OSError(code, os.strerror(code), arguments[0])
+
+    monkeypatch.setattr(fs, "_rename", None)
+    monkeypatch.setattr(os, lost, do_it_and_lie)
+    assert spool.submit(io.BytesIO(b"x"), "f") == "f"
+    assert os.listdir(spool.places.incoming) == ["f"] and os.listdir(spool.places.tmp) == []
+    fs.move(str(spool.places.incoming / "f"), str(tmp_path / "g"))
+    assert os.listdir(spool.places.incoming) == [] and (tmp_path / "g").read_bytes() == b"x"
 
 
 def _umask() -> int:

@@ -103,10 +103,14 @@ def move(source: str, target: str, *, ours: bool = False, within: str = "") -> N
 
 def _unlink_source(source: str) -> None:
     """The second half of a move. Whatever goes wrong with it, it is not that the target's name is taken: whoever heard
-    that would move the item to yet another name, and it would be in both."""
+    that would move the item to yet another name, and it would be in both. Nor is it that the source was not there: on
+    NFS that is said where the first answer was lost, and the target is ours already."""
     try:
         _about_to("unlink", source)
         os.unlink(source)
+    except FileNotFoundError:
+        if os.path.lexists(source):
+            raise
     except FileExistsError as error:
         raise OSError(errno.EIO, "cannot be removed: " + os.strerror(errno.EEXIST), source) from error
 

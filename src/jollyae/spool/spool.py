@@ -201,7 +201,7 @@ class Spool:
     def _queue(self, temporary: str, name: str) -> None:
         with fs.beneath(str(self.places.incoming), name, make=True) as target:
             try:
-                fs.rename(temporary, target)
+                fs.move(temporary, target)  # not only rename: on NFS a name of our own file may be told to be taken
             except OSError as error:
                 if error.errno != errno.EXDEV or not self.copy:
                     raise
