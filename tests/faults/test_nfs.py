@@ -3,10 +3,13 @@
 Each trial is a function of a scene; it says what is wrong, in sentences. Then the one judge sees what is left.
 """
 
+import itertools
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -28,8 +31,6 @@ SPOOL = "/mnt/spool"
 LIVING = "2 workers running, nothing waits"
 SAME_FOR = 60.0
 """Seconds that two guests with one hostname have."""
-HELD = 20
-"""How often items are put in, until the worker that cannot deliver has some."""
 STALLED = 90.0
 """Seconds without another finished item after which nothing more is waited for: several leases."""
 
@@ -76,6 +77,10 @@ class Share(Scene):
     def finished(self) -> int:
         """How many items are in finished/."""
         return sum(1 for _ in items_below(str(self.spool / "finished")))
+
+    def held_by(self, host: str) -> int:
+        """How many items lie in the directory of this host's worker."""
+        return sum(1 for path in self.spool.glob(f"working/{host}-*") for _ in items_below(str(path)))
 
     def until_finished(self, count: int, meanwhile: Callable[[int], None] = lambda finished: None) -> list[str]:
         """Wait for so many finished items, for as long as there are always more of them; what is wrong if not."""
@@ -178,10 +183,26 @@ def lost_answers(made: Share, say: SAY) -> list[str]:
                 if wrong := made.until_finished(sum(map(len, times.values())) + 1):
                     return wrong
                 times[what].append(time.monotonic() - began)
-        wrong = made.ended()
+        wrong = _lost_to_submit(made, line, guest) + made.ended()
     for what, seconds in times.items():
         say(f"{len(seconds)} answers lost, {what}: finished {max(seconds):.0f} s after the restart at most")
     return wrong + [f"found by chance: {line}" for line in guest.lines("lies beside") + guest.lines("took over")]
+
+
+def _lost_to_submit(made: Share, line: nfs.Line, guest: Guest) -> list[str]:
+    """The same for ``jollyae submit``: what was queued is not told to be in the way of itself."""
+    before, body = made.finished(), "submitted\n"
+    line.lose(nfs.call(nfs.LINK, "submitted"))
+    command = shlex.join([*planted.command(made.bug), "submit", SPOOL, "-", "--name", "submitted"])
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(guest.ask, "sh", "-c", f"printf {shlex.quote(body)} | {command}")
+        until(lambda: line.met, lambda: f"the link of submit: {guest.tail()}")
+        made.server.kill()
+        line.heal()
+        made.server.start()
+        told = said.result()
+    made.history.write(made.history.line("submitted", body.encode()) | {"told": True})
+    return [*([] if told.endswith("\n0\n") else [f"submit said: {told}"]), *made.until_finished(before + 1)]
 
 
 def server_killed(made: Share, say: SAY) -> list[str]:
@@ -201,6 +222,7 @@ def server_killed(made: Share, say: SAY) -> list[str]:
     produce(made.spool, made.history, "host", own)
     wrong = made.until_finished(total, meanwhile)
     say(f"server killed {made.server.starts - 1} times: {total} items in {time.monotonic() - began:.0f} s")
+    wrong += [] if made.server.starts == kills + 1 else ["it was not killed as often as it should"]
     return wrong + made.ended()
 
 
@@ -209,25 +231,28 @@ def down_for(name: str) -> Callable[[Request], Fault | None]:
     return lambda request: Fault.INTERNAL if f"AKIA{name}/" in request.headers.get("authorization", "") else None
 
 
-def _holding(made: Share) -> Guest:
-    """A pair at work, of which the first holds items that it cannot deliver; the second."""
+def _holding(made: Share) -> tuple[Guest, Guest]:
+    """A pair at work, of which the first holds items that it cannot deliver."""
     made.store.plan = down_for("alpha")
     first, second = made.pair()
-    for number in range(0, HELD * 50, 50):
-        produce(made.spool, made.history, f"host{number}", 50)
-        if any(made.spool.glob("working/alpha-*/[dh]*")):
-            break
+    batches = itertools.count()
+
+    def held() -> bool:
+        produce(made.spool, made.history, f"host{next(batches)}", 50)
         time.sleep(1)
+        return made.held_by("alpha") > 0
+
+    until(held, "items in the first one's hands")
     first.until_says("paused")
-    return second
+    return first, second
 
 
 def guest_killed(made: Share, say: SAY) -> list[str]:
     """A guest's power is cut while it has items in work: the other takes them over when the server has given its lock
     away, and finishes them."""
-    second = _holding(made)
-    held = len(list(items_below(str(next(made.spool.glob("working/alpha-*"))))))
-    made.guests[0].kill()
+    first, second = _holding(made)
+    held = made.held_by("alpha")
+    first.kill()
     began = time.monotonic()
     wrong = made.until_finished(len(history.read(made.history.path)))
     say(f"guest killed with {held} items in work: finished after {time.monotonic() - began:.0f} s, lease {nfs.LEASE} s")
@@ -238,17 +263,19 @@ def guest_killed(made: Share, say: SAY) -> list[str]:
 def locks_lost(made: Share, say: SAY) -> list[str]:
     """The server forgets in a restart who had which lock: a living worker's items are taken over by another, and its
     directory goes. Both go on."""
-    second = _holding(made)
+    _, second = _holding(made)
     made.server.kill()
     made.server.forget()
     made.server.start()
     wrong = made.until_finished(len(history.read(made.history.path)))
-    say(f"locks lost: {[line.partition('notice ')[2] for line in second.lines('took over')]}")
+    wrong += [] if second.lines("took over") else [f"nothing was taken over: {second.tail()}"]
     second.stop()  # from now on the first is alone
     wrong += [] if second.wait() == 0 else [f"the second ended badly: {second.tail()}"]
     made.store.plan = lambda request: None
+    began = time.monotonic()
     produce(made.spool, made.history, "later", 20)
-    wrong += wrong or made.until_finished(len(history.read(made.history.path)))
+    wrong = wrong or made.until_finished(len(history.read(made.history.path)))
+    say(f"locks lost: the worker that was taken for dead delivers after {time.monotonic() - began:.0f} s")
     return wrong + made.ended()
 
 
