@@ -186,7 +186,8 @@ def lost_answers(made: Share, say: SAY) -> list[str]:
         wrong = _lost_to_submit(made, line, guest) + made.ended()
     for what, seconds in times.items():
         say(f"{len(seconds)} answers lost, {what}: finished {max(seconds):.0f} s after the restart at most")
-    return wrong + [f"found by chance: {line}" for line in guest.lines("lies beside") + guest.lines("took over")]
+    by_chance = guest.lines("lies beside") + guest.lines("took over") + guest.lines("paused: the spool")
+    return wrong + [f"found by chance: {line}" for line in by_chance]
 
 
 def _lost_to_submit(made: Share, line: nfs.Line, guest: Guest) -> list[str]:

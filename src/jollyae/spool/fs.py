@@ -109,10 +109,18 @@ def _unlink_source(source: str) -> None:
         _about_to("unlink", source)
         os.unlink(source)
     except FileNotFoundError:
-        if os.path.lexists(source):
+        if _is_there(source):
             raise
     except FileExistsError as error:
         raise OSError(errno.EIO, "cannot be removed: " + os.strerror(errno.EEXIST), source) from error
+
+
+def _is_there(path: str) -> bool:
+    """Whether the name is there, as the server has it: opening its directory makes a client of NFS ask; by itself it
+    goes on for a while to see what it has just been told is not there (seen)."""
+    with suppress(OSError):
+        os.close(os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    return os.path.lexists(path)
 
 
 @contextmanager
