@@ -207,6 +207,7 @@ def test_audit_says_what_is_wrong(call: Call, tmp_path: Path) -> None:
     (tmp_path / "photos" / originals.key(wrong, "jpg")).write_bytes(b"WRONG")
     said = call(*line)
     assert said.code == 1 and f"damaged   {wrong}" in said.out and right not in said.out
+    assert "remove it first" in said.out and "--repair" not in said.out  # a repair does not help here
     *faults, counts = map(json.loads, call(*line, "--json").out.splitlines())
     assert [(one["id"], one["fault"], one["repaired"]) for one in faults] == [(wrong, "damaged", False)]
     assert (counts["photos"], counts["faults"]) == (2, 1)
@@ -221,6 +222,10 @@ def test_a_copy_an_export_and_an_import(call: Call, tmp_path: Path) -> None:
     assert said.code == 0 and "2 brought" in said.out
     told = json.loads(call("album", "sync-originals", _url(tmp_path), tmp_path / "copy", *place, "--json").out)
     assert (told["brought"], told["kept"]) == (0, 2)
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    for itself in ("photos", "link"):
+        said = call("album", "sync-originals", _url(tmp_path), tmp_path / itself, *place)
+        assert said.code == 78 and "where the originals are" in said.err
     said = call("album", "export", _url(tmp_path), tmp_path / "out", *place)
     assert said.code == 0 and "2 new" in said.out and len(list((tmp_path / "out/2026/11").glob("*Home*.jpg"))) == 2
     assert json.loads(call("album", "export", _url(tmp_path), tmp_path / "out", *place, "--json").out)["kept"] == 2

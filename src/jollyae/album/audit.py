@@ -1,7 +1,8 @@
 """Is all of it there? Each photo's original, with the right bytes, and its renditions; and originals of no photo.
 
 With a repair: renditions are made again from the original, and an original that no document tells of gets one. What was
-deleted stays deleted. What cannot be repaired is an original that is not there, or is damaged: bring it again.
+deleted stays deleted. What cannot be repaired is an original that is not there (bring it again) or is damaged (remove
+it, and bring it again).
 """
 
 import asyncio

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..album.audit import Audit
 from ..album.export import Export, Exported
 from ..album.importing import Imported, Importing, pictures_in
-from ..album.originals import Originals
+from ..album.originals import FOLDER, Originals, directory_of
 from ..album.store import Store
 from ..album.syncing import Sync, Synced
 from ..spool.owner import items_below
@@ -129,9 +129,26 @@ async def audit(url: str, settings: Settings, *, quick: bool, repair: bool) -> A
 
 
 async def sync(url: str, directory: Path, settings: Settings, done: Synced, *, quick: bool) -> None:
-    """A local copy of every original; ``done`` counts."""
+    """A local copy of every original; ``done`` counts. Raises :class:`ConfigurationError` where the directory is where
+    the originals are."""
+    _refuse_itself(settings.originals or "", directory)
     async with both(url, settings) as (store, place):
         await Sync(store, place, directory, quick=quick, done=done).run()
+
+
+def _refuse_itself(place: str, directory: Path) -> None:
+    """A copy onto itself would tell of originals that are there twice, and there is one of each."""
+    if not place.startswith("file:"):
+        return
+    for below in "", FOLDER:
+        try:
+            is_same = os.path.samefile(Path(directory_of(place)) / below, directory / below)
+        except (OSError, ValueError):  # not there, or told by who opens it
+            continue
+        if is_same:
+            raise ConfigurationError(
+                f"{directory} is where the originals are: nothing was copied", "Give a directory on another disk."
+            )
 
 
 async def export(url: str, directory: Path, settings: Settings, done: Exported) -> None:

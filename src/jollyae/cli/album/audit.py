@@ -28,33 +28,41 @@ def main(arguments: argparse.Namespace) -> int:
 async def _main(arguments: argparse.Namespace, originals: str) -> int:
     from dataclasses import asdict
 
+    from ...album.audit import Fault
     from ...service import album_verbs
     from ...service.units import counted, human
 
+    left: set[Fault] = set()
     settings = common.settings(arguments)
     async with album_verbs.audit(arguments.url, settings, quick=arguments.quick, repair=arguments.repair) as audit:
         counts = audit.counts
         async with common.live(lambda: f"{counts.photos:,} looked at, {counts.faults:,} with a fault"):
             async for finding in audit.run():
+                if not finding.is_repaired:
+                    left.add(finding.fault)
                 if arguments.json:
                     common.show_json(finding.as_json())
                 else:
                     word = "repaired" if finding.is_repaired else finding.fault.value
                     common.show(f"{word:<9} {finding.id}: {common.printable(finding.text)}")
-    left = counts.faults - counts.repaired
     if arguments.json:
         common.show_json(asdict(counts))
-        return int(left > 0)
+        return int(bool(left))
     read = "" if arguments.quick else f", {human(counts.bytes)} read"
     common.show(f"{counted(counts.photos, 'photo')}, {counted(counts.originals, 'original')}{read}: {_verdict(counts)}")
     if counts.deleted:
         kept = counted(counts.deleted, "original")
         common.show(f"{kept} of photos that were deleted from the album {'is' if counts.deleted == 1 else 'are'} kept.")
-    if left and not arguments.repair:
+    if left - {Fault.MISSING, Fault.DAMAGED} and not arguments.repair:
+        common.show("Try: --repair.")
+    if Fault.MISSING in left:
+        common.show("An original that is missing must be brought again: drop the photo into the spool once more.")
+    if Fault.DAMAGED in left:
         common.show(
-            "Try: --repair. An original that is missing or damaged must be brought again: drop the photo again."
+            "An original that is damaged: remove it first, since nothing is ever overwritten; then drop the photo into "
+            "the spool once more, or, where it lies in failed/, jollyae retry."
         )
-    return int(left > 0)
+    return int(bool(left))
 
 
 def _verdict(counts: object) -> str:
