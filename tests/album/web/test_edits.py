@@ -276,7 +276,7 @@ def test_an_upload_appears_when_the_worker_is_done(album: Served) -> None:
     ann = album.surfer("ann")
     shot = Shot(7, original=jpeg(60, 40, 7))
     answer = ann.ask("POST", "/upload", files={"photo": ("b.jpg", shot.original)}, data={"token": ann.token("/upload")})
-    assert answer.headers["location"] == f"/upload?id={shot.sha256}"
+    assert answer.headers["location"] == f"/upload?id={shot.sha256}&name=b.jpg"
     assert "is being looked at" in ann.get(answer.headers["location"]).text
     state = f"/upload/state?id={shot.sha256}&name=b.jpg"
     assert ann.get(state).json() == {"photos": []}
@@ -296,7 +296,10 @@ def test_an_upload_that_failed_says_why(serve_album: Callable[..., Served]) -> N
     served.runner.run(add_user(served.store, "ann", "editor"))
     ann = served.surfer("ann")
     found = ann.get(f"/upload/state?id={'0' * 64}&name=x.txt").json()["photos"]
-    assert found == [{"id": "0" * 64, "trouble": "x.txt is not a picture"}]
+    assert found == [{"id": "0" * 64, "name": "x.txt", "trouble": "x.txt is not a picture"}]
+    page = ann.get(f"/upload?id={'0' * 64}&name=x.txt").text  # where "Look again" leads without a script
+    assert "x.txt is not a picture" in page and "is being looked at" not in page
+    assert f'href="/upload?id={"0" * 64}&amp;name=x.txt">Look again' in page
     answer = ann.ask("POST", "/upload", files={"photo": ("b.jpg", b"x")}, data={"token": ann.token("/upload")})
     assert answer.status_code == 400 and "no room" in answer.text
     closed = serve_album("closed", spool=None)

@@ -5,9 +5,11 @@ as soon as the worker is done with it. A photo's id is the SHA-256 of its bytes,
 import hashlib
 import re
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import BinaryIO
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -38,8 +40,8 @@ class Taken:
 async def upload(visit: Visit) -> Response:
     """The page, with the photos of a moment ago where it comes after an upload without JavaScript."""
     submit_of(visit)
-    ids = [id for id in visit.parameters.getlist("id") if PHOTO_ID.fullmatch(id)][:ASKED]
-    return await upload_page(visit, [Taken("", "", id) for id in ids])
+    asked = zip_longest(visit.parameters.getlist("id")[:ASKED], visit.parameters.getlist("name")[:ASKED], fillvalue="")
+    return await upload_page(visit, [Taken(plain(name, 100), name, id) for id, name in asked if PHOTO_ID.fullmatch(id)])
 
 
 async def upload_page(visit: Visit, taken: list[Taken], *, status: int = 200) -> Response:
@@ -47,8 +49,26 @@ async def upload_page(visit: Visit, taken: list[Taken], *, status: int = 200) ->
     cards = []
     for one in taken:
         document = await visit.site.photo(one.id, visit.visitor) if one.id else None
+        if one.name and not document:
+            one = replace(one, error=await trouble_of(visit, one.name))
         cards.append((one, card_of(document) if document else None))
-    return await visit.page("upload.html", status=status, taken=cards, max_upload=visit.site.max_upload)
+    again = address_of(taken)
+    return await visit.page("upload.html", status=status, taken=cards, again=again, max_upload=visit.site.max_upload)
+
+
+def address_of(taken: list[Taken]) -> str:
+    """The page that says what has become of these: by their ids, and by the names that the spool knows them by.
+
+    >>> address_of([Taken("a b.jpg", "a b.jpg", "00ff"), Taken("c", error="The file is empty.")])
+    '/upload?id=00ff&name=a+b.jpg'
+    """
+    return "/upload?" + urlencode([pair for one in taken if one.id for pair in (("id", one.id), ("name", one.name))])
+
+
+async def trouble_of(visit: Visit, name: str) -> str:
+    """Why an upload of that name is not there; '' where nothing is known of it."""
+    trouble = visit.site.trouble
+    return plain(await run_in_threadpool(trouble, name), 300) if trouble else ""
 
 
 def submit_of(visit: Visit) -> Submit:
@@ -68,7 +88,7 @@ async def send(visit: Visit) -> Response:
         return visit.json({"taken": [asdict(one) for one in taken]})
     if not taken or any(one.error for one in taken):
         return await upload_page(visit, taken or [Taken("", error="No file was chosen.")], status=400)
-    return visit.go("/upload?" + "&".join(f"id={one.id}" for one in taken[:ASKED]))
+    return visit.go(address_of(taken[:ASKED]))
 
 
 def take(file: BinaryIO, sent: str, submit: Submit) -> Taken:
@@ -127,6 +147,6 @@ async def state(visit: Visit) -> Response:
                 }
             )
         elif visit.site.trouble and number < len(names):
-            why = await run_in_threadpool(visit.site.trouble, names[number])
-            found.append({"id": id, "trouble": plain(why, 300)})
+            name = names[number]
+            found.append({"id": id, "name": name, "trouble": await trouble_of(visit, name)})
     return visit.json({"photos": found})

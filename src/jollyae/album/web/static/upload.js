@@ -5,13 +5,15 @@
 const form = document.getElementById("upload");
 const uploads = document.getElementById("uploads");
 const told = document.getElementById("told");
+const again = document.getElementById("again");
 const input = form.querySelector("input[type=file]");
 const token = form.querySelector("input[name=token]").value;
 const most = Number(form.dataset.most);
 const AT_ONCE = 2;
 const waiting = [];
-const pending = new Map();
-let active = 0, sent = 0, there = 0;
+const unsent = []; // what may be sent once more
+const pending = new Set(); // not a map by id: one photo may have been sent under two names
+let active = 0, all = 0, there = 0, refused = 0;
 
 input.required = false;
 document.getElementById("send").hidden = true;
@@ -23,21 +25,37 @@ const element = (name, text = "", className = "") => {
   return made;
 };
 
-const troubled = () => [...pending.values()].filter(({ trouble }) => trouble).length;
-
 const tell = () => {
-  const left = waiting.length + active;
-  told.textContent = left ? `${left} still to be sent, ${there} in the album.`
-    : pending.size > troubled() ? `${sent} sent, ${there} in the album; the others are being looked at.`
-    : pending.size ? `${there} of ${sent} in the album; the others say why they are not.`
-    : sent ? `${there} of ${sent} in the album.` : "";
+  const left = waiting.length + active, looked = [...pending].filter(({ trouble }) => !trouble).length;
+  const parts = [`${there} of ${all} in the album`];
+  if (left) parts.push(`${left} still to be sent`);
+  if (looked) parts.push(`${looked} being looked at`);
+  if (unsent.length) parts.push(`${unsent.length} not sent`);
+  if (refused || pending.size > looked) parts.push("the others say why they are not");
+  told.textContent = all ? `${parts.join("; ")}.` : "";
+  again.hidden = !unsent.length;
 };
+
+again.addEventListener("click", () => {
+  input.focus(); // the button goes, and the focus would go with it
+  for (const one of unsent.splice(0)) {
+    say(one.tile, "waits");
+    waiting.push(one);
+  }
+  next();
+});
 
 const say = (tile, text, isWrong = false) => {
   const line = tile.querySelector("small");
   line.textContent = text;
   line.classList.toggle("wrong", isWrong);
-  if (isWrong) tile.querySelector("progress")?.remove();
+  const bar = tile.querySelector("progress");
+  if (bar) bar.hidden = isWrong;
+};
+
+const refuse = (tile, why) => {
+  refused += 1;
+  say(tile, why, true);
 };
 
 const add = (files) => {
@@ -49,8 +67,9 @@ const add = (files) => {
     inside.append(element("bdi", file.name), element("small", "waits"), bar);
     tile.append(inside);
     uploads.prepend(tile);
-    if (file.size > most) say(tile, "is too large for this album", true);
-    else if (file.size === 0) say(tile, "is empty", true);
+    all += 1;
+    if (file.size > most) refuse(tile, "is too large for this album");
+    else if (file.size === 0) refuse(tile, "is empty");
     else waiting.push({ file, tile });
   }
   next();
@@ -64,6 +83,7 @@ const next = () => {
 const send = ({ file, tile }) => {
   active += 1;
   const bar = tile.querySelector("progress"), request = new XMLHttpRequest(), data = new FormData();
+  bar.value = 0;
   data.append("photo", file);
   request.open("POST", form.action);
   request.setRequestHeader("X-CSRF-Token", token);
@@ -77,13 +97,13 @@ const send = ({ file, tile }) => {
     active -= 1;
     const one = request.response?.taken?.[0];
     if (request.status === 200 && one && !one.error) {
-      sent += 1;
       bar.remove();
       say(tile, "is being looked at");
-      pending.set(one.id, { tile, name: one.name, since: Date.now() });
+      pending.add({ tile, id: one.id, name: one.name, since: Date.now() });
       ask(500);
     } else {
-      say(tile, one?.error || request.response?.error || "was not sent: the server does not answer. Try again.", true);
+      unsent.push({ file, tile });
+      say(tile, one?.error || request.response?.error || "was not sent: the server does not answer.", true);
     }
     next();
   });
@@ -98,7 +118,7 @@ const ask = (after) => {
 const look = async () => {
   timer = 0;
   const query = new URLSearchParams();
-  for (const [id, { name }] of [...pending].slice(0, 100)) {
+  for (const { id, name } of [...pending].slice(0, 100)) {
     query.append("id", id);
     query.append("name", name);
   }
@@ -109,19 +129,23 @@ const look = async () => {
     // asked again below
   }
   tell();
-  const oldest = Math.min(...[...pending.values()].map(({ since }) => since));
+  const oldest = Math.min(...[...pending].map(({ since }) => since));
   ask(Math.min(10000, 700 + (Date.now() - oldest) / 10));
 };
 
 const show = (photo) => {
-  const one = pending.get(photo.id);
-  if (!one) return;
-  if (!photo.page) {
-    one.trouble = photo.trouble;
-    if (photo.trouble) say(one.tile, photo.trouble, true);
-    return;
+  for (const one of pending) {
+    if (one.id !== photo.id) continue;
+    if (photo.page) appear(one, photo);
+    else if (one.name === photo.name && photo.trouble) {
+      one.trouble = photo.trouble;
+      say(one.tile, photo.trouble, true);
+    }
   }
-  pending.delete(photo.id);
+};
+
+const appear = (one, photo) => {
+  pending.delete(one);
   there += 1;
   const link = element("a");
   link.href = photo.page;
