@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def test_an_album_without_users(call: Call, tmp_path: Path) -> None:
     """A public one, or a second server's; members are CouchDB's."""
     said = call("album", "init", _url(tmp_path), "--no-user", "--json")
     assert said.code == 0 and json.loads(said.out)["user"] is None
-    assert call("album", "user", _url(tmp_path)).out == ""
+    said = call("album", "user", _url(tmp_path))
+    assert said.out == "" and said.code == 0 and "there are no users" in said.err and "NAME" in said.err
     said = call("album", "init", _url(tmp_path), "--member", "x")
     assert said.code == 78 and "CouchDB" in said.err
 
@@ -91,6 +93,9 @@ def test_users_are_shown_changed_and_removed(call: Call, tmp_path: Path) -> None
     assert json.loads(call("album", "user", _url(tmp_path), "--json").out) == {
         "users": [{"name": "anna", "role": "editor"}]
     }
+    said = call("album", "user", _url(tmp_path), "anna", "--remove")
+    assert said.code == 1 and "last editor" in said.err
+    assert call("album", "user", _url(tmp_path)).out.split() == ["editor", "anna"]
     assert call("album", "user", _url(tmp_path), "../x").code == 78
     (tmp_path / "secret").write_text("short\n")
     said = call("album", "user", _url(tmp_path), "otto", "--password-file", tmp_path / "secret")
@@ -292,6 +297,17 @@ def test_what_a_public_server_refuses(call: Call, tmp_path: Path) -> None:
         assert said.code == 78 and more[0] in said.err
     said = call("album", "serve", _url(tmp_path), "--spool", tmp_path / "none")
     assert said.code == 78 and "jollyae init" in said.err
+
+
+def test_an_address_that_cannot_be_listened_at(call: Call, tmp_path: Path) -> None:
+    """What is taken, or is not this machine's, is told with the option that changes it."""
+    _fill(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = call("album", "serve", _url(tmp_path), "--port", port)
+        assert said.code == 1 and f"port {port}" in said.err and "--port N" in said.err
+    said = call("album", "serve", _url(tmp_path), "--host", "192.0.2.1", "--port", "0")  # TEST-NET-1 (RFC 5737)
+    assert said.code == 1 and "192.0.2.1" in said.err and "--host" in said.err
 
 
 def test_help_and_near_misses(call: Call) -> None:

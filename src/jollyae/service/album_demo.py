@@ -184,7 +184,7 @@ class AlbumDemo:
         while not condition():
             for name, child in self._children:
                 if child.poll() is not None:
-                    raise DemoFailed(f"the {name} ended: {_last_line(self._log / f'{name}.log')}")
+                    raise DemoFailed(f"the {name} ended: {_last_words(self._log / f'{name}.log')}")
             if time.monotonic() > end:
                 raise DemoFailed(otherwise)
             time.sleep(0.1)
@@ -196,6 +196,12 @@ async def _photos(store: Store) -> int:
     return await store.count(Query())
 
 
-def _last_line(log: Path) -> str:
+def _last_words(log: Path) -> str:
+    """The last that a child said, with its hint, which is a line that is indented."""
     lines = log.read_text().strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "it said nothing"
+    words: list[str] = []
+    for line in reversed(lines):
+        words.insert(0, line.strip())
+        if not line.startswith(" "):
+            break
+    return " ".join(words) or "it said nothing"

@@ -15,7 +15,7 @@ from ..album.audit import Audit
 from ..album.export import Export, Exported
 from ..album.importing import Imported, Importing, pictures_in
 from ..album.originals import FOLDER, Originals, directory_of
-from ..album.store import Store
+from ..album.store import Store, StoreError
 from ..album.syncing import Sync, Synced
 from ..spool.owner import items_below
 from ..spool.spool import Spool
@@ -101,12 +101,18 @@ async def set_user(url: str, name: str, role: str, password: str) -> bool:
 
 
 async def remove_user(url: str, name: str) -> bool:
-    """Remove a user; whether there was one."""
+    """Remove a user; whether there was one. Raises :class:`StoreError` for the last editor, as the pages refuse it."""
     from ..album import document
 
     async with album.opened(url) as store:
         before = await store.get(document.user_id(name))
         if before is not None:
+            editors = [user["name"] for user in await store.users() if user.get("role") == document.EDITOR]
+            if editors == [name]:
+                raise StoreError(
+                    f"{name} is the last editor, and stays: nobody could edit any more",
+                    f"Add another first: jollyae album user {store.url} NAME",
+                )
             await store.remove(before["_id"], before["_rev"])
     return before is not None
 

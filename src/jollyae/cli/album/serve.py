@@ -61,7 +61,11 @@ async def _main(arguments: argparse.Namespace) -> int:
         title=arguments.title,
         hosts=arguments.hostname,
     )
-    await album_serve.serve(arguments.url, serving, common.settings(arguments), _ready)
+    try:
+        await album_serve.serve(arguments.url, serving, common.settings(arguments), _ready)
+    except album_serve.CannotListen as error:
+        common.complain(error.message, error.hint)
+        return 1
     return 0
 
 

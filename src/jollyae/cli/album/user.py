@@ -55,6 +55,8 @@ def _show(users: list[tuple[str, str]], arguments: argparse.Namespace) -> int:
     else:
         for name, role in users:
             common.show(f"{role:<8} {common.printable(name)}")
+        if not users:
+            common.complain("there are no users", f"Add one: jollyae album user {arguments.url} NAME")
     return 0
 
 
