@@ -80,6 +80,20 @@ def test_a_target_that_has_gone_on(tmp_path: Path) -> None:
     run(tmp_path, check)
 
 
+def test_what_was_deleted_there_is_told(tmp_path: Path) -> None:
+    """A copy does not bring it back, and must not be taken for having done so."""
+
+    async def check(source: SqliteStore, target: SqliteStore) -> None:
+        await add(source, 1)
+        await add(source, 2)
+        await copy(source, target)
+        await target.remove(id_of(1), (await get(target, id_of(1)))["_rev"])
+        report = await copy(source, target)
+        assert (report.gone, report.wrong) == ([id_of(1)], {})
+
+    run(tmp_path, check)
+
+
 def test_damage_is_found(tmp_path: Path) -> None:
     """Renditions that have other bytes, and documents that have other fields: each is named."""
 

@@ -106,6 +106,27 @@ async def test_what_is_public_is_shown_and_nothing_else(open_one: Open) -> None:
         await check(main, public)
 
 
+@pytest.mark.parametrize("what", ["a private photo", "a user", "a public photo", "what a keeper keeps"])
+@sync
+async def test_an_album_is_never_taken_for_a_public_one(open_one: Open, what: str) -> None:
+    """The same one, or the two the wrong way round: refused, and nothing in it changes."""
+    async with both(open_one) as (main, other):
+        await main.add(photo(1, cat="Public"), renditions(1))
+        if what == "a user":
+            await other.put(documents.new_user("anna", "editor", "hash", now=NOW))
+        elif what.endswith("photo"):
+            await other.add(photo(2, cat="Private" if "private" in what else "Public"), renditions(2))
+        else:
+            await other.add({key: value for key, value in photo(2, cat="Public").items() if key != "original"}, {})
+            await keep(other, None, once=True)
+        before = [change.document async for change in other.changes()]
+        for public in (other, main):
+            with pytest.raises(StoreError, match=r"no public album|its own public album"):
+                await keep(main, public, once=True)
+        assert [change.document async for change in other.changes()] == before
+        assert await get(main, 1)
+
+
 @pytest.mark.parametrize("how", ["Private", "Friends/Family", "deleted"])
 @sync
 async def test_a_photo_that_leaves_public_is_gone(open_one: Open, how: str) -> None:

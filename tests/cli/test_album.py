@@ -191,6 +191,15 @@ def test_a_dry_run_says_where_photos_would_go(call: Call, spool: Path, tmp_path:
     assert not (tmp_path / "album.sqlite").exists()
 
 
+def test_originals_that_are_not_mounted(call: Call, spool: Path, tmp_path: Path) -> None:
+    """An album with photos has a place of originals: one that is missing is not made anew."""
+    _fill(tmp_path, b"one")
+    line = ("run", spool, "--album", _url(tmp_path), "--originals", f"file://{tmp_path}/typo", "--once")
+    said = call(*line)
+    assert said.code == 78 and "the album has 1 photo" in said.err and "mkdir" in said.err
+    assert not (tmp_path / "typo").exists()
+
+
 def test_check_looks_at_the_album_and_its_originals(call: Call, spool: Path, tmp_path: Path) -> None:
     """One finding a line: the album, what can be decoded, and the originals' place."""
     line = ("check", spool, "--album", _url(tmp_path), "--originals", _originals(tmp_path), "--json")
@@ -279,6 +288,9 @@ def test_project_keeps_what_is_public(call: Call, tmp_path: Path) -> None:
     assert said.code == 0 and "1 published" in said.out
     assert run(look()) == [shown]
     assert json.loads(call(*line, "--json").out)["published"] == 0
+    for main in (line[2], line[3]):  # itself; the wrong way round
+        said = call("album", "project", main, line[2], "--once")
+        assert said.code == 1 and "public album" in said.err
 
 
 def test_what_replicate_refuses(call: Call, tmp_path: Path) -> None:

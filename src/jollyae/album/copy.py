@@ -19,12 +19,13 @@ AT_ONCE = 8
 class Report:
     """What was copied. ``documents``: those that there are, by type ('photo', 'comment', 'user', 'deleted');
     ``leaves`` and ``renditions``: those that were new; ``wrong``: the ids of documents that are not the same in both
-    after all, and why."""
+    after all, and why; ``gone``: those that are there in the source, and were deleted in the target, which wins."""
 
     documents: dict[str, int] = field(default_factory=dict)
     leaves: int = 0
     renditions: int = 0
     wrong: dict[str, str] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -110,9 +111,14 @@ class _Job:
     async def _verify(self, id: str) -> None:
         """Compare the document in both, as it is now."""
         self.report.wrong.pop(id, None)
+        if id in self.report.gone:
+            self.report.gone.remove(id)
         there = {leaf.document["_rev"]: leaf for leaf in await self.target.leaves(id)}
         passed = {rev for leaf in there.values() for rev in leaf.revisions}
-        for leaf in await self.source.leaves(id):
+        leaves = await self.source.leaves(id)
+        if not all(map(is_deleted, leaves)) and all(map(is_deleted, there.values())):
+            self.report.gone.append(id)
+        for leaf in leaves:
             rev = leaf.document["_rev"]
             if rev in there:
                 wrong = await self._compare(leaf, there[rev])

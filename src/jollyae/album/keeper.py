@@ -25,7 +25,7 @@ from .merge import leaves_to_take, merged
 from .projection import is_public, projected
 from .projection import public as public_document
 from .revisions import content, is_deleted
-from .store import Change, Document, Leaf, Store, StoreError
+from .store import Audience, Change, Document, Leaf, Query, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +66,42 @@ async def keep(store: Store, public: Store | None, *, once: bool = False) -> Kep
     """Merge, and keep ``public`` (None: only merge). ``once``: look at every document of both stores, mend what
     differs, and return; else go on from the remembered place, for ever. Raises :class:`StoreError`; what is temporary
     only with ``once``, otherwise it is tried again."""
+    if public is not None:
+        await check(store, public)
     keeper = _Keeper(store, public)
     if once:
         await keeper.mend()
     else:
         await keeper.follow()
     return keeper.kept
+
+
+async def check(store: Store, public: Store) -> None:
+    """Raise :class:`StoreError` where ``public`` is the same album, or one in its own right: what is not Public would
+    be deleted from it, and its users. (An address was typed wrong, or they are the wrong way round.) One that a keeper
+    made before is known by what it remembered there."""
+    if public.server == store.server or public.url == store.url:
+        raise StoreError(f"{store.url} cannot be its own public album", "Give another URL for the public one.")
+    source = (await public.remembered(PLACE)).get("source")
+    if source not in (None, public.server):
+        return
+    if source is not None:
+        why = "it is kept as an album"
+    elif await public.users() or await public.count(Query(Audience.ALL)) != await public.count(Query(Audience.PUBLIC)):
+        why = "it has users, or photos that are not Public"
+    elif any([await _has_original(public, card.id) for card in await public.photos(Query(Audience.ALL), limit=1)]):
+        why = "its photos have originals"
+    else:
+        await public.remember(PLACE, {"source": store.server, "seq": ""})
+        return
+    raise StoreError(
+        f"{public.url} is no public album: {why}; what is not Public would be deleted from it",
+        "The album comes first, then the public one, which is made by this. Are they the wrong way round?",
+    )
+
+
+async def _has_original(store: Store, id: str) -> bool:
+    return "original" in (await store.get(id) or {})
 
 
 class _Keeper:

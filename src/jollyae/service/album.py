@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..album.store import Store, StoreError
+from ..album.store import Query, Store, StoreError
 from ..processors.finding import Finding, failed, ok, warning
 from ..processors.keys import KeysByContent, KeyTemplate
 from ..spool.item import Item
@@ -21,6 +22,7 @@ from . import machine
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, make, s3_delivery
 from .originals import PLACES
 from .settings import ConfigurationError, Settings
+from .units import counted
 
 if TYPE_CHECKING:
     from ..album.importing import Importing
@@ -85,6 +87,7 @@ class _Keeping:
     describe: Callable[[], Awaitable[str]]
     close: Callable[[], None]
     prepare: Callable[[], None] = field(default=lambda: None)
+    directory: Path | None = None
 
 
 def destination(settings: Settings, importing: "Importing | None" = None) -> Destination:
@@ -154,19 +157,27 @@ def _refuse_what_does_not_apply(settings: Settings) -> None:
 
 
 def _prepare(keeping: _Keeping, url: str) -> None:
-    """Make what must be there, and see that the album is. One that cannot be reached now is waited for."""
-    keeping.prepare()
+    """See that the album is there, and make what must be there besides. An album that cannot be reached now is waited
+    for. The directory of originals is only made for an album without photos: otherwise it is a disk that is not
+    mounted, or typed wrong."""
 
-    async def look() -> None:
-        async with opened(url):
-            pass
+    async def count() -> int:
+        async with opened(url) as store:
+            return await store.count(Query())
 
+    photos = 0
     try:
-        asyncio.run(look())
+        photos = asyncio.run(count())
     except StoreError as error:
         if not error.is_temporary:
             raise ConfigurationError(error.message, error.hint) from error
         warn(error.message, error.hint)
+    if photos and keeping.directory is not None and not keeping.directory.is_dir():
+        raise ConfigurationError(
+            f"{keeping.directory} is not there, and the album has {counted(photos, 'photo')}",
+            f"Mount the disk of the originals, or correct --originals. For a new place: mkdir {keeping.directory}",
+        )
+    keeping.prepare()
 
 
 def _keeping(settings: Settings) -> tuple[KeysByContent, _Keeping]:
@@ -184,7 +195,7 @@ def _keeping(settings: Settings) -> tuple[KeysByContent, _Keeping]:
         def close() -> None:
             threads.shutdown(wait=False, cancel_futures=True)
 
-        return keys, _Keeping(as_coroutine(delivery, threads), nothing, close, lambda: make(directory))
+        return keys, _Keeping(as_coroutine(delivery, threads), nothing, close, lambda: make(directory), directory)
     if scheme == "s3":
         keys = KeysByContent(_prefix(url))
         bucket = s3_delivery(settings, keys)

@@ -56,6 +56,7 @@ async def serve(url: str, serving: Serving, settings: Settings, ready: Callable[
     """Serve the album until SIGTERM or SIGINT; ``ready`` is called with its address. Raises
     :class:`ConfigurationError`, :class:`CannotListen`, :class:`StoreError` and :class:`OSError`."""
     from ..album import web
+    from ..album.keeper import check
 
     is_ready = False
 
@@ -78,6 +79,7 @@ async def serve(url: str, serving: Serving, settings: Settings, ready: Callable[
             public = None
             if serving.project is not None:
                 public = await stack.enter_async_context(album.opened(serving.project, create=True))
+                await check(store, public)
             keeper = asyncio.create_task(_keep(store, public))
             stack.push_async_callback(_end, keeper)
         try:

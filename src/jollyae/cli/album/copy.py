@@ -36,6 +36,11 @@ async def _main(arguments: argparse.Namespace) -> int:
     photos = counted(report.documents.get("photo", 0), "photo")
     new = f"{report.leaves:,} revisions and {report.renditions:,} pictures were new"
     common.show(f"{photos}, {report.total:,} documents in all; {new}. Compared: {len(report.wrong):,} differ.")
+    if report.gone:
+        common.complain(
+            f"{len(report.gone):,} of them were deleted in the target, and stay so: a copy brings nothing back. "
+            "For all that there is, copy into a new album."
+        )
     return int(bool(report.wrong))
 
 
