@@ -130,7 +130,7 @@ def test_another_programs_directory(tmp_path: Path, samples: list[Path]) -> None
         (source / ".hidden.jpg").write_bytes(b"")
         async with an_album(tmp_path) as (store, _):
             done = await _import(tmp_path, tmp_path / "their album")
-            assert (done.added, done.passed, list(done.failed)) == (3, 5, ["2019/broken.jpg"])
+            assert (done.added, done.passed, list(done.failed)) == (3, 2, ["2019/broken.jpg"])
             assert list(done.sidecars) == ["2019/c.jpg"] and "document type" in done.sidecars["2019/c.jpg"]
             photos = {one["name"]: one for one in (await _all(store)).values()}
             assert (photos["a.jpg"]["title"], photos["b.jpg"]["title"]) == ("Beach", "Other")
@@ -159,6 +159,24 @@ def test_an_import_that_was_killed_goes_on(tmp_path: Path, samples: list[Path]) 
             summary = await _import(tmp_path, source)
             assert len(await _all(store)) == 4 and summary.added == 4
             assert not (source / ".jollyae-import").exists()
+
+    run(go())
+
+
+def test_what_somebody_has_open_is_named(tmp_path: Path, samples: list[Path]) -> None:
+    """It waits, with its own reason; a name so long that it can have no sidecar has none."""
+
+    async def go() -> None:
+        source = tmp_path / "camera"
+        source.mkdir()
+        shutil.copy(samples[0], source / "a.jpg")
+        shutil.copy(samples[1], source / ("x" * 251 + ".jpg"))
+        settings, done = Settings(originals=f"file://{tmp_path}/photos"), Imported()
+        async with an_album(tmp_path):
+            with (source / "a.jpg").open("ab"):
+                assert await import_directory(f"sqlite:///{tmp_path}/album.sqlite", source, settings, done) == 1
+        assert (done.added, done.failed, done.sidecars) == (1, {}, {})
+        assert done.held == {"a.jpg": "somebody has it open for writing"}
 
     run(go())
 

@@ -248,7 +248,9 @@ def test_a_copy_an_export_and_an_import(call: Call, tmp_path: Path) -> None:
         said = call("album", verb, _url(tmp_path), tmp_path / f"other-{verb}", *place)
         assert said.code == 1 and ids[0] in said.err and "missing" in said.err
     said = call("album", "import", _url(tmp_path), tmp_path / "out", *place)
-    assert said.code == 1 and "0 new, 0 there already, 2 failed" in said.out and "not imported" in said.err
+    assert said.code == 1 and "0 new, 0 there already, 2 failed" in said.out and said.err.count("not imported") == 2
+    assert all(said.err.count(path.name) == 1 for path in (tmp_path / "out/2026/11").glob("*.jpg"))
+    assert "passed over" not in said.out  # the sidecars were used
     assert call("album", "import", _url(tmp_path), tmp_path / "nowhere", *place).code == 2
     assert call("album", "export", _url(tmp_path), tmp_path / "out").code == 2
 

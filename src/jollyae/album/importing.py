@@ -4,6 +4,7 @@ Each picture goes the way of all items (:mod:`.ingest`); what its sidecar says g
 write. Into one that was there already goes only what is newer than what it has: an import undoes nobody's edit.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ _TRIES = 5
 class Imported:
     """What an import did: photos that are new, that were there, and of those the ones that got newer edits; files that
     were passed over; and per file that is no photo of the album now, why. ``sidecars``: those that could not be read,
-    or only in part, and why."""
+    or only in part, and why; ``held``: files that wait for another import, and why."""
 
     added: int = 0
     known: int = 0
@@ -37,6 +38,7 @@ class Imported:
     passed: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     sidecars: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
 
 
 class Importing:
@@ -133,6 +135,8 @@ class Importing:
             except XmpError as error:
                 self.done.sidecars[item.name] = f"{path.name}: {error}"
             except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    continue  # no file can have that name
                 self.done.sidecars[item.name] = f"{path.name}: {error.strerror}"
         return None
 
@@ -167,19 +171,24 @@ def sidecars_of(path: Path) -> list[Path]:
 
 
 def pictures_in(directory: Path, done: Imported) -> Iterator[str]:
-    """The paths below the directory of what may be pictures, in order; what is none by its name is counted as passed
-    over. Links are not followed."""
+    """The paths below the directory of what may be pictures, in order; what is none by its name, and no sidecar of one
+    that may be, is counted as passed over. Links are not followed."""
     for folder, folders, files in os.walk(directory):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        beside = {path.name for file in files if not _is_beside(file) for path in sidecars_of(Path(file))}
         for file in sorted(files):
             path = os.path.join(folder, file)
             name = os.path.relpath(path, directory)
             if names.is_ignored(name):
                 continue
-            if os.path.splitext(file)[1].lower() in BESIDE or os.path.islink(path) or not os.path.isfile(path):
-                done.passed += 1
+            if _is_beside(file) or os.path.islink(path) or not os.path.isfile(path):
+                done.passed += file not in beside
                 continue
             yield name
+
+
+def _is_beside(file: str) -> bool:
+    return os.path.splitext(file)[1].lower() in BESIDE
 
 
 def _restored(sidecar: Sidecar) -> dict[str, str]:

@@ -17,9 +17,12 @@ from ..album.importing import Imported, Importing, pictures_in
 from ..album.originals import FOLDER, Originals, directory_of
 from ..album.store import Store, StoreError
 from ..album.syncing import Sync, Synced
+from ..spool import notes
 from ..spool.owner import items_below
+from ..spool.readiness import Lease
 from ..spool.spool import Spool
 from ..worker.rules import OnDone
+from ..worker.summary import Summary
 from ..worker.worker import Worker
 from . import album
 from .originals import open_originals
@@ -198,6 +201,7 @@ async def _drain(spool: Spool, importing: Importing, directory: Path, worker: Ca
             raise KeyboardInterrupt
         if summary.gave_up:
             return waiting
+        importing.done.held = _held(spool, summary)
     for _ in range(AGAIN if waiting else 0):
         deferred = str(spool.places.deferred)
         list(spool.retry(list(items_below(deferred))))
@@ -205,9 +209,19 @@ async def _drain(spool: Spool, importing: Importing, directory: Path, worker: Ca
         waiting = summary.waiting
         if summary.signal:
             raise KeyboardInterrupt
+        importing.done.held = _held(spool, summary)
         if summary.gave_up or not waiting:
             break
     return waiting
+
+
+def _held(spool: Spool, summary: Summary) -> dict[str, str]:
+    """What waits for a reason of its own, and why."""
+    deferred = str(spool.places.deferred)
+    known = {name: notes.read(os.path.join(deferred, name)) for name in items_below(deferred)}
+    return dict.fromkeys(summary.growing, str(Lease.HELD.value)) | {
+        name: note.error for name, note in known.items() if note is not None and note.error
+    }
 
 
 def _batches(names: Iterator[str]) -> Iterator[list[str]]:

@@ -1,6 +1,7 @@
 """``jollyae album import URL DIR --originals URL``: bring a directory in, with its XMP sidecars."""
 
 import argparse
+import logging
 import os
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def main(arguments: argparse.Namespace) -> int:
     if not os.path.isdir(arguments.directory):
         raise UsageError(f"{arguments.directory}: there is no such directory")
     arguments.quiet = arguments.quiet or not arguments.verbose  # what its own spool does is nobody's business
-    run.logging_for(arguments)
+    handler = run.logging_for(arguments)
+    if arguments.log_format == "text":  # told at the end, once
+        handler.addFilter(lambda record: not (record.levelno == logging.ERROR and hasattr(record, "item")))
     return common.run(_main(arguments))
 
 
@@ -43,13 +46,17 @@ async def _main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         common.show_json(asdict(done) | {"waiting": waiting})
         return code
-    for name, why in done.failed.items():
+    for name, why in done.failed.items() if arguments.log_format == "text" else ():
         common.complain(f"not imported: {common.printable(name)}: {common.printable(why)}")
     for name, why in done.sidecars.items():
         common.complain(f"its sidecar was not (wholly) read: {common.printable(name)}: {common.printable(why)}")
+    for name, why in done.held.items():
+        common.complain(f"not imported yet: {common.printable(name)}: {common.printable(why)}")
     edited = f" ({done.edited:,} of them got newer edits)" if done.edited else ""
     passed = f", {done.passed:,} files passed over" if done.passed else ""
     common.show(f"{done.added:,} new, {done.known:,} there already{edited}, {len(done.failed):,} failed{passed}")
-    if waiting:
+    if waiting > len(done.held):
         common.show("Some wait, since album or originals cannot be reached: run it again.")
+    elif waiting:
+        common.show(f"{waiting:,} {'waits' if waiting == 1 else 'wait'}, as told above: run it again.")
     return code
