@@ -224,6 +224,7 @@ def test_audit_says_what_is_wrong(call: Call, tmp_path: Path) -> None:
     assert "remove it first" in said.out and "--repair" not in said.out  # a repair does not help here
     *faults, counts = map(json.loads, call(*line, "--json").out.splitlines())
     assert [(one["id"], one["fault"], one["repaired"]) for one in faults] == [(wrong, "damaged", False)]
+    assert ", taken 2" in faults[0]["name"] and faults[0]["name"] in " ".join(said.out.split())
     assert (counts["photos"], counts["faults"]) == (2, 1)
     assert call(*line, "--quick").code == 0
 
@@ -253,6 +254,19 @@ def test_a_copy_an_export_and_an_import(call: Call, tmp_path: Path) -> None:
     assert "passed over" not in said.out  # the sidecars were used
     assert call("album", "import", _url(tmp_path), tmp_path / "nowhere", *place).code == 2
     assert call("album", "export", _url(tmp_path), tmp_path / "out").code == 2
+
+
+def test_a_place_without_any_original(call: Call, tmp_path: Path) -> None:
+    """As a disk that is not mounted: that is said, once, and not to repair or to bring each again."""
+    _fill(tmp_path, b"one", b"two")
+    (tmp_path / "empty").mkdir()
+    place = ("--originals", f"file://{tmp_path}/empty")
+    for verb, more in (("audit", ()), ("sync-originals", ("a",)), ("export", ("b",))):
+        said = call("album", verb, _url(tmp_path), *(tmp_path / name for name in more), *place)
+        assert said.code == 1 and said.err.count("none of 2 originals") == 1 and "mounted" in said.err
+        assert "--repair" not in said.out + said.err and "not exported" not in said.err
+    told = json.loads(call("album", "export", _url(tmp_path), tmp_path / "b", *place, "--json").out)
+    assert told["missing"] == 2 and all(", taken 2" in name for name in told["names"].values())
 
 
 def test_a_copy_of_the_album(call: Call, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,22 +46,26 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One photo with a fault. ``is_repaired``: it has it no longer."""
+    """One photo with a fault. ``is_repaired``: it has it no longer; ``name``: how a person knows it, '' where no
+    document tells."""
 
     id: str
     fault: Fault
     text: str
     is_repaired: bool = False
+    name: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """It, as a program reads it."""
-        found = asdict(self)
-        return {"id": found["id"], "fault": self.fault.value, "text": self.text, "repaired": self.is_repaired}
+        return {
+            "id": self.id, "name": self.name, "fault": self.fault.value, "text": self.text, "repaired": self.is_repaired
+        }  # fmt: skip
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many photos were looked at, and how many originals of deleted photos are still kept."""
+    """How many photos were looked at, how many originals of deleted photos are still kept, and how many photos were
+    made of originals that belonged to none (of those that were repaired)."""
 
     photos: int = 0
     originals: int = 0
@@ -69,6 +73,7 @@ class Counts:
     bytes: int = 0
     faults: int = 0
     repaired: int = 0
+    made: int = 0
 
 
 class Audit:
@@ -162,6 +167,11 @@ class Audit:
         if found is None or found.get("type") != "photo":
             return None
         self.counts.photos += 1
+        finding = await self._look_at(found, kept)
+        return replace(finding, name=document.called(found)) if finding is not None else None
+
+    async def _look_at(self, found: Document, kept: list[Kept]) -> Finding | None:
+        id = found["_id"]
         try:
             key = originals.key_of(found)
         except ValueError as error:
@@ -242,6 +252,7 @@ class Audit:
         name = kept.key.rpartition("/")[2]
         made = document.new_photo(picture, original=url, name=name, added=times.now(), addedby=self._by)
         await self._store.add(made, document.renditions(picture))
+        self.counts.made += 1
         return "done"
 
     async def _read(self, key: str, name: str, mtime: float) -> "Picture":

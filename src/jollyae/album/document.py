@@ -117,6 +117,16 @@ class PictureLike(Protocol):
 # --- making
 
 
+def called(photo: dict[str, Any]) -> str:
+    """How a person knows the photo: its name (else its title) and when it was taken; '' where it tells neither.
+
+    >>> called({"name": "IMG_1.jpg", "title": "The beach", "taken": "2026-11-22T14:03:12"})
+    'IMG_1.jpg, taken 2026-11-22 14:03:12'
+    """
+    name, taken = str(photo.get("name") or photo.get("title") or ""), str(photo.get("taken", ""))[:19]
+    return ", ".join(part for part in (name, f"taken {taken.replace('T', ' ')}" if taken else "") if part)
+
+
 def new_photo(picture: PictureLike, *, original: str, name: str, added: str, addedby: str, id: str = "") -> Document:
     """The document of a photo that came in under that ``name`` at the moment ``added``; ``original`` is the URL of its
     original. It is Private and unprocessed. What the file itself tells is kept as far as it can be."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import disk, originals, xmp
+from .document import called
 from .originals import Originals
 from .store import Document, Missing, Store
 
@@ -36,6 +37,10 @@ class Exported:
     gone: int = 0
     """Files of photos that are no longer in the album; they stay."""
     failed: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """Of those that failed: how a person knows each."""
+    missing: int = 0
+    """Of those that failed: how many have no original in its place."""
 
 
 class Export:
@@ -74,6 +79,7 @@ class Export:
         try:
             path = await self._bring(document)
         except Missing as error:
+            self.done.missing += 1
             self.done.failed[document["_id"]] = f"its original is missing: {error.message}"
         except disk.Damaged as error:
             self.done.failed[document["_id"]] = f"its original is damaged: {error}"
@@ -83,6 +89,8 @@ class Export:
             comments = await self._store.comments(document["_id"])
             data = xmp.write(document, comments)
             self.done.sidecars += disk.write(path.with_name(path.name + ".xmp"), data)
+        if document["_id"] in self.done.failed:
+            self.done.names[document["_id"]] = called(document)
 
     async def _bring(self, document: Document) -> Path:
         """The original under its name. Raises :class:`ValueError` for a document that tells of none."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import disk, originals
+from .document import called
 from .originals import Originals
 from .store import Document, Missing, Store
 
@@ -27,6 +28,10 @@ class Synced:
     mended: int = 0
     bytes: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """Of those that failed: how a person knows each."""
+    missing: int = 0
+    """Of those that failed: how many have no original in its place."""
 
 
 class Sync:
@@ -61,6 +66,7 @@ class Sync:
             path.parent.mkdir(parents=True, exist_ok=True)
             read = await disk.fetch(self._originals, key, path, id)
         except Missing as error:
+            self.done.missing += 1
             self.done.failed[id] = f"its original is missing: {error.message}"
         except disk.Damaged as error:
             self.done.failed[id] = f"its original is damaged: {error}"
@@ -70,6 +76,8 @@ class Sync:
             self.done.bytes += read
             self.done.brought += state == "none"
             self.done.mended += state == "wrong"
+        if id in self.done.failed:
+            self.done.names[id] = called(document)
 
     def _state(self, path: Path, document: Document) -> str:
         if not path.is_file():

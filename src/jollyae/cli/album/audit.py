@@ -1,6 +1,7 @@
 """``jollyae album audit URL --originals URL``: is all of it there?"""
 
 import argparse
+from collections import Counter
 
 from ..options import Option, add_all
 from . import common
@@ -32,19 +33,20 @@ async def _main(arguments: argparse.Namespace, originals: str) -> int:
     from ...service import album_verbs
     from ...service.units import counted, human
 
-    left: set[Fault] = set()
+    left: Counter[Fault] = Counter()
     settings = common.settings(arguments)
     async with album_verbs.audit(arguments.url, settings, quick=arguments.quick, repair=arguments.repair) as audit:
         counts = audit.counts
         async with common.live(lambda: f"{counts.photos:,} looked at, {counts.faults:,} with a fault"):
             async for finding in audit.run():
                 if not finding.is_repaired:
-                    left.add(finding.fault)
+                    left[finding.fault] += 1
                 if arguments.json:
                     common.show_json(finding.as_json())
                 else:
                     word = "repaired" if finding.is_repaired else finding.fault.value
-                    common.show(f"{word:<9} {finding.id}: {common.printable(finding.text)}")
+                    name = f" ({common.printable(finding.name)})" if finding.name else ""
+                    common.show(f"{word:<9} {finding.id}{name}: {common.printable(finding.text)}")
     if arguments.json:
         common.show_json(asdict(counts))
         return int(bool(left))
@@ -53,7 +55,10 @@ async def _main(arguments: argparse.Namespace, originals: str) -> int:
     if counts.deleted:
         kept = counted(counts.deleted, "original")
         common.show(f"{kept} of photos that were deleted from the album {'is' if counts.deleted == 1 else 'are'} kept.")
-    if left - {Fault.MISSING, Fault.DAMAGED} and not arguments.repair:
+    if left[Fault.MISSING] == counts.photos > 0:
+        common.complain_of_place(counts.photos, originals)
+        return 1
+    if left.keys() - {Fault.MISSING, Fault.DAMAGED} and not arguments.repair:
         common.show("Try: --repair.")
     if Fault.MISSING in left:
         common.show("An original that is missing must be brought again: drop the photo into the spool once more.")
@@ -67,9 +72,14 @@ async def _main(arguments: argparse.Namespace, originals: str) -> int:
 
 def _verdict(counts: object) -> str:
     from ...album.audit import Counts
+    from ...service.units import counted
 
     assert isinstance(counts, Counts)
     if not counts.faults:
         return "all is there"
-    repaired = f", {counts.repaired:,} of them repaired" if counts.repaired else ""
-    return f"{counts.faults:,} with a fault{repaired}"
+    if not counts.repaired:
+        return f"{counts.faults:,} with a fault"
+    shown, left = counts.repaired - counts.made, counts.faults - counts.repaired
+    made = [f"{counted(counts.made, 'photo')} made of originals that belonged to none"] if counts.made else []
+    made += [f"{shown:,} got their pictures again"] if shown else []
+    return ", ".join([*made, f"{left:,} left with a fault" if left else "nothing is left with a fault"])

@@ -13,6 +13,8 @@ from ..options import OUTPUT, Option, UsageError, add_all
 from ..run_options import STORE
 
 if TYPE_CHECKING:
+    from ...album.export import Exported
+    from ...album.syncing import Synced
     from ...service.settings import Settings
 
 ORIGINALS = Option(
@@ -106,6 +108,20 @@ def complain(text: str, hint: str = "") -> None:
     print(terminal.wrapped(f"jollyae: {text}", sys.stderr, 2), file=sys.stderr)
     if hint:
         print(terminal.wrapped(f"  {hint}", sys.stderr, 2), file=sys.stderr)
+
+
+def complain_of_photos(done: "Synced | Exported", place: str, before: str = "") -> None:
+    """What failed, a line each, with what a person knows it by; where not one original is there, that, once."""
+    if done.missing and done.missing == len(done.failed) and not done.bytes + done.kept:
+        return complain_of_place(done.missing, place)
+    for id, why in done.failed.items():
+        name = f" ({printable(done.names[id])})" if done.names.get(id) else ""
+        complain(f"{before}{id}{name}: {printable(why)}")
+
+
+def complain_of_place(originals: int, place: str) -> None:
+    """Not one original is there: most likely it is not they that are wrong."""
+    complain(f"none of {originals:,} originals is in {printable(place)}: is this the right place, is it mounted?")
 
 
 def printable(text: str) -> str:

@@ -33,8 +33,7 @@ async def _main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         common.show_json(asdict(done))
         return int(bool(done.failed))
-    for id, why in done.failed.items():
-        common.complain(f"not exported: {id}: {common.printable(why)}")
+    common.complain_of_photos(done, arguments.originals, "not exported: ")
     renamed = f", {done.renamed:,} renamed" if done.renamed else ""
     common.show(
         f"{done.added:,} new ({human(done.bytes)}), {done.kept:,} there already{renamed}, "

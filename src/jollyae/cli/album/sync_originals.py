@@ -37,8 +37,7 @@ async def _main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         common.show_json(asdict(done))
         return int(bool(done.failed))
-    for id, why in done.failed.items():
-        common.complain(f"{id}: {common.printable(why)}")
+    common.complain_of_photos(done, arguments.originals)
     mended = f", {done.mended:,} were damaged and are mended" if done.mended else ""
     brought = f"{done.brought:,} brought ({human(done.bytes)}), {done.kept:,} there already{mended}"
     common.show(f"{brought}, {len(done.failed):,} missing: {directory}")
