@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from jollyae.album.store import Query
 from jollyae.album.web.app import LOOK, WORK
+from jollyae.album.web.texts import sorted_as
 from tests.album.web.conftest import Served
 from tests.album.web.support import PASSWORD, Shot, add
 
@@ -101,6 +102,17 @@ def test_a_search_wants_and_refuses_tags(album: Served, photos: dict[str, str]) 
     assert ann.get("/search?q=beach+-night").headers["location"] == "/tags/beach-night"
     assert ann.get("/search?q=").headers["location"] == "/tags"
     assert "is not closed" in ann.get("/tags/%22open").text
+
+
+def test_a_search_without_photos_offers_the_tags_that_are_alike(album: Served) -> None:
+    """Whatever the case and the accents, or as a part; only tags that the visitor may know of; no slideshow of it."""
+    album.add(Shot(1), cat="Public", keywords=["Café", "new york", "_cafe"])
+    album.add(Shot(2), cat="Private", keywords=["cafeteria"])
+    for name, tags in (("ann", ["Café", "_cafe", "cafeteria"]), ("", ["Café"])):
+        page = album.surfer(name).get("/tags/CAFE").text
+        assert re.findall(r'class="t\d" href="[^"]+"><bdi>([^<]+)</bdi>', page) == sorted(tags, key=sorted_as)
+        assert "exactly as they are written" in page and 'href="/slideshow?' not in page and "/select" not in page
+    assert 'href="/tags/%22new%20york%22"' in album.surfer("ann").get("/tags/new+york").text
 
 
 def test_a_list_goes_on_and_back_without_a_gap(album: Served) -> None:

@@ -25,6 +25,8 @@ RECENT = 24
 """Photos added last on the home page."""
 CLOUD = 60
 """Tags on the home page."""
+NEAR = 24
+"""Tags that are offered where a search found nothing."""
 SLIDES = 40
 """Photos that the slideshow asks for at once."""
 MOMENT = 3600
@@ -195,6 +197,7 @@ async def _list(
         has_newer, has_older, cards = after is not None, len(page) > PAGE, page[:PAGE]
     if not page:
         number = 0
+    near = await _near(visit, query) if listing.kind == "tags" and not cards and not problem else []
     first = cards[0] if cards else None
     return await visit.page(
         "list.html",
@@ -207,8 +210,27 @@ async def _list(
         month=month or (first.taken[:7] if first else ""),
         photos=number,
         problem=problem,
+        near=cloud(near),
         is_start=not before and after is None,
     )
+
+
+async def _near(visit: Visit, query: Query) -> list[Count]:
+    """The tags that somebody may have meant whose search found nothing."""
+    return alike(query.having, await keywords_of(visit))
+
+
+def alike(words: Sequence[str], keywords: Sequence[Count]) -> list[Count]:
+    """The keywords that are, or have in them, one of the words or all in a row, whatever the case and the accents;
+    those that are one first, then as they come, at most :data:`NEAR`.
+
+    >>> [count.name for count in alike(("cafe",), [Count("Cafés", 9), Count("Café", 2), Count("sea", 1)])]
+    ['Café', 'Cafés']
+    """
+    wanted = {sorted_as(word) for word in (*words, " ".join(words))} - {""}
+    found = [(sorted_as(count.name), count) for count in keywords]
+    found = [(name, count) for name, count in found if any(word in name for word in wanted)]
+    return [count for _, count in sorted(found, key=lambda one: one[0] not in wanted)][:NEAR]
 
 
 # --- tags and cameras
