@@ -312,6 +312,32 @@ def test_a_photo_is_edited_and_found_by_its_tag(album: Running, visit: Open) -> 
     assert nobody.get_by_role("link", name="The pier").count() == 1
 
 
+def test_what_was_typed_is_not_lost_by_a_key(album: Running, visit: Open) -> None:
+    """Arrow keys lead to the neighbour, but not while the form is changed; to leave then is asked for, to save not."""
+    ids = [album.add(Shot(n, taken=f"2026-01-0{n + 1}T10:00:00")) for n in range(3)]
+    page = visit(album, "ann")
+    page.goto(f"/photo/{ids[2]}")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(f"**/photo/{ids[1]}")
+    page.keyboard.press("e")
+    page.keyboard.type("The pier")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("u")
+    assert page.url.endswith(ids[1])
+    asks = "() => !dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+    assert page.evaluate(asks)
+    page.get_by_label("Title").fill("")
+    assert not page.evaluate(asks)
+    page.get_by_label("Title").fill("The pier")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("heading", name="The pier").wait_for()
+    assert album.document(ids[1])["title"] == "The pier"
+    assert not page.evaluate(asks)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(f"**/photo/{ids[0]}")
+
+
 def test_many_are_edited_by_keyboard_alone(album: Running, visit: Open) -> None:
     """j and x select, # writes tags, Enter saves: the inbox is shorter, and the others are as they were."""
     ids = [album.add(Shot(n), added=f"2026-11-0{5 - n}T10:00:00Z") for n in range(4)]

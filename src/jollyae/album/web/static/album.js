@@ -10,12 +10,29 @@ const follow = (selector) => {
   return Boolean(link);
 };
 
+// --- what was typed and not sent is not lost by a key, and by nothing else without a question
+
+const written = [...document.querySelectorAll("#edit-form, form[action*='/comment']")];
+let sent = null;
+const isChanged = (field) => {
+  if (field.options) return !([...field.options].find((one) => one.defaultSelected) ?? field.options[0]).selected;
+  if (field.type === "checkbox") return field.checked !== field.defaultChecked;
+  if (!("defaultValue" in field)) return false;
+  const before = field.cloneNode();
+  before.value = field.defaultValue; // a field may write it otherwise than the page did: a time without its 00 seconds
+  return field.value !== before.value;
+};
+const isEdited = () => written.some((form) => form !== sent && [...form.elements].some(isChanged));
+for (const form of written) form.addEventListener("submit", () => { sent = form; });
+addEventListener("pageshow", () => { sent = null; }); // back from where it was sent to
+addEventListener("beforeunload", (event) => { if (isEdited()) event.preventDefault(); });
+
 // --- keys: what a page offers by data-key, and what all have
 
 const keys = {
-  ArrowLeft: () => document.querySelector(".stage") && follow("a[rel=prev]"),
-  ArrowRight: () => document.querySelector(".stage") && follow("a[rel=next]"),
-  u: () => follow("a[rel=up]"),
+  ArrowLeft: () => document.querySelector(".stage") && !isEdited() && follow("a[rel=prev]"),
+  ArrowRight: () => document.querySelector(".stage") && !isEdited() && follow("a[rel=next]"),
+  u: () => !isEdited() && follow("a[rel=up]"),
   "/": () => { document.getElementById("q")?.focus(); return true; },
   "?": () => { document.getElementById("keys")?.showModal(); return true; },
   e: () => {
