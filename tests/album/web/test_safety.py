@@ -95,7 +95,8 @@ def test_it_answers_under_no_other_name(serve_album: Callable[..., Served]) -> N
         ("http://192.0.2.1", 200),
         ("http://[::1]:80", 200),
     ):
-        assert served.surfer(base=base).get("/").status_code == status, base
+        answer = served.surfer(base=base).get("/")
+        assert answer.status_code == status and ("--hostname" in answer.text) == (status == 421), base
 
 
 def test_every_answer_has_the_headers_that_protect(album: Served) -> None:

@@ -104,7 +104,8 @@ class Guard:
         if not is_allowed_host(headers.get("host", ""), self._hosts):
             return (
                 421,
-                "The album is not known under the name in the address. If it is yours: start it with that name.",
+                "The album is not known under the name in the address. If it is yours: start `jollyae album serve` "
+                "with `--hostname` and that name.",
                 {},
             )
         if method in SAFE:
