@@ -288,6 +288,26 @@ def test_what_was_not_sent_is_tried_again(album: Running, visit: Open, tmp_path:
     assert not page.get_by_role("button", name="Try again").is_visible()
 
 
+def test_a_narrow_screen_shows_what_there_is_to_say(tmp_path: Path, visit: Open) -> None:
+    """The whole reason of a failed upload is in its tile; the bar that edits many leaves room for the photos."""
+    why = "The file ends in the middle. " * 10
+    with running(tmp_path / "narrow.db", trouble=lambda name: why) as album:
+        album.run(add_user(album.store, "ann", "editor"))
+        album.add(Shot(1))
+        page = visit(album, "ann", viewport={"width": 360, "height": 740})
+        page.goto("/upload")
+        file: FilePayload = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": jpeg(40, 30)}
+        page.locator("input[type=file]").set_input_files([file])
+        page.get_by_text("The file ends").wait_for()
+        inside = "one => one.scrollHeight <= one.clientHeight"
+        assert page.locator("#uploads li").evaluate(inside) and page.locator("#uploads .bare").evaluate(inside)
+        page.goto("/inbox")
+        page.keyboard.press("a")
+        page.get_by_text("Edit 1 selected photo").wait_for()
+        bar = page.locator("#bulk-fields").bounding_box()
+        assert bar and bar["height"] <= 0.45 * 740
+
+
 def test_a_photo_is_edited_and_found_by_its_tag(album: Running, visit: Open) -> None:
     """The edit form opens by a key; the new tag leads to the photo, from the page and from the search field."""
     id = album.add(Shot(1))
