@@ -249,8 +249,10 @@ def test_users_are_added_and_removed(album: Served) -> None:
     ):
         answer = ann.post("/users", name=name, role="friend", password=password)
         assert answer.status_code in (400, 409) and told in answer.text
-    assert ann.post("/users/remove", name="ann").status_code == 409
-    assert ann.post("/users/remove", name="cat").status_code == 303
+    assert ann.post("/users/remove", name="ann", sure="1").status_code == 409
+    assert ann.post("/users/remove", name="cat").status_code == 400  # not asked for twice
+    assert cat.get("/account").status_code == 200
+    assert ann.post("/users/remove", name="cat", sure="1").status_code == 303
     assert cat.get("/account").status_code == 303
     wrong = ann.post("/account", old="wrong password", new="another password")
     assert wrong.status_code == 403 and "not your present password" in wrong.text

@@ -157,8 +157,10 @@ async def invite(visit: Visit) -> Response:
 
 
 async def dismiss(visit: Visit) -> Response:
-    """Remove a user; never the last editor, who could not be replaced from here."""
+    """Remove a user, when one is sure; never the last editor, who could not be replaced from here."""
     name = visit.form.text("name")
+    if not visit.form.text("sure"):
+        return await users(visit, message="Say that you are sure, and it is done.", status=400)
     everybody = await visit.site.store.users()
     others = [user for user in everybody if user.get("role") == EDITOR and user.get("name") != name]
     gone = next((user for user in everybody if user.get("name") == name), None)
