@@ -1,5 +1,6 @@
 """The album's verbs: what they say, their exit codes, and that no secret is among it."""
 
+import hashlib
 import importlib.util
 import json
 import re
@@ -12,6 +13,7 @@ import pytest
 from jollyae.album import document, originals
 from jollyae.album.web.passwords import is_password
 from jollyae.cli.album import VERBS
+from jollyae.processors.photo.samples import make_samples
 from tests.album.scene import add, an_album, edit, run
 
 from .conftest import Call
@@ -125,11 +127,14 @@ def test_a_password_in_a_url_is_refused(call: Call, verb: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("verb", OF_URLS)
-@pytest.mark.parametrize("url", ["nonsense", "ftp://x/y", "sqlite://host/x", "http://host", "http://[/x"])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "ftp://x/y", "sqlite://host/x", "SQLITE:///x", "sqlite:/x", "sqlite:x", "http://host", "http://[/x"],
+)
 def test_what_is_no_album_is_told(call: Call, verb: str, url: str, tmp_path: Path) -> None:
     """One sentence and the form that it should have; 78."""
     said = call(*_lines(verb, url, tmp_path))
-    assert said.code == 78 and "sqlite:///" in said.err and "Traceback" not in said.err
+    assert said.code == 78 and "sqlite:///FILE" in said.err and "Traceback" not in said.err
 
 
 @pytest.mark.parametrize("verb", [verb for verb in OF_URLS if verb not in ("serve", "project")])
@@ -143,7 +148,7 @@ def test_an_album_that_cannot_be_reached(call: Call, verb: str, tmp_path: Path) 
 def test_an_album_that_is_not_there(call: Call, verb: str, tmp_path: Path) -> None:
     """The sentence says how to make one; nothing is made."""
     said = call(*_lines(verb, _url(tmp_path), tmp_path))
-    assert said.code in (1, 78) and "album init" in said.err and "Traceback" not in said.err
+    assert said.code == 78 and "album init" in said.err and "Traceback" not in said.err
     assert not list(tmp_path.glob("*.sqlite*"))
 
 
@@ -244,6 +249,10 @@ def test_a_copy_an_export_and_an_import(call: Call, tmp_path: Path) -> None:
     said = call("album", "export", _url(tmp_path), tmp_path / "out", *place)
     assert said.code == 0 and "2 new" in said.out and len(list((tmp_path / "out/2026/11").glob("*Home*.jpg"))) == 2
     assert json.loads(call("album", "export", _url(tmp_path), tmp_path / "out", *place, "--json").out)["kept"] == 2
+    (tmp_path / "file").touch()
+    for verb in ("export", "sync-originals"):
+        said = call("album", verb, _url(tmp_path), tmp_path / "file", *place)
+        assert said.code == 78 and "is no directory" in said.err
     (tmp_path / "photos" / originals.key(ids[0], "jpg")).unlink()
     for verb in ("export", "sync-originals"):
         said = call("album", verb, _url(tmp_path), tmp_path / f"other-{verb}", *place)
@@ -254,6 +263,20 @@ def test_a_copy_an_export_and_an_import(call: Call, tmp_path: Path) -> None:
     assert "passed over" not in said.out  # the sidecars were used
     assert call("album", "import", _url(tmp_path), tmp_path / "nowhere", *place).code == 2
     assert call("album", "export", _url(tmp_path), tmp_path / "out").code == 2
+
+
+def test_a_repair_into_a_new_album_says_what_it_made(call: Call, tmp_path: Path) -> None:
+    """The photos are made of the originals, and nothing is left; again: all is there."""
+    (body,) = [path.read_bytes() for path in make_samples(tmp_path / "camera", 1, side=320)]
+    kept = tmp_path / "photos" / originals.key(hashlib.sha256(body).hexdigest(), "jpg")
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(body)
+    _fill(tmp_path)
+    line = ("album", "audit", _url(tmp_path), "--originals", _originals(tmp_path))
+    said = call(*line, "--repair")
+    assert said.code == 0 and "1 photo made of originals that belonged to none" in " ".join(said.out.split())
+    assert "nothing is left with a fault" in " ".join(said.out.split())
+    assert json.loads(call(*line, "--json").out)["made"] == 0
 
 
 def test_a_place_without_any_original(call: Call, tmp_path: Path) -> None:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from ..album.importing import Importing
     from ..processors.photo import Pictures
 
-URLS = "An album is sqlite:///FILE, or http(s)://[USER@]HOST/DATABASE (Apache CouchDB)."
+URLS = (
+    "An album is sqlite:///FILE (from where you are), sqlite:////DIR/FILE (from the root), or "
+    "http(s)://[USER@]HOST/DATABASE (Apache CouchDB)."
+)
 INSTALL = "Try: pip install 'jollyae[album]' (in a checkout: pip install '.[album]')"
 SECRETS = (
     "Put it into the environment (JOLLYAE_ALBUM_PASSWORD), or into a file that JOLLYAE_ALBUM_PASSWORD_FILE names, and "
@@ -59,7 +62,7 @@ def check_url(url: str) -> str:
         raise ConfigurationError("this is no URL of an album", URLS) from None
     if password is not None:
         raise ConfigurationError("a password in a URL is seen by all users of the machine", SECRETS)
-    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
+    if url.startswith("sqlite:///") and len(parts.path) > 1:
         return url
     if parts.scheme in ("http", "https") and host and parts.path.strip("/"):
         return url
@@ -68,11 +71,17 @@ def check_url(url: str) -> str:
 
 @asynccontextmanager
 async def opened(url: str, *, create: bool = False) -> AsyncIterator[Store]:
-    """The album at the URL, closed afterwards. Raises :class:`ConfigurationError` and :class:`StoreError`."""
+    """The album at the URL, closed afterwards. Raises :class:`ConfigurationError` where it cannot be opened, and
+    :class:`StoreError` where that may work later."""
     require()
     from ..album.open import open_store
 
-    store = await open_store(check_url(url), create=create)
+    try:
+        store = await open_store(check_url(url), create=create)
+    except StoreError as error:
+        if error.is_temporary:
+            raise
+        raise ConfigurationError(error.message, error.hint) from error
     try:
         yield store
     finally:
@@ -169,8 +178,6 @@ def _prepare(keeping: _Keeping, url: str) -> None:
     try:
         photos = asyncio.run(count())
     except StoreError as error:
-        if not error.is_temporary:
-            raise ConfigurationError(error.message, error.hint) from error
         warn(error.message, error.hint)
     if photos and keeping.directory is not None and not keeping.directory.is_dir():
         raise ConfigurationError(
@@ -222,7 +229,7 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
     try:
         async with opened(settings.album or "") as store:
             yield ok("album", f"opened {store.url}, as server {store.server}")
-    except StoreError as error:
+    except (StoreError, ConfigurationError) as error:
         yield failed("album", error.message, error.hint)
     for finding in decoders():
         yield finding

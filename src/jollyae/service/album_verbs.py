@@ -140,9 +140,17 @@ async def audit(url: str, settings: Settings, *, quick: bool, repair: bool) -> A
 async def sync(url: str, directory: Path, settings: Settings, done: Synced, *, quick: bool) -> None:
     """A local copy of every original; ``done`` counts. Raises :class:`ConfigurationError` where the directory is where
     the originals are."""
+    _refuse_what_is_no_directory(directory)
     _refuse_itself(settings.originals or "", directory)
     async with both(url, settings) as (store, place):
         await Sync(store, place, directory, quick=quick, done=done).run()
+
+
+def _refuse_what_is_no_directory(directory: Path) -> None:
+    if os.path.lexists(directory) and not directory.is_dir():
+        raise ConfigurationError(
+            f"{directory} is there, and is no directory", "Give a directory's name; it is made where it is not there."
+        )
 
 
 def _refuse_itself(place: str, directory: Path) -> None:
@@ -161,7 +169,9 @@ def _refuse_itself(place: str, directory: Path) -> None:
 
 
 async def export(url: str, directory: Path, settings: Settings, done: Exported) -> None:
-    """Originals under readable names, with sidecars; ``done`` counts."""
+    """Originals under readable names, with sidecars; ``done`` counts. Raises :class:`ConfigurationError` where a file
+    is in the directory's place."""
+    _refuse_what_is_no_directory(directory)
     async with both(url, settings) as (store, place):
         await Export(store, place, directory, done=done).run()
 
