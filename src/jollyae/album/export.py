@@ -9,12 +9,12 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import disk, originals, xmp
-from .document import called
+from .fetched import Fetched
 from .originals import Originals
 from .store import Document, Missing, Store
 
@@ -25,22 +25,14 @@ _SAVE_EVERY = 200
 
 
 @dataclass(slots=True)
-class Exported:
-    """What an export did: photos that are new in the directory, renamed, that were there, and sidecars written; bytes
-    brought; and per photo that is not there, why."""
+class Exported(Fetched):
+    """What an export did besides: photos that are new in the directory, or renamed, and sidecars written."""
 
     added: int = 0
     renamed: int = 0
-    kept: int = 0
     sidecars: int = 0
-    bytes: int = 0
     gone: int = 0
     """Files of photos that are no longer in the album; they stay."""
-    failed: dict[str, str] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    """Of those that failed: how a person knows each."""
-    missing: int = 0
-    """Of those that failed: how many have no original in its place."""
 
 
 class Export:
@@ -78,19 +70,12 @@ class Export:
     async def _one(self, document: Document) -> None:
         try:
             path = await self._bring(document)
-        except Missing as error:
-            self.done.missing += 1
-            self.done.failed[document["_id"]] = f"its original is missing: {error.message}"
-        except disk.Damaged as error:
-            self.done.failed[document["_id"]] = f"its original is damaged: {error}"
-        except ValueError as error:
-            self.done.failed[document["_id"]] = str(error)
+        except (Missing, disk.Damaged, ValueError) as error:
+            self.done.fail(document, error)
         else:
             comments = await self._store.comments(document["_id"])
             data = xmp.write(document, comments)
             self.done.sidecars += disk.write(path.with_name(path.name + ".xmp"), data)
-        if document["_id"] in self.done.failed:
-            self.done.names[document["_id"]] = called(document)
 
     async def _bring(self, document: Document) -> Path:
         """The original under its name. Raises :class:`ValueError` for a document that tells of none."""

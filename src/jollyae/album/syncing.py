@@ -6,11 +6,11 @@ originals. A file is whole and right under its name, or not there.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import disk, originals
-from .document import called
+from .fetched import Fetched
 from .originals import Originals
 from .store import Document, Missing, Store
 
@@ -19,19 +19,12 @@ PARALLEL = 4
 
 
 @dataclass(slots=True)
-class Synced:
-    """What was done: originals brought, those that were there (and verified, unless it was asked to be quick), those
-    that were there and damaged and brought again; bytes brought; and per photo that has none, why."""
+class Synced(Fetched):
+    """What was done: originals brought; those that were there (and verified, unless it was asked to be quick) are
+    ``kept``, those that were there and damaged are brought again: ``mended``."""
 
     brought: int = 0
-    kept: int = 0
     mended: int = 0
-    bytes: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    """Of those that failed: how a person knows each."""
-    missing: int = 0
-    """Of those that failed: how many have no original in its place."""
 
 
 class Sync:
@@ -65,19 +58,12 @@ class Sync:
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
             read = await disk.fetch(self._originals, key, path, id)
-        except Missing as error:
-            self.done.missing += 1
-            self.done.failed[id] = f"its original is missing: {error.message}"
-        except disk.Damaged as error:
-            self.done.failed[id] = f"its original is damaged: {error}"
-        except ValueError as error:
-            self.done.failed[id] = str(error)
+        except (Missing, disk.Damaged, ValueError) as error:
+            self.done.fail(document, error)
         else:
             self.done.bytes += read
             self.done.brought += state == "none"
             self.done.mended += state == "wrong"
-        if id in self.done.failed:
-            self.done.names[id] = called(document)
 
     def _state(self, path: Path, document: Document) -> str:
         if not path.is_file():

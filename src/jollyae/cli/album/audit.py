@@ -2,9 +2,14 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Set
+from typing import TYPE_CHECKING
 
 from ..options import Option, add_all
 from . import common
+
+if TYPE_CHECKING:
+    from ...album.audit import Fault
 
 WORK = (
     Option(("--quick",), "compare sizes only; no original is read", parse=None),
@@ -57,8 +62,16 @@ async def _main(arguments: argparse.Namespace, originals: str) -> int:
         common.show(f"{kept} of photos that were deleted from the album {'is' if counts.deleted == 1 else 'are'} kept.")
     if left[Fault.MISSING] == counts.photos > 0:
         common.complain_of_place(counts.photos, originals)
-        return 1
-    if left.keys() - {Fault.MISSING, Fault.DAMAGED} and not arguments.repair:
+    else:
+        _advise(left.keys(), is_repairing=arguments.repair)
+    return int(bool(left))
+
+
+def _advise(left: "Set[Fault]", *, is_repairing: bool) -> None:
+    """What to do about the kinds of faults that are left."""
+    from ...album.audit import Fault
+
+    if left - {Fault.MISSING, Fault.DAMAGED} and not is_repairing:
         common.show("Try: --repair.")
     if Fault.MISSING in left:
         common.show("An original that is missing must be brought again: drop the photo into the spool once more.")
@@ -67,7 +80,6 @@ async def _main(arguments: argparse.Namespace, originals: str) -> int:
             "An original that is damaged: remove it first, since nothing is ever overwritten; then drop the photo into "
             "the spool once more, or, where it lies in failed/, jollyae retry."
         )
-    return int(bool(left))
 
 
 def _verdict(counts: object) -> str:

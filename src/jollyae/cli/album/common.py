@@ -13,8 +13,7 @@ from ..options import OUTPUT, Option, UsageError, add_all
 from ..run_options import STORE
 
 if TYPE_CHECKING:
-    from ...album.export import Exported
-    from ...album.syncing import Synced
+    from ...album.fetched import Fetched
     from ...service.settings import Settings
 
 ORIGINALS = Option(
@@ -110,7 +109,7 @@ def complain(text: str, hint: str = "") -> None:
         print(terminal.wrapped(f"  {hint}", sys.stderr, 2), file=sys.stderr)
 
 
-def complain_of_photos(done: "Synced | Exported", place: str, before: str = "") -> None:
+def complain_of_photos(done: "Fetched", place: str, before: str = "") -> None:
     """What failed, a line each, with what a person knows it by; where not one original is there, that, once."""
     if done.missing and done.missing == len(done.failed) and not done.bytes + done.kept:
         return complain_of_place(done.missing, place)

@@ -1,7 +1,6 @@
 """``jollyae album copy FROM TO``: an album into another, with nothing lost."""
 
 import argparse
-import sys
 
 from . import common
 
@@ -24,10 +23,14 @@ async def _main(arguments: argparse.Namespace) -> int:
     from ...service import album_verbs
     from ...service.units import counted
 
-    progress = _progress if sys.stderr.isatty() and not arguments.json else None
-    report = await album_verbs.copy(arguments.source, arguments.target, progress)
-    if progress is not None:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    how_far = ""
+
+    def progress(step: str, number: int) -> None:
+        nonlocal how_far
+        how_far = f"{step} {number:,}"
+
+    async with common.live(lambda: how_far, is_wanted=not arguments.json):
+        report = await album_verbs.copy(arguments.source, arguments.target, progress)
     if arguments.json:
         common.show_json(asdict(report))
         return int(bool(report.wrong))
@@ -42,8 +45,3 @@ async def _main(arguments: argparse.Namespace) -> int:
             "For all that there is, copy into a new album."
         )
     return int(bool(report.wrong))
-
-
-def _progress(step: str, number: int) -> None:
-    if number % 50 == 0:
-        print(f"\r{step} {number:,}\x1b[K", end="", file=sys.stderr, flush=True)

@@ -243,9 +243,8 @@ def _shortly(error: Exception) -> str:
 
     endpoint = getattr(error, "kwargs", {}).get("endpoint_url", "")
     if endpoint and not isinstance(error, boto.SSLError):
-        return without_password(
-            "/".join(str(endpoint).split("/", 3)[:3])
-        )  # what failed is told by the code; this is where
+        # What failed is told by the code; this is where.
+        return without_password("/".join(str(endpoint).split("/", 3)[:3]))
     if isinstance(error, boto.HTTPClientError) and not isinstance(error, boto.SSLError):
         return ""  # urllib3's own nested exceptions: the code says it better
     cause = getattr(error, "kwargs", {}).get("error")  # what botocore's sentence leaves out: refused, no route, …
