@@ -15,12 +15,71 @@ MOST_STUCK = 10
 """So many of those that cannot be taken are told."""
 
 
+DELIVERY_BOUNDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+    1800,
+    7200,
+    86400,
+)
+"""Seconds from arrival to delivery: the upper ends of a histogram's buckets, from an idle line to a day's outage."""
+ATTEMPT_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+"""Seconds from claim to acknowledgement."""
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """How long it took. ``counts``: for each bound of DELIVERY_BOUNDS or ATTEMPT_BOUNDS those at most so long and
+    longer than the bound before, and one more for all beyond the last. ``sum``: seconds in all."""
+
+    counts: list[int] = []
+    sum: float = 0.0
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What is in one place. ``oldest``: when the oldest item came there (seconds since 1970), None where there is none
+    or it is not known. ``at``: when the place was last walked as a whole (0: not yet); since then the worker's own
+    moves are counted."""
+
+    items: int = 0
+    bytes: int = 0
+    oldest: float | None = None
+    at: float = 0.0
+
+
+class Minute(msgspec.Struct, frozen=True):
+    """What happened in the minute that began ``at`` (seconds since 1970). ``delivery``: counts as in
+    :class:`Histogram`."""
+
+    at: int
+    delivered: int = 0
+    bytes: int = 0
+    failed: int = 0
+    deferred: int = 0
+    delivery: list[int] = []
+
+
 class Flight(msgspec.Struct, frozen=True):
-    """One item in flight; ``sent`` and ``size`` in bytes."""
+    """One item in flight; ``sent`` and ``size`` in bytes. ``started``: of this attempt, seconds since 1970."""
 
     name: str
     size: int
     sent: int
+    started: float = 0.0
+    attempt: int = 0
 
 
 class Stuck(msgspec.Struct, frozen=True):
@@ -31,16 +90,24 @@ class Stuck(msgspec.Struct, frozen=True):
 
 
 class Paused(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why nothing is claimed. ``since``: seconds since 1970; ``by``: 'destination', 'spool' or 'hand'."""
+    """Why nothing is claimed. ``since``, ``next_probe``: seconds since 1970; ``by``: 'destination', 'spool' or 'hand';
+    ``reason``: of a closed list."""
 
     by: str
     error: str
     hint: str = ""
     since: float = 0.0
+    reason: str = ""
+    next_probe: float = 0.0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A live worker at one moment. Counters run from its start; times are seconds since 1970."""
+    """A live worker at one moment. Counters run from its start; times are seconds since 1970, 0 where there is none;
+    ``free_bytes`` and ``free_inodes`` are -1 where they are not known.
+
+    ``attempts`` by outcome (done, defer, fail, hold); ``failed_by`` and ``deferred_by`` by reason; ``places`` by the
+    name of the place, and 'unready' for what is still being written; ``minute``: the running one; ``idle_since``: since
+    when nothing was to do, 0 while there is something."""
 
     worker: str
     pid: int
@@ -57,6 +124,21 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     paused: Paused | None
     stuck: list[Stuck] = []
+    attempts: dict[str, int] = {}
+    failed_by: dict[str, int] = {}
+    deferred_by: dict[str, int] = {}
+    sent_bytes: int = 0
+    delivery: Histogram = Histogram()
+    attempt: Histogram = Histogram()
+    last_delivery: float = 0.0
+    last_scan: float = 0.0
+    next_attempt: float = 0.0
+    places: dict[str, Counted] = {}
+    minute: Minute | None = None
+    idle_since: float = 0.0
+    free_bytes: int = -1
+    free_inodes: int = -1
+    credentials_expiry: float = 0.0
 
 
 class StateFile:
