@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +99,22 @@ def as_nobody() -> Iterator[None]:
         os.setgroups(groups)
 
 
-def mount_namespace() -> list[str]:
-    """The command before one that shall mount something nobody else sees; skips where that cannot be had."""
-    private = ["unshare", "-m"]
+@cache
+def private_mounts() -> tuple[str, ...]:
+    """The command before one that shall mount something nobody else sees; () where that cannot be had."""
+    private = ("unshare", "--mount")
     # In a chroot the first form fails: its root is no mount point. The second is safe only where nothing is shared.
-    alone = [*private, "--propagation", "unchanged"]
+    alone = (*private, "--propagation", "unchanged")
     shared = " shared:" in Path("/proc/self/mountinfo").read_text()
     for command in (private,) if shared else (private, alone):
         if subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0:
             return command
-    pytest.skip("no mount namespaces here")
+    return ()
+
+
+def mount_namespace() -> list[str]:
+    """:func:`private_mounts`; skips where there are none."""
+    return list(private_mounts()) or pytest.skip("no mount namespaces here")
 
 
 def tells(receipt: dict[str, Any], body: bytes) -> bool:

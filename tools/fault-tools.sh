@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 skipped() { echo "fault-tools: the suites that need them are skipped, by name" >&2; }
 tools/apt-install.sh strace e2fsprogs xfsprogs btrfs-progs qemu-system-common qemu-utils nbdkit libnbd-bin fuse3 faketime ||
     skipped
-tools/apt-install.sh qemu-system-x86 busybox-static nfs-ganesha nfs-ganesha-vfs || { skipped; exit 0; }
+tools/apt-install.sh qemu-system-x86 busybox-static nfs-ganesha nfs-ganesha-vfs netbase || { skipped; exit 0; }
 
 # A kernel for the guests, into .venv and never installed: 70 MB, once for each .venv.
 guest=.venv/guest

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.helpers import private_mounts
+
 KINDS = ("ext4", "xfs", "btrfs")
 MIB = 1 << 20
 SIZES = {"ext4": 64 * MIB, "xfs": 300 * MIB, "btrfs": 128 * MIB}
@@ -37,14 +39,9 @@ def why_not(kind: str, *programs: str) -> str:
         return f"{', '.join(missing)}: not installed (tools/fault-tools.sh does it)"
     if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
         return "no loop devices here"
-    if not _may_mount():
+    if not private_mounts():
         return "root may not mount here (a container)"
     return "" if _knows(kind) else f"the kernel has no {kind}"
-
-
-def _may_mount() -> bool:
-    """Whether we may have mounts of our own: containers take that right from root."""
-    return subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode == 0
 
 
 def _knows(kind: str) -> bool:

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import os
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from tests.faults import weather
 from tests.faults.store import Fault, Object, Request, Store, at_random, befalls
 from tests.faults.tier import TIER, scaled
 from tests.faults.weather import KILLED, TRANSPORTS, Case, Line, LineStorm, Storm, Verdict
+from tests.helpers import private_mounts
 from tests.processors.s3 import servers
 from tests.real.support import until
 
@@ -75,10 +75,7 @@ def test_the_line_to_the_store(
     tmp_path: Path, certificate: Path, line: Line, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is cut in the middle, also of a TLS handshake; nobody listens; no name is found: then it is well again."""
-    if (
-        line is Line.NO_NAME
-        and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode
-    ):
+    if line is Line.NO_NAME and not private_mounts():
         pytest.skip("no mount namespace for names of our own: not root")
     items = scaled(16, 300, 300)
     shares = (0.2, 1.0) if line in (Line.CUT, Line.CUT_TLS) and TIER != "sample" else (1.0,)

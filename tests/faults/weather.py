@@ -24,6 +24,7 @@ from tests.faults.cable import Cable
 from tests.faults.scene import Scene
 from tests.faults.store import Fault, Request, Store, befalls
 from tests.faults.tier import scaled
+from tests.helpers import private_mounts
 from tests.real.support import Process, sizes
 
 
@@ -385,7 +386,7 @@ class Names:
     def command(self) -> tuple[str, ...]:
         """The command that starts a program which has these names."""
         script = 'mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"'
-        return ("unshare", "--mount", "sh", "-c", script, str(self._hosts), str(self._servers))
+        return (*private_mounts(), "sh", "-c", script, str(self._hosts), str(self._servers))
 
     def add(self) -> None:
         """From now on the store's name is found."""
