@@ -1,4 +1,4 @@
-"""Imports run one way: spool ← worker ← service ← cli, and spool ← processors ← service."""
+"""Imports run one way: spool ← worker ← service ← web ← cli, and spool ← processors ← service; http ← album, web."""
 
 import ast
 import subprocess
@@ -14,9 +14,11 @@ ALLOWED = {
     "spool": ("spool",),
     "worker": ("worker", "spool"),
     "processors": ("processors", "spool.item", "spool.outcomes", "spool.names", "spool.notes", "spool.fs"),
-    "album": ("album", "processors.photo", "spool.item", "spool.outcomes", "spool.names"),
-    "service": ("service", "album", "processors", "worker", "spool"),
-    "cli": ("cli", "service", "album", "processors", "worker", "spool", ""),
+    "http": ("http",),
+    "album": ("album", "http", "processors.photo", "spool.item", "spool.outcomes", "spool.names"),
+    "service": ("service", "http", "album", "processors", "worker", "spool"),
+    "web": ("web", "http", "service", "spool"),
+    "cli": ("cli", "web", "http", "service", "album", "processors", "worker", "spool", ""),
     "__main__": ("cli",),
     "": ("worker", "spool"),  # __init__: the public names
 }

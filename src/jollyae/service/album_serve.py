@@ -1,9 +1,7 @@
 """The album in browsers, put together: the pages, the spool that uploads go through, the originals, and the keeper."""
 
 import asyncio
-import errno
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -43,20 +41,13 @@ class Serving:
     hosts: tuple[str, ...] = ()
 
 
-class CannotListen(Exception):
-    """There is no listening at that address and port. ``hint`` says what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
 async def serve(url: str, serving: Serving, settings: Settings, ready: Callable[[str], object]) -> None:
     """Serve the album until SIGTERM or SIGINT; ``ready`` is called with its address. Raises
-    :class:`ConfigurationError`, :class:`CannotListen`, :class:`StoreError` and :class:`OSError`."""
+
+    :class:`ConfigurationError`, :class:`~..http.serving.CannotListen`, :class:`StoreError` and :class:`OSError`."""
     from ..album import web
     from ..album.keeper import check
+    from ..http.serving import why_not
 
     is_ready = False
 
@@ -87,24 +78,7 @@ async def serve(url: str, serving: Serving, settings: Settings, ready: Callable[
         except OSError as error:
             if is_ready:
                 raise
-            raise _as_cannot_listen(error, serving) from error
-
-
-def _as_cannot_listen(error: OSError, serving: Serving) -> CannotListen:
-    where = f"{serving.host} port {serving.port}"
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return CannotListen(
-            f"cannot listen at {where}: {serving.host} is no address of this machine",
-            "Give --host one that it has: 127.0.0.1 for this machine only, 0.0.0.0 for all.",
-        )
-    if error.errno == errno.EADDRINUSE:
-        return CannotListen(
-            f"cannot listen at {where}: another program listens there",
-            "Give another one: --port N; 0 is any that is free.",
-        )
-    if error.errno == errno.EACCES:
-        return CannotListen(f"cannot listen at {where}: we may not", "Give one of 1024 or more: --port N.")
-    return CannotListen(f"cannot listen at {where}: {error.strerror}", "Give another: --host ADDRESS, --port N.")
+            raise why_not(error, serving.host, serving.port, host_option="--host", port_option="--port N") from error
 
 
 def _refuse_what_cannot_be(serving: Serving, settings: Settings) -> None:

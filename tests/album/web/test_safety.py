@@ -10,10 +10,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from jollyae.album.store import StoreError
-from jollyae.album.web import make_app, passwords, throttle
+from jollyae.album.web import make_app, passwords
 from jollyae.album.web.app import LOOK, WORK
 from jollyae.album.web.markdown import render
-from jollyae.album.web.visits import local
+from jollyae.http import throttle
+from jollyae.http.forms import local
 from tests.album.web.conftest import Served
 from tests.album.web.support import PASSWORD, Shot, Surfer
 

@@ -18,14 +18,10 @@
 """
 
 import asyncio
-import signal
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Unpack
 
-import uvicorn
-
+from ...http import serving
 from ..store import Store
 from .app import Options, make_app
 from .site import MAX_UPLOAD, Fetch, Submit, Trouble
@@ -47,56 +43,4 @@ async def serve(
 
     ``options`` are those of :func:`make_app`; ``ready`` is called with the album's URL once it can be asked (``port``
     0: any that is free). Raises :class:`OSError` where the port cannot be had. The store stays open."""
-    config = uvicorn.Config(
-        make_app(store, **options),
-        log_level="warning",
-        access_log=False,  # who looks at what is nobody's business, and a proxy has a log of its own
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=10,
-    )
-    server = _Server(config)
-    with socket.create_server((host, port), family=_family(host), backlog=256) as listening:
-        name, number = listening.getsockname()[:2]
-        ready(f"http://{f'[{name}]' if ':' in name else name}:{number}/")
-        with _signals(server) if stop is None else nullcontext(asyncio.Event()) as signalled:
-            serving = asyncio.create_task(server.serve(sockets=[listening]))
-            stopping = asyncio.create_task((stop or signalled).wait())
-            try:
-                await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                stopping.cancel()
-                server.should_exit = True
-                await serving
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals alone: its own way with them is to raise them once more when all is done, which
-    would end the program before its store is closed."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextmanager
-def _signals(server: uvicorn.Server) -> Iterator[asyncio.Event]:
-    """Set by the first SIGTERM or SIGINT; the second ends what is still going on."""
-    loop, signalled = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop() -> None:
-        server.force_exit = signalled.is_set()
-        signalled.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield signalled
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+    await serving.serve(make_app(store, **options), host, port, stop=stop, ready=ready)

@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from ...http import static
+from ...http.guard import MAX_FORM, Guard, Rules, own_names
 from ..store import Store, StoreError
 from . import browse, disputes, edits, errors, photos, uploads, users
-from .guard import Guard, own_names
 from .pages import pages
 from .site import MAX_UPLOAD, Fetch, Site, Submit, Trouble
 from .visitors import Role
@@ -105,10 +106,9 @@ def make_app(
         hosts=own_names(hosts),
         max_upload=max_upload,
     )
-    guard = Middleware(Guard, hosts=site.hosts, is_public=public, max_upload=max_upload)
     app = Starlette(
         routes=[*_files(site), *LOOK, *(() if public else WORK)],
-        middleware=[guard],
+        middleware=[Middleware(Guard, rules=_rules(site))],
         exception_handlers={
             HTTPException: errors.refused,
             StoreError: errors.store_failed,
@@ -119,22 +119,23 @@ def make_app(
     return app
 
 
+def _rules(site: Site) -> Rules:
+    return Rules(
+        hosts=site.hosts,
+        refuse=errors.page,
+        strange="The album is not known under the name in the address. If it is yours: start `jollyae album serve` "
+        "with `--hostname` and that name.",
+        read_only="This album can only be looked at." if site.is_public else "",
+        limit=lambda path: site.max_upload if path == "/upload" else MAX_FORM,
+    )
+
+
 def _files(site: Site) -> list[BaseRoute]:
     """The routes of the static files."""
-    by_address = {file.address: file for file in site.pages.files.values()}
-
-    async def static(request: Request) -> Response:
-        file = by_address.get(request.url.path)
-        if file is None:
-            raise HTTPException(404)
-        headers = {"Cache-Control": f"public, {photos.FOREVER}", "Vary": "Accept-Encoding"}
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(file.gzipped, 200, headers | {"Content-Encoding": "gzip"}, file.mime)
-        return Response(file.body, 200, headers, file.mime)
 
     async def robots(request: Request) -> Response:
         """A private album is nothing for search engines; nor are a public one's endless lists of lists."""
         text = "Disallow: /tags/\nDisallow: /slideshow\n" if site.is_public else "Disallow: /\n"
         return PlainTextResponse(f"User-agent: *\n{text}", headers={"Cache-Control": "public, max-age=3600"})
 
-    return [Route("/static/{hash}/{name}", static), Route("/robots.txt", robots)]
+    return [static.route(site.pages.files.values(), f"public, {photos.FOREVER}"), Route("/robots.txt", robots)]

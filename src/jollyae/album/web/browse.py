@@ -10,14 +10,16 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ...http.forms import Told
+from ...http.texts import plain
 from .. import document, search
 from ..document import UNPROCESSED
 from ..store import Card, Count, Cursor, Document, Order, Query
 from .listings import LONGEST, Listing, end_of_month, grouped, listing_of, read, written
 from .orientation import shown_size
-from .texts import alternative, plain, sorted_as, written_date, written_day
+from .texts import alternative, sorted_as, written_date, written_day
 from .visitors import is_shown_keyword
-from .visits import Told, Visit
+from .visits import Visit
 
 PAGE = 120
 """Photos on one page of a list; a script gets the next as one scrolls."""

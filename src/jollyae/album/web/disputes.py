@@ -7,12 +7,13 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ...http.texts import plain
 from .. import merge, times
 from ..document import InvalidEdit
 from ..store import Leaf, Stale
 from .browse import card_of
 from .photos import PHOTO_ID
-from .texts import plain, written_date, written_time
+from .texts import written_date, written_time
 from .visits import Visit
 
 LABELS = {

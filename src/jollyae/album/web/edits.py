@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import Response
 
+from ...http.forms import Form, Told, local
 from .. import merge, times
 from ..document import UNPROCESSED, InvalidEdit, edited, new_comment
 from ..store import Document, Missing, Stale, Store
@@ -20,7 +21,7 @@ from .browse import PAGE, cards_of, heading, keywords_of
 from .listings import Listing, listing_of, read, written
 from .photos import PHOTO_ID, SUGGESTED, fields, found, photo_page
 from .texts import counted
-from .visits import Form, Told, Visit, local
+from .visits import Visit
 
 TRIES = 5
 """Times that an edit is made again because somebody else's came between reading and writing."""

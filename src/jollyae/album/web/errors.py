@@ -10,10 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ...http.forms import Told, wants_json
+from ...http.headers import protect
 from ..store import Missing, Stale, StoreError
-from .headers import protect
 from .visitors import NOBODY
-from .visits import Told, wants_json
 
 LOG = logging.getLogger("jollyae.album.web")
 

@@ -12,15 +12,17 @@ import anyio
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
+from ...http.forms import Told
+from ...http.texts import plain
 from ..document import CATEGORIES, UNPROCESSED
 from ..store import MEDIUM, THUMB, Document
 from . import orientation
 from .browse import card_of, cards_of, heading, keywords_of, tag_path
 from .listings import listing_of
 from .site import Fetch
-from .texts import alternative, plain, written_date
+from .texts import alternative, written_date
 from .visitors import is_shown_keyword, shown
-from .visits import Told, Visit
+from .visits import Visit
 
 FOREVER = "max-age=31536000, immutable"
 PHOTO_ID = re.compile(r"[0-9a-f]{64}")

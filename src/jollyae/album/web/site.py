@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import BinaryIO
 
+from ...http.pages import Pages
+from ...http.sessions import Session, Sessions, fingerprint
+from ...http.throttle import Throttle
 from ..store import Document, Store
-from .pages import Pages
-from .sessions import Session, Sessions, fingerprint
-from .throttle import Throttle
 from .visitors import NOBODY, Role, Visitor, sees
 
 Submit = Callable[[BinaryIO, str], object]
@@ -58,7 +58,7 @@ class Site:
             if not kept.get("key"):
                 await self.store.remember(KEY, {"key": secrets.token_hex(32)})
                 kept = await self.store.remembered(KEY)
-            self._sessions = self._sessions or Sessions(bytes.fromhex(kept["key"]))
+            self._sessions = self._sessions or Sessions(bytes.fromhex(kept["key"]), "album")
         return self._sessions
 
     # --- users

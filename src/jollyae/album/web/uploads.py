@@ -14,12 +14,14 @@ from urllib.parse import urlencode
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from ...http.forms import Told
+from ...http.texts import plain
 from .browse import card_of, image_path
 from .orientation import shown_size
 from .photos import PHOTO_ID
 from .site import Submit
-from .texts import alternative, plain
-from .visits import Told, Visit
+from .texts import alternative
+from .visits import Visit
 
 LONGEST_NAME = 180
 """Bytes of a name: a file system has room for 255, and the spool's notes want some."""

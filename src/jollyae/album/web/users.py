@@ -6,13 +6,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ...http.forms import Told, local
+from ...http.sessions import Session, fingerprint
+from ...http.texts import plain
 from .. import times
 from ..document import EDITOR, ROLES, InvalidEdit, new_user, user_id
 from ..store import Document, Stale, Store
 from . import passwords
-from .sessions import Session, fingerprint
-from .texts import counted, plain
-from .visits import Told, Visit, local
+from .texts import counted
+from .visits import Visit
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 """What a user's name can be (:func:`..document.new_user`): nothing else is looked for."""

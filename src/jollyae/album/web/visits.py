@@ -2,19 +2,17 @@
 :func:`post`, which let in only who may come in, so that no page has to think of it, and none can forget to.
 """
 
-import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from .sessions import Session
+from ...http.forms import Form, Told, local, wants_json
+from ...http.sessions import Session
 from .site import Site
 from .visitors import NOBODY, Role, Visitor
 
@@ -24,36 +22,6 @@ MOST_FILES = 500
 """Files of one upload without JavaScript."""
 LONGEST_FIELD = 200_000
 """Bytes of one field."""
-
-
-class Told(HTTPException):
-    """An error whose ``detail`` is a sentence of ours for the visitor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What was sent with a form."""
-
-    data: FormData = field(default_factory=FormData)
-
-    def text(self, name: str) -> str:
-        """The field's text with plain newlines, without control characters; '' where it was not sent."""
-        found = self.data.get(name)
-        if not isinstance(found, str):
-            return ""
-        lines = found.replace("\r\n", "\n").replace("\r", "\n")
-        return "".join(c for c in lines if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
-
-    def texts(self, name: str) -> list[str]:
-        """All texts that were sent under that name."""
-        return [found for found in self.data.getlist(name) if isinstance(found, str)]
-
-    def files(self, name: str) -> list[UploadFile]:
-        """The files that were sent under that name; a browser sends one without a name where none was chosen."""
-        return [found for found in self.data.getlist(name) if isinstance(found, UploadFile) and found.filename]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.data
 
 
 @dataclass(slots=True)
@@ -120,28 +88,6 @@ class Visit:
     def wants_json(self) -> bool:
         """Whether a script asks."""
         return wants_json(self.request)
-
-
-def wants_json(request: Request) -> bool:
-    """Whether a script asks."""
-    return request.headers.get("accept", "").startswith("application/json")
-
-
-def local(address: str) -> str:
-    """The address, where it is one of this site; '/' where it leads anywhere else.
-
-    >>> local("/photo/ab?in=added"), local("//evil.example/"), local("https://evil.example/")
-    ('/photo/ab?in=added', '/', '/')
-    """
-    if not address.startswith("/") or address.startswith("//") or "\\" in address or not address.isprintable():
-        return "/"
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return "/"
-    if parts.scheme or parts.netloc:
-        return "/"
-    return quote(address, safe="/?&=+%~:@!$'()*,;-._#")
 
 
 Handler = Callable[[Visit], Awaitable[Response]]

@@ -48,6 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 async def _main(arguments: argparse.Namespace) -> int:
+    from ...http.serving import CannotListen
     from ...service import album_serve
     from ...spool.places import Places
 
@@ -63,7 +64,7 @@ async def _main(arguments: argparse.Namespace) -> int:
     )
     try:
         await album_serve.serve(arguments.url, serving, common.settings(arguments), _ready)
-    except album_serve.CannotListen as error:
+    except CannotListen as error:
         common.complain(error.message, error.hint)
         return 1
     return 0

@@ -5,30 +5,49 @@ much may be sent, and the headers that keep a browser from doing harm.
 rebinding). So only names that we know are answered: those given, ``localhost``, this machine's own, and any address in
 numbers, which is no name and cannot be rebound.
 
-**Origin.** Besides the token in each form: a browser says where a form comes from, and only ours may.
+**Origin.** A browser says where a form comes from, and only ours may.
 """
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from time import perf_counter
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import errors
 from .headers import protect
 
 SAFE = ("GET", "HEAD")
 MAX_FORM = 2**20
 """Bytes of a form that is no upload: the ids of 5,000 photos take 400 kB."""
 
+Refuse = Callable[[Request, int, str, dict[str, str]], Response]
+"""Makes the answer to a request that is refused: with that status, sentence ('': the usual one) and headers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a website lets through. ``strange`` is the sentence for a host that is not ours; ``read_only``, where it is
+    not '', the one for all methods but GET and HEAD; ``limit``: the bytes that may be sent to a path;
+    ``needs_origin``: whether an action is refused that says nothing of where it comes from, and bears no
+    ``Authorization`` either (which no other site's page can have a browser send)."""
+
+    hosts: frozenset[str]
+    refuse: Refuse
+    strange: str
+    read_only: str = ""
+    limit: Callable[[str], int] = lambda path: MAX_FORM
+    needs_origin: bool = False
+
 
 def own_names(names: Iterable[str] = ()) -> frozenset[str]:
-    """The names under which the album may be asked for: those given and this machine's."""
+    """The names under which a website may be asked for: those given and this machine's."""
     here = socket.gethostname()
     found = ("localhost", here, f"{here.split('.')[0]}.local", *names)
     return frozenset(name.lower().rstrip(".") for name in found if name)
@@ -53,8 +72,9 @@ def is_allowed_host(host: str, names: frozenset[str]) -> bool:
     return True
 
 
-def is_own_origin(headers: Headers) -> bool:
-    """Whether a browser says that a request comes from a page of ours, or no browser says anything.
+def is_own_origin(headers: Headers) -> bool | None:
+    """Whether a browser says that a request comes from a page of ours; None where nothing is said. Browsers say
+    ``Sec-Fetch-Site`` to https and to this machine, and know best: a proxy may have put another name into ``Host``.
 
     >>> is_own_origin(Headers({"host": "a:8", "origin": "http://a:8"}))
     True
@@ -62,20 +82,21 @@ def is_own_origin(headers: Headers) -> bool:
     False
     """
     site = headers.get("sec-fetch-site")
-    if site is not None and site not in ("same-origin", "none"):
-        return False
+    if site is not None:
+        return site in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    try:
+        return None if origin is None else urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    except ValueError:
+        return False
 
 
 class Guard:
-    """The middleware around the app. ``max_upload`` are the bytes of what is sent to ``/upload``."""
+    """The middleware around a website."""
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], is_public: bool, max_upload: int) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app = app
-        self._hosts = hosts
-        self._is_public = is_public
-        self._max_upload = max_upload
+        self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,32 +113,36 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        limit = self._max_upload if scope["path"] == "/upload" else MAX_FORM
+        limit = self._rules.limit(scope["path"])
         refusal = self._refusal(scope["method"], headers, limit)
         if refusal:
-            status, text, more = refusal
-            await errors.page(Request(scope), status, text, more)(scope, receive, guarded_send)
+            await self._rules.refuse(Request(scope), *refusal)(scope, receive, guarded_send)
         else:
             await self._app(scope, _limited(receive, limit), guarded_send)
 
     def _refusal(self, method: str, headers: Headers, limit: int) -> tuple[int, str, dict[str, str]] | None:
-        if not is_allowed_host(headers.get("host", ""), self._hosts):
-            return (
-                421,
-                "The album is not known under the name in the address. If it is yours: start `jollyae album serve` "
-                "with `--hostname` and that name.",
-                {},
-            )
+        rules = self._rules
+        if not is_allowed_host(headers.get("host", ""), rules.hosts):
+            return 421, rules.strange, {}
         if method in SAFE:
             return None
-        if self._is_public:
-            return 405, "This album can only be looked at.", {"Allow": "GET, HEAD"}
-        if not is_own_origin(headers):
+        if rules.read_only:
+            return 405, rules.read_only, {"Allow": "GET, HEAD"}
+        is_own = is_own_origin(headers)
+        if is_own is False:
             return 403, "The form came from a page of another site, so nothing was done.", {}
+        if is_own is None and rules.needs_origin and "authorization" not in headers:
+            return 403, UNTOLD, {}
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             return 413, "", {}
         return None
+
+
+UNTOLD = (
+    "The request does not say which page it comes from, so nothing was done. A program sends the token instead: "
+    "Authorization: Bearer TOKEN."
+)
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

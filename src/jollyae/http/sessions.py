@@ -1,8 +1,8 @@
 """Who is logged in: a signed cookie, and the tokens against forged requests that belong to it.
 
-The cookie holds a random number, the user's name and a fingerprint of their hashed password, signed with a key that
-this server keeps in its store (:meth:`~..store.Store.remember`, never replicated). So a session ends with a new
-password, and nothing is kept per session. HttpOnly, SameSite=Lax, and Secure where the page came by https.
+The cookie holds a random number, the user's name and a fingerprint of what they logged in with (an album's hashed
+password, a dashboard's token), signed with a key of this server's own. So a session ends with a new password, and
+nothing is kept per session. HttpOnly, SameSite=Lax, and Secure where the page came by https.
 """
 
 import base64
@@ -23,7 +23,7 @@ RENEWED = 24 * 3600
 
 
 def fingerprint(hashed: str) -> str:
-    """What a session keeps of the hashed password: enough to tell another one."""
+    """What a session keeps of the hashed password or the token: enough to tell another one."""
     return hashlib.sha256(hashed.encode()).hexdigest()[:16]
 
 
@@ -39,13 +39,13 @@ class Session:
 
 
 class Sessions:
-    """Reads and writes the cookies of one album on one server."""
+    """Reads and writes the cookies of one website on one server; ``what``: what it is, 'album' say."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, what: str) -> None:
         self._key = key
-        self._serializer = URLSafeTimedSerializer(key, salt="jollyae album session")
+        self._serializer = URLSafeTimedSerializer(key, salt=f"jollyae {what} session")
         # Cookies know no port: two albums on one machine would log each other's users out.
-        self._name = f"album-{hashlib.sha256(key + b'name').hexdigest()[:8]}"
+        self._name = f"{what}-{hashlib.sha256(key + b'name').hexdigest()[:8]}"
 
     def cookie(self, request: Request) -> str:
         """The cookie's name; by https with the prefix that keeps other hosts of the domain from setting it."""
