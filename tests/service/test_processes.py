@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from jollyae import Spool
-from jollyae.service.processes import GIVE_UP, together
+from jollyae.service.processes import GIVE_UP
 from jollyae.service.settings import Settings
+from jollyae.service.together import together
 from jollyae.worker.rules import Share
 from jollyae.worker.state import Flight, Paused, Snapshot
-from jollyae.worker.summary import Tally
+from jollyae.worker.tally import Tally
 from tests.helpers import drop, until, whereabouts
 
 ROOT = Path(__file__).parents[2]

@@ -28,14 +28,15 @@ from ..spool.places import Places
 from ..spool.spool import SpoolError
 from ..spool.survey import workers
 from ..worker.rules import Share
-from ..worker.state import MOST_STUCK, Snapshot
-from ..worker.summary import Summary, Tally
+from ..worker.state import Snapshot
+from ..worker.summary import Summary
+from ..worker.tally import SIZE, Tally, total
 from ..worker.telling import notice, warn
 from ..worker.worker import SUMMARY_EVERY, Listener
 from . import compose
 from .settings import Settings
 from .siblings import Line, Refusal, work
-from .units import counted
+from .together import together
 
 FIRST_AGAIN = 0.5
 """Seconds until a worker that died is replaced; doubled with each death in a row, with nothing done between…"""
@@ -65,10 +66,6 @@ def run(
         return compose.run(places, settings, listeners)
     compose.prepared(places, settings)
     return Parent(places, settings, listeners, in_sibling).run()
-
-
-def _sum(*tallies: Tally) -> Tally:
-    return Tally([sum(counts) for counts in zip(*(tally.counts for tally in tallies), strict=True)])
 
 
 @dataclass(slots=True)
@@ -138,7 +135,7 @@ class Parent:
     def _start(self, index: int) -> None:
         share = Share(index, self._settings.processes)
         ours, theirs = socket.socketpair()
-        tally = Tally(memoryview(mmap.mmap(-1, 4 * _COUNT)).cast("Q"))
+        tally = Tally(memoryview(mmap.mmap(-1, SIZE * _COUNT)).cast("Q"))
         sys.stdout.flush()
         sys.stderr.flush()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a signal must not meet our handlers in the child
@@ -231,7 +228,7 @@ class Parent:
         sibling.line.close()
         code = os.waitstatus_to_exitcode(os.waitpid(sibling.pid, 0)[1])
         del self._living[sibling.share.index]
-        self._past = _sum(self._past, sibling.tally)
+        self._past = total([self._past, sibling.tally])
         if sibling.summary is not None:
             self._left += sibling.summary.left if self._signal else 0  # what one left before is taken over
             self._growing.update(sibling.summary.growing)
@@ -319,15 +316,15 @@ class Parent:
     # --- all of it
 
     def _counts(self) -> Tally:
-        return _sum(self._past, *(one.tally for one in self._living.values()))
+        return total([self._past, *(one.tally for one in self._living.values())])
 
     def _summary(self) -> Summary:
-        delivered, _, failed, deferred = self._counts().counts
+        tally = self._counts()
         once = self._settings.once
         stuck = tuple(filter(self._is_there, self._stuck))
         growing = tuple(filter(self._is_there, self._growing.difference(stuck)))
         waiting = self._waiting(len(growing) + len(stuck)) if once else 0
-        counts = (delivered, failed, deferred, self._left, waiting)
+        counts = (tally.delivered, tally.failed, tally.deferred, self._left, waiting)
         return Summary(*counts, once, self._signal, growing, self._gave_up, stuck)
 
     def _is_there(self, name: str) -> bool:
@@ -350,27 +347,3 @@ def _how(sibling: Sibling, code: int) -> str:
     if sibling.refusal is not None:
         return f"cannot work: {names.printable(sibling.refusal.message)}"
     return f"ended with exit code {code}"
-
-
-def together(snapshots: list[Snapshot], tally: Tally) -> Snapshot:
-    """Several workers seen as one. ``tally``: what all have done, also those that are gone. It is paused when all
-    are."""
-    first = snapshots[0]
-    paused = [one.paused for one in snapshots if one.paused]
-    return Snapshot(
-        worker=counted(len(snapshots), "worker"),
-        pid=os.getpid(),
-        started=min(one.started for one in snapshots),
-        destination=first.destination,
-        watch=first.watch,
-        delivered=tally.delivered,
-        delivered_bytes=tally.bytes,
-        failed=tally.failed,
-        deferred=tally.deferred,
-        unready=max(one.unready for one in snapshots),  # each sees the same ones
-        limit=sum(one.limit for one in snapshots),
-        in_flight=[flight for one in snapshots for flight in one.in_flight],
-        held=sum(one.held for one in snapshots),
-        stuck=[one for snapshot in snapshots for one in snapshot.stuck][:MOST_STUCK],
-        paused=min(paused, key=lambda one: one.since) if len(paused) == len(snapshots) else None,
-    )

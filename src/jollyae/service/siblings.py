@@ -21,7 +21,8 @@ from ..spool.places import Places
 from ..spool.spool import SpoolError
 from ..worker.loop import loop_factory
 from ..worker.state import Snapshot
-from ..worker.summary import Summary, Tally
+from ..worker.summary import Summary
+from ..worker.tally import Tally
 from ..worker.telling import log, notice
 from ..worker.worker import Worker
 from . import compose

@@ -21,21 +21,23 @@ class Scope(StrEnum):
 
 
 class _Told(Exception):
-    """A message for the operator, and a hint that says what to do."""
+    """A message for the operator, a hint that says what to do, and one word for why."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", reason: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.reason = reason
 
 
 class Temporary(_Told):
     """Not now: the item is tried again, for ever. Nothing goes to ``failed/`` because of it.
 
     ``hint`` is a sentence that tells the operator what to do. ``scope`` says whose fault it is, ``throttled`` that the
-    destination asked for fewer requests, ``after`` after how many seconds it may be tried again first (doubling),
-    ``reason`` is one word for the state (``'unreachable'``, ``'credentials'``…): a pause is logged again only when it
-    changes.
+    destination asked for fewer requests, ``after`` after how many seconds it may be tried again first (doubling).
+    ``reason`` is one word for why: it is counted by (see ``worker/reasons.py``, which has the list; another word counts
+    as 'other'). ``state`` is one word for the state of the destination, where several reasons are signs of one: a pause
+    is logged again only when it changes. Without it the reason is that word.
 
     >>> raise Temporary("the printer is out of paper", hint="Fill tray 2.", scope=Scope.DESTINATION)
     Traceback (most recent call last):
@@ -51,16 +53,18 @@ class Temporary(_Told):
         throttled: bool = False,
         after: float | None = None,
         reason: str = "",
+        state: str = "",
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, reason=reason)
         self.scope = scope
         self.throttled = throttled
         self.after = after
-        self.reason = reason
+        self.state = state or reason
 
 
 class Permanent(_Told):
-    """Never: the item itself will fail for ever. It goes to ``failed/`` with this reason beside it.
+    """Never: the item itself will fail for ever. It goes to ``failed/`` with this message beside it. ``reason``: as for
+    :class:`Temporary`.
 
     >>> raise Permanent("not an image", hint="Put only pictures here.")
     Traceback (most recent call last):
@@ -82,6 +86,7 @@ class Defer:
     delay: float
     error: str
     hint: str = ""
+    reason: str = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Fail:
 
     error: str
     hint: str = ""
+    reason: str = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,8 @@ class Hold:
     hint: str = ""
     throttled: bool = False
     after: float | None = None
-    reason: str = ""
+    reason: str = "other"
+    state: str = ""
 
 
 Outcome = Done | Defer | Fail | Hold

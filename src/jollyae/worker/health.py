@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .reasons import known
+
 FIRST_PROBE = 1.0
 """Seconds from the pause to its first probe; doubled after each probe that fails."""
 LAST_PROBE = 10.0
@@ -26,11 +28,13 @@ START_LIMIT = 16
 
 @dataclass(slots=True)
 class Pause:
-    """Why nothing is claimed. ``since``: seconds since 1970; ``probe_at``: monotonic."""
+    """Why nothing is claimed. ``reason``: of the closed list (:mod:`.reasons`); ``state``: what may show itself in
+    several reasons, told again only when it changes. ``since``: seconds since 1970; ``probe_at``: monotonic."""
 
     error: str
     hint: str
     reason: str
+    state: str
     since: float
     began: float
     probe_at: float
@@ -110,11 +114,13 @@ class Health:
         *,
         reason: str,
         throttled: bool,
+        state: str = "",
         after: float | None = None,
         began: float | None = None,
     ) -> bool:
-        """The destination is unwell; whether that is news (a new pause, or a pause for another reason)."""
-        now = self._now()
+        """The destination is unwell; whether that is news (a new pause, or a pause in another ``state``: by default
+        what the reason is, or the error)."""
+        now, state, reason = self._now(), state or reason or error, known(reason)
         if throttled and now - self._last_cut > 1.0:
             self._seen_throttling, self._last_cut = True, now
             self._set_limit(self._limit / 2)
@@ -123,15 +129,15 @@ class Health:
             if began is not None and began < self._well_since:
                 return False
             wait = self._spread(after or FIRST_PROBE)
-            self.paused = Pause(error, hint, reason or error, time.time(), now, now + wait)
+            self.paused = Pause(error, hint, reason, state, time.time(), now, now + wait)
             return True
         if self._probing and not self._is_older_than_pause(began):
             self._probing = False
             pause.probes += 1
             doubled = FIRST_PROBE * 2.0 ** min(pause.probes, 30)  # after three hours more would be too large a number
             pause.probe_at = now + max(self._spread(min(doubled, LAST_PROBE)), after or 0)
-        news = pause.reason != (reason or error)
-        pause.error, pause.hint, pause.reason = error, hint, reason or error
+        news = pause.state != state
+        pause.error, pause.hint, pause.reason, pause.state = error, hint, reason, state
         return news
 
     def _set_limit(self, limit: float) -> None:

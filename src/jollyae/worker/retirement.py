@@ -23,7 +23,7 @@ from .receipts import Receipts, moment, receipt
 from .retry import decide
 from .room import Room
 from .rules import OnDone, OnFail, Rules
-from .summary import Tally
+from .tally import Tally
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +111,9 @@ class Retirement:
             return
         self.health.over(began)
         if isinstance(outcome, Fail) and self.rules.on_fail is OnFail.DEFER:
-            outcome = decide(Temporary(outcome.error), times, epidemic=False, chance=random.random())
+            outcome = decide(
+                Temporary(outcome.error, reason=outcome.reason), times, epidemic=False, chance=random.random()
+            )
         if isinstance(outcome, Defer):
             self._defer(item, outcome)
         elif isinstance(outcome, Fail):
@@ -128,6 +130,7 @@ class Retirement:
             outcome.error,
             outcome.hint,
             reason=outcome.reason,
+            state=outcome.state,
             throttled=outcome.throttled,
             after=outcome.after,
             began=began,
@@ -146,7 +149,7 @@ class Retirement:
         except OSError as error:
             self._keep_in_hand(item, error)
             return
-        self.tally.deferred += 1
+        self.tally.defer(outcome.reason, item.size)
         self.deferred.note(due)
         telling.warn(f"deferred for {outcome.delay:.0f} s: {outcome.error}", outcome.hint, item)
 
@@ -160,7 +163,7 @@ class Retirement:
         except OSError as error:
             self._keep_in_hand(item, error)
             return
-        self.tally.failed += 1
+        self.tally.fail(outcome.reason, item.size)
         telling.warn(f"failed: {outcome.error}", outcome.hint, item, level=logging.ERROR)
 
     def _keep_in_hand(self, item: Item, error: OSError) -> None:

@@ -8,6 +8,7 @@ import errno
 
 from ..spool import names
 from ..spool.outcomes import Defer, Fail, Hold, Outcome, Permanent, Scope, Temporary
+from . import reasons
 
 FIRST_DELAY = 5.0
 """Seconds until the second attempt of a deferred item; doubled at each further one."""
@@ -38,22 +39,24 @@ def decide(error: BaseException, attempts: int, *, epidemic: bool, chance: float
     ``epidemic``: the items before this one met an error of the same doubtful kind. ``chance``: random, in [0, 1).
 
     >>> decide(Permanent("not an image"), 1, epidemic=False, chance=0.5)
-    Fail(error='not an image', hint='')
+    Fail(error='not an image', hint='', reason='other')
     >>> decide(Temporary("busy"), 2, epidemic=False, chance=0.5)
-    Defer(delay=10.0, error='busy', hint='')
+    Defer(delay=10.0, error='busy', hint='', reason='other')
     """
+    reason = reasons.of(error)
     if isinstance(error, Permanent):
-        return Fail(error.message, error.hint)
+        return Fail(error.message, error.hint, reason)
     if isinstance(error, Temporary):
         if error.scope is Scope.DESTINATION or (error.scope is Scope.UNSURE and epidemic):
-            return Hold(error.message, error.hint, throttled=error.throttled, after=error.after, reason=error.reason)
-        return Defer(delay(attempts, chance, error.after or FIRST_DELAY), error.message, error.hint)
+            return Hold(error.message, error.hint, error.throttled, error.after, reason, error.state)
+        return Defer(delay(attempts, chance, error.after or FIRST_DELAY), error.message, error.hint, reason)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
-        return Hold(f"this machine: {describe(error)}", "Free some room, memory or open files.", reason="machine")
+        hint = "Free some room, memory or open files."
+        return Hold(f"this machine: {describe(error)}", hint, reason="machine", state="machine")
     hint = "A fault in the processor; please report it."
     if epidemic:
-        return Hold(describe(error), hint, reason="fault")
-    return Defer(delay(attempts, chance), describe(error), hint)
+        return Hold(describe(error), hint, reason=reason, state=reason)
+    return Defer(delay(attempts, chance), describe(error), hint, reason)
 
 
 def describe(error: BaseException) -> str:

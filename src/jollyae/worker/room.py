@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..spool import fs
 from .health import Health
+from .reasons import of_errno
 from .retry import describe
 from .telling import notice, warn
 
@@ -26,7 +27,7 @@ class Room:
     def trouble(self, error: OSError) -> None:
         """The spool cannot be worked on."""
         text = describe(error)
-        if self.health.failed(text, "", reason=str(error.errno), throttled=False):
+        if self.health.failed(text, "", reason=of_errno(error.errno), state=str(error.errno), throttled=False):
             warn(f"paused: the spool: {text}", "Free some room, or mend what it says.")
 
     def is_well(self, catch_up: Callable[[], bool]) -> bool:

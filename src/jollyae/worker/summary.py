@@ -1,44 +1,10 @@
-"""What a worker did: counted while it works, summed up at its end."""
+"""What a worker did, summed up at its end."""
 
 import os
 from dataclasses import dataclass
 
 from ..spool import names
 from .telling import notice
-
-
-class _Count:
-    """One number of a tally."""
-
-    def __init__(self, index: int) -> None:
-        self._index = index
-
-    def __get__(self, tally: "Tally", owner: object = None) -> int:
-        return tally.counts[self._index]
-
-    def __set__(self, tally: "Tally", value: int) -> None:
-        tally.counts[self._index] = value
-
-
-class Tally:
-    """Counts since the worker's start. ``bytes``: of delivered items. ``counts``: where they are kept, four numbers;
-    in memory that is shared with another process they outlive the worker, whatever ends it."""
-
-    delivered = _Count(0)
-    bytes = _Count(1)
-    failed = _Count(2)
-    deferred = _Count(3)
-
-    def __init__(self, counts: "list[int] | memoryview[int] | None" = None) -> None:
-        self.counts = [0] * 4 if counts is None else counts
-        self._told: tuple[int, ...] = ()
-
-    def tell(self, in_flight: int) -> None:
-        """Put the counts into the log, if they are not what was told last."""
-        counts = (self.delivered, self.failed, self.deferred, in_flight)
-        if counts != self._told and any(counts):
-            notice("delivered %d, failed %d, deferred %d, in flight %d", *counts)
-        self._told = counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from .health import Health
 from .line import Line
 from .room import Room
 from .state import MOST_STUCK, Flight, Paused, Snapshot, Stuck
-from .summary import Tally
+from .tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class View:
     def mark(self, by_hand: str | None) -> tuple[object, ...]:
         """Something that is another when the snapshot would be."""
         tally, health, room = self.tally, self.health, self.room.health
-        paused = (by_hand, health.paused and health.paused.reason, room.paused and room.paused.reason)
+        paused = (by_hand, health.paused and health.paused.state, room.paused and room.paused.state)
         counts = (tally.delivered, tally.failed, tally.deferred, self.arrivals.unready, self.line.held, health.limit)
         return (*counts, len(self.line.stuck), *paused, self.watch.why)
 
@@ -47,16 +47,13 @@ class View:
             started=self.started,
             destination=self.destination,
             watch=self.watch.why,
-            delivered=self.tally.delivered,
-            delivered_bytes=self.tally.bytes,
-            failed=self.tally.failed,
-            deferred=self.tally.deferred,
             unready=self.arrivals.unready,
             limit=self.health.limit,
             in_flight=[Flight(names.encode(item.name), item.size, item.sent) for item in flying],
             held=self.line.held,
             paused=self._paused(by_hand),
             stuck=[Stuck(names.encode(name), error) for name, error in islice(self.line.stuck.items(), MOST_STUCK)],
+            **self.tally.counters(),
         )
 
     def _paused(self, by_hand: str | None) -> Paused | None:

@@ -34,7 +34,8 @@ from .retry import describe
 from .room import Room
 from .rules import Rules
 from .state import Snapshot, StateFile
-from .summary import Summary, Tally
+from .summary import Summary
+from .tally import Tally
 from .telling import STUCK_HINT, log, notice, warn
 from .view import View
 
@@ -52,7 +53,7 @@ NEWS_FOR = 3.0
 """Seconds for which they are told again what did not change: the state file is written once a second at most."""
 _STARTS = 64  # items started before the event loop has its turn
 _LARGE_LANE = 4
-_DEADLY = Fail("the worker died three times with this", "Look at it; then: jollyae retry SPOOL NAME")
+_DEADLY = Fail("the worker died three times with this", "Look at it; then: jollyae retry SPOOL NAME", "died")
 
 Listener = Callable[[Snapshot], None]
 
