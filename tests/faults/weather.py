@@ -73,6 +73,9 @@ ITS_OWN = {
 MOST_IN_PAUSE = 8 * CONCURRENCY
 """Requests to a store that is down at the most: what was in flight, each once more on a new connection where a kept one
 was closed, some that are made for one attempt (a large file's), and the probes."""
+TAKEN = {Fault.NO_ETAG}
+"""The store has it, so the next try is answered 412 and is done: the pause ends, and as many more are sent, for as long
+as the fault lasts. So many requests are no hammering; more than two for an item would be."""
 DELETED = {Fault.TRUNCATED_MUTE, Fault.CORRUPTED_MUTE}
 """Those that only ``--on-done delete`` asks about."""
 SAYS: dict[Fault | Line, str] = {
@@ -277,10 +280,10 @@ class Storm:
             if request.key in small and request.writes:
                 tries[request.key].append(request.at)
         verdict.most = max(map(len, tries.values()), default=0)
-        if case.fault in ITS_OWN and not case.kills:
+        if case.fault in ITS_OWN | TAKEN and not case.kills:
             hasty = {key: len(at) for key, at in tries.items() if len(at) > _bound(at[-1] - at[0])}
             self._wrong(f"hammering: {count} writes of {key!r}" for key, count in hasty.items())
-        if case.share == 1 and case.fault not in ITS_OWN and verdict.met > MOST_IN_PAUSE:
+        if case.share == 1 and case.fault not in ITS_OWN | TAKEN and verdict.met > MOST_IN_PAUSE:
             self._wrong([f"hammering: {verdict.met} requests to a store that was down"])
 
     def _wrong(self, sentences: Iterable[str]) -> None:
@@ -424,8 +427,9 @@ class Hurried(Scene):
         return list(items_below(str(self.spool / place)))
 
     def waiting(self) -> bool:
-        """Whether an item is still to be worked on."""
-        return any(self.lying(place) for place in ("incoming", "working", "deferred"))
+        """Whether an item is still to be worked on. Two looks at each place: one that went from deferred/ to working/
+        between the first two was in neither (seen)."""
+        return any(self.lying(place) for _ in range(2) for place in ("incoming", "working", "deferred"))
 
     def counts(self) -> dict[str, int]:
         """How many items are where."""
