@@ -94,7 +94,7 @@ def test_what_is_held_in_a_pause_stays_a_trouble(spool: Spool) -> None:
 def test_paused_means_that_all_are(snapshots: list[Snapshot], live: int, said: str) -> None:
     """As long as one worker is not paused, items move; a paused one is named beside that."""
     counts = {place: Count() for place in ("incoming", "working", "deferred", "finished", "failed")}
-    assert why(counts, snapshots, live, None, "/s").startswith(said)
+    assert why(counts, snapshots, live, None, "/s").sentence.startswith(said)
 
 
 def test_troubles_of_one_kind_are_one_pair_of_lines(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,8 @@
 """The state of a spool as values, for ``status`` and whoever reads its JSON."""
 
 import os
-import shlex
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
@@ -11,22 +11,49 @@ from ..spool import names, owner, survey
 from ..spool.spool import Spool
 from ..worker import state
 from ..worker.telling import STUCK_HINT
-from .units import counted
+from .why import Situation, Why, explain
 
 Counts = dict[str, survey.Count]
+# What live workers say of themselves, for those who read it through here.
+Snapshot = state.Snapshot
+Flight = state.Flight
+Paused = state.Paused
+Stuck = state.Stuck
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A live worker. ``snapshot``: what it wrote of itself last, None where that cannot be read; ``written``: when,
+    seconds since 1970, 0 where it has not."""
+
+    name: str
+    snapshot: state.Snapshot | None
+    written: float
+
+
+def live_workers(spool: Spool) -> list[Live]:
+    """The workers of the spool that live: those whose own directory is locked. Raises :class:`OSError`."""
+    found = []
+    for directory, holder in survey.workers(spool.places):
+        if holder == os.path.basename(directory):
+            with suppress(OSError):
+                written = os.stat(os.path.join(directory, state.FILE)).st_mtime
+                found.append(Live(holder, state.read(directory), written))
+                continue
+            found.append(Live(holder, None, 0.0))
+    return found
 
 
 def look(spool: Spool) -> dict[str, Any]:
     """Counts, bytes and ages per place, the live workers, the latest troubles, and ``why``: one sentence on what goes
     on. Ages in seconds, times in seconds since 1970."""
     counts = survey.count(spool.places)
-    held = survey.workers(spool.places)
-    live = [directory for directory, holder in held if holder == os.path.basename(directory)]
-    snapshots = [snapshot for directory in live if (snapshot := state.read(directory)) is not None]
+    live = live_workers(spool)
+    snapshots = [one.snapshot for one in live if one.snapshot is not None]
     by_hand = spool.paused()
     return {
         "spool": str(spool.places.control),
-        "why": why(counts, snapshots, len(live), by_hand, str(spool.places.control)),
+        "why": why(counts, snapshots, len(live), by_hand, str(spool.places.control)).sentence,
         "paused_by_hand": by_hand,
         "places": {
             name: {"items": count.items, "bytes": count.bytes, "oldest_s": count.oldest}
@@ -40,7 +67,7 @@ def look(spool: Spool) -> dict[str, Any]:
     }
 
 
-def _stuck(spool: Spool, counts: Counts, snapshots: list[state.Snapshot], live: list[str]) -> list[survey.Trouble]:
+def _stuck(spool: Spool, counts: Counts, snapshots: list[state.Snapshot], live: list["Live"]) -> list[survey.Trouble]:
     """What cannot be taken: as the live workers say; where there is none, as they would find it if they were us."""
     found = {one.name: f"cannot be taken: {one.error}" for snapshot in snapshots for one in snapshot.stuck}
     if not live and os.stat(spool.places.working).st_uid == os.geteuid():
@@ -51,25 +78,7 @@ def _stuck(spool: Spool, counts: Counts, snapshots: list[state.Snapshot], live: 
     return [survey.Trouble(name, "incoming", error, STUCK_HINT, 0.0, 0, 0.0) for name, error in found.items()]
 
 
-def why(counts: Counts, snapshots: list[state.Snapshot], live: int, by_hand: str | None, spool: str) -> str:
+def why(counts: Counts, snapshots: list[state.Snapshot], live: int, by_hand: str | None, spool: str) -> Why:
     """One sentence: is it moving, and if not, why and what to do. ``spool``: its directory."""
-    backlog = counts["incoming"].items + counts["working"].items
-    if by_hand is not None:
-        return f"paused by hand: {by_hand}. To go on: jollyae resume {shlex.quote(spool)}"
-    paused = [snapshot.paused for snapshot in snapshots if snapshot.paused is not None]
-    reason = _reason(min(paused, key=lambda one: one.since)) if paused else ""
-    if paused and len(paused) == live:
-        return f"paused: {reason}"
-    parts = [f"{counted(backlog, 'item')} to deliver"] if backlog else []
-    parts += [f"{counts[place].items:,} {place}" for place in ("deferred", "failed") if counts[place].items]
-    items = ", ".join(parts)
-    if not live:
-        waits = backlog or counts["deferred"].items
-        return "no worker is running" + (f", {items}" if items else "") + (": start jollyae run" if waits else "")
-    still = f" ({len(paused)} of them paused: {reason})" if paused else ""
-    return f"{counted(live, 'worker')} running{still}, {items or 'nothing waits'}"
-
-
-def _reason(paused: state.Paused) -> str:
-    hint = f" {paused.hint}" if paused.hint else ""
-    return f"{paused.error}.{hint}"
+    items = {place: count.items for place, count in counts.items()}
+    return explain(Situation(spool, items, snapshots, live, by_hand))

@@ -1,0 +1,102 @@
+"""What the dashboard can do, all by the spool's own moves: retry, pause, resume, upload. A worker may do something
+with the same item at the same instant; one of the two wins, and the result says so."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ..spool import names
+from ..spool.spool import check_submittable
+from .failures import Failures, Filter
+from .queue import Queue
+
+MOST_REASONS = 20
+"""So many reasons for skipping are told."""
+CHUNK = 1000
+"""Items between two words on how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """How a retry went, or how far it is. ``skipped``: how many stayed where they were; ``reasons``: (name safe to
+    show, why) for some of these; ``over``: nothing is left to do."""
+
+    retried: int = 0
+    skipped: int = 0
+    reasons: tuple[tuple[str, str], ...] = ()
+    over: bool = True
+
+    @property
+    def sentence(self) -> str:
+        """'998 retried, 2 skipped'."""
+        return f"{self.retried:,} retried, {self.skipped:,} skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How any other action went. ``status``: of HTTP."""
+
+    done: bool
+    sentence: str
+    status: int = 200
+
+
+def retry(queue: Queue, wanted: Iterable[str]) -> Retried:
+    """Retry the items of these names (not identifiers), each if it is there."""
+    return _sum(queue.spool.retry(wanted))
+
+
+def retrying(queue: Queue, failures: Failures, wanted: Filter) -> Iterator[Retried]:
+    """Retry all that match and that were there when it began; how far it is after each CHUNK, the last is ``over``."""
+    yield Retried()
+
+
+def retry_matching(queue: Queue, failures: Failures, wanted: Filter) -> Retried:
+    """The same in one go."""
+    *_, last = retrying(queue, failures, wanted)
+    return last
+
+
+def pause(queue: Queue, reason: str) -> Answer:
+    """Pause the queue by hand."""
+    try:
+        queue.spool.pause(" ".join(reason.split()))
+    except OSError as error:
+        return Answer(False, f"cannot pause {queue.name}: {error.strerror}", 500)
+    return Answer(True, f"{queue.name} is paused")
+
+
+def resume(queue: Queue) -> Answer:
+    """End a pause by hand."""
+    try:
+        was = queue.spool.resume()
+    except OSError as error:
+        return Answer(False, f"cannot resume {queue.name}: {error.strerror}", 500)
+    return Answer(True, f"{queue.name} goes on" if was else f"{queue.name} was not paused")
+
+
+def upload(queue: Queue, name: str, stream: BinaryIO) -> Answer:
+    """Submit what ``stream`` holds as item ``name``. When it says done, the item is queued and on the disk."""
+    try:
+        check_submittable(name)
+        queue.spool.submit(stream, name)
+    except ValueError as error:
+        return Answer(False, str(error), 400)
+    except FileExistsError:
+        return Answer(False, f"incoming/ has an item named {names.show(name)} already", 409)
+    except OSError as error:
+        return Answer(False, f"{names.show(name)} is not queued: {error.strerror}", 507)
+    return Answer(True, f"{names.show(name)} is queued", 201)
+
+
+def _sum(found: Iterable[tuple[str, str]]) -> Retried:
+    retried = skipped = 0
+    reasons: list[tuple[str, str]] = []
+    for name, became in found:
+        if became == "retried":
+            retried += 1
+            continue
+        skipped += 1
+        if len(reasons) < MOST_REASONS:
+            reasons.append((names.show(name), became))
+    return Retried(retried, skipped, tuple(reasons))
