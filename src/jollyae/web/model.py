@@ -130,7 +130,8 @@ class QueueView:
     """One queue at one moment (``at``, seconds since 1970). ``places``: incoming, working, deferred, finished, failed,
     in this order. ``level``: 'ok', 'waits' or 'trouble'; ``sentence``: why it moves or not, and what to do;
     ``command``: a command line that helps, or ''. ``paused_by_hand``: the reason, None where it is not.
-    ``next_attempt``: when the first deferred item is due, 0 where not known. ``free_bytes``, ``free_inodes``: -1 where not known."""
+    ``next_attempt``: when the first deferred item is due, 0 where not known. ``free_bytes``, ``free_inodes``: -1 where
+    not known."""
 
     name: str
     spool: str
