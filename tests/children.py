@@ -60,7 +60,8 @@ class Forks:
 
     def start(self, spool: Path, to: Path, **order: Any) -> int:
         """Start a worker on ``spool`` that delivers into ``to``; its process id. Of ``order``, ``rules`` are those of
-        the worker, ``kill_at`` is the file system operation before which it dies, ``delay`` are seconds per item."""
+        the worker, ``kill_at`` is the file system operation before which it dies, ``delay`` are seconds per item, with
+        ``notify`` messages go to the spool notify/hook."""
         pid = self._ask(do="start", spool=str(spool), to=str(to), **order)
         self._living.add(pid)
         return pid
@@ -105,6 +106,7 @@ class Forks:
 
 def _serve(log: str) -> None:
     import jollyae.processors.files
+    import jollyae.processors.notify.message
     import jollyae.worker.worker  # noqa: F401
 
     gates: dict[int, int] = {}
@@ -263,12 +265,15 @@ def _work(
     uid: int = 0,
     delay: float = 0.0,
     no_renameat2: bool = False,
+    notify: bool = False,
 ) -> int:
     from jollyae import Item, Permanent, Rules, Spool, Temporary, Worker
     from jollyae.processors.files import FileDelivery
     from jollyae.processors.keys import KeyTemplate
+    from jollyae.processors.notify.message import message
     from jollyae.spool import fs
     from jollyae.spool.places import Places
+    from jollyae.worker.outbox import Outbox
 
     if uid:
         os.setgroups([])
@@ -292,7 +297,8 @@ def _work(
         return deliver(item)
 
     spool = Spool(places=Places.under(root, **(places or {})), copy=copy)
-    return Worker(spool, process, Rules(**rules)).run().exit_code
+    outbox = Outbox([Places.under(f"{root}/notify/hook")], message, root) if notify else None
+    return Worker(spool, process, Rules(**rules), outbox=outbox).run().exit_code
 
 
 if __name__ == "__main__":

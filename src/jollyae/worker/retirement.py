@@ -1,7 +1,8 @@
 """What becomes of an item when its attempt is over: retired, held, deferred or failed; each told and counted.
 
 Acknowledged → receipt → retire, in this order: one write of receipts for all that finished in one turn of the loop,
-then the moves. Whatever the spool's disk refuses is kept in hand and done when there is room (:mod:`.room`).
+then the moves. Where messages are wanted (:mod:`.outbox`), they come between. Whatever the spool's disk refuses is kept
+in hand and done when there is room (:mod:`.room`).
 """
 
 import logging
@@ -19,6 +20,7 @@ from . import telling
 from .attempt import Fields
 from .health import Health
 from .line import Line
+from .outbox import Outbox, Receipt
 from .receipts import Receipts, moment, receipt
 from .retry import decide
 from .room import Room
@@ -42,13 +44,21 @@ class Retirement:
     tally: Tally
     soon: Callable[[], Any]
     wake: Callable[[], None]
+    outbox: Outbox | None = None
     _acknowledged: list[tuple[Item, Fields]] = field(default_factory=list)
+    _unannounced: list[tuple[Item, Receipt]] = field(default_factory=list)
+    _announcing: list[tuple[Item, Receipt]] = field(default_factory=list)
     _unretired: list[Item] = field(default_factory=list)
 
     @property
     def is_behind(self) -> bool:
         """Whether delivered items are still to be retired."""
-        return bool(self._acknowledged or self._unretired)
+        return bool(self._acknowledged or self._unannounced or self._announcing or self._unretired)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many wait for their messages that no more should be taken: each is an open file."""
+        return len(self._unannounced) >= self.rules.concurrency
 
     # --- delivered
 
@@ -79,8 +89,44 @@ class Retirement:
         if telling.tells_each():
             for (item, _), one in zip(batch, receipts, strict=True):
                 telling.delivered(item, one)
-        for item, _ in batch:
+        if self.outbox is None:
+            for item, _ in batch:
+                self._retire(item)
+        else:
+            self._unannounced += [(item, one) for (item, _), one in zip(batch, receipts, strict=True)]
+            self._announce(self.outbox)
+
+    # --- with messages
+
+    def _announce(self, outbox: Outbox) -> None:
+        """Have the messages written of all that waits for them, in a thread; what comes meanwhile is the next batch."""
+        if self._unannounced and not self._announcing:
+            self._announcing, self._unannounced = self._unannounced, []
+            outbox.begin([one for _, one in self._announcing], self._announced)
+
+    def _announced(self, error: OSError | None) -> None:
+        """The messages are on the disk, so their items can go; or they are not."""
+        batch, self._announcing = self._announcing, []
+        if error is not None:
+            self._unannounced = batch + self._unannounced
+            self.room.trouble(error)
+        for item, _ in batch if error is None else ():
             self._retire(item)
+        if self.outbox is not None and error is None:
+            self._announce(self.outbox)
+        self.wake()
+
+    @property
+    def is_announcing(self) -> bool:
+        """Whether messages are being written."""
+        return bool(self._announcing)
+
+    def abandon(self) -> None:
+        """Retire nothing more: what is still to be announced is the next worker's."""
+        self._announcing.clear()
+        self._unannounced.clear()
+
+    # --- retired
 
     def _retire(self, item: Item) -> None:
         try:
@@ -95,10 +141,13 @@ class Retirement:
     def catch_up(self) -> bool:
         """Do what the disk had refused; whether nothing of it is left."""
         self.write_down()
+        if self.outbox is not None and self._unannounced and not self._announcing:
+            self._announcing, self._unannounced = self._unannounced, []
+            self._announced(self.outbox.attempt([one for _, one in self._announcing]))
         unretired, self._unretired = self._unretired, []
         for item in unretired:
             self._retire(item)
-        return not self.is_behind
+        return not (self._acknowledged or self._unannounced or self._unretired)
 
     # --- not delivered
 

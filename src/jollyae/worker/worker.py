@@ -28,6 +28,7 @@ from .attempt import Fields, Process, as_coroutine, attempt, begin_of
 from .health import Health
 from .line import LARGE, Line
 from .loop import loop_factory
+from .outbox import Outbox
 from .receipts import Receipts
 from .retirement import Retirement
 from .retry import describe
@@ -65,7 +66,8 @@ class Worker:
     (a dict for the receipt, or None): done; raises :class:`Temporary`: again later; raises :class:`Permanent`: never.
     It may be called more than once for an item (a crash), so repeating it must be harmless. ``listeners`` are told
     about the worker's state up to four times a second while it changes. ``destination``: its name for people.
-    ``tally``: where it counts what it does.
+    ``tally``: where it counts what it does. ``outbox``: where a message about each delivery goes before its item is
+    retired.
 
     >>> import tempfile
     >>> spool = Spool(tempfile.mkdtemp() + "/spool")
@@ -86,6 +88,7 @@ class Worker:
         destination: str = "",
         listeners: Iterable[Listener] = (),
         tally: Tally | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._spool = spool
         self._process = process
@@ -107,6 +110,7 @@ class Worker:
         self._mark: tuple[object, ...] = ()
         self._news_until = 0.0
         self._tally = tally or Tally()
+        self._outbox = outbox
         self.name = ""
         """HOST-PID-X, from when it works on."""
 
@@ -228,6 +232,7 @@ class Worker:
             tally=self._tally,
             soon=lambda: self._loop.call_soon(self._turn),
             wake=self._wake.set,
+            outbox=self._outbox,
         )
 
     def _close(self) -> int:
@@ -243,6 +248,8 @@ class Worker:
             self._loop.remove_reader(descriptor)
         self._watch.close()
         self._receipts.close()
+        if self._outbox is not None:
+            self._outbox.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._claims.stop(busy=set(self._flying))
         return waiting
@@ -328,7 +335,7 @@ class Worker:
             return "alone"
         if self._health.room(len(self._flying)) <= 0:
             return "paused" if self._health.paused else "limit"
-        return ""
+        return "behind" if self._retirement.is_full else ""
 
     async def _rest(self, why_not: str) -> None:
         """Wait for a wake, or until there is something to do without one."""
@@ -363,11 +370,8 @@ class Worker:
     async def _land(self) -> int:
         """Let what is in flight finish within the grace time; how many items did not."""
         self._landing = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._rules.grace):
-                while self._flying:
-                    self._wake.clear()
-                    await self._wake.wait()
+        until = self._loop.time() + self._rules.grace
+        await self._wait_while(lambda: bool(self._flying), until)
         if self._flying:
             log.warning("%d items were still in flight: the next worker takes them over", len(self._flying))
         if left := list(self._tasks.values()):
@@ -375,8 +379,18 @@ class Worker:
                 task.cancel()
             await asyncio.wait(left, timeout=1.0)
         self._retirement.write_down()
+        await self._wait_while(lambda: self._retirement.is_announcing, max(until, self._loop.time() + 1.0))
+        self._retirement.abandon()
         self._landed = True
         return len(self._flying)
+
+    async def _wait_while(self, condition: Callable[[], bool], until: float) -> None:
+        """Wait, from wake to wake, until it is not so any more, or till then (the loop's time)."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while condition():
+                    self._wake.clear()
+                    await self._wake.wait()
 
     # --- one item
 

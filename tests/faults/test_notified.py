@@ -1,0 +1,81 @@
+"""A worker with notifications that dies before the n-th operation on the file system, for every n: each delivered item
+has a message, and all repeats of it have one name."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jollyae import Spool
+from jollyae.worker import receipts
+from tests.children import Forks
+from tests.helpers import drop, until, whereabouts
+
+ITEMS = {"plain": b"p" * 3000, "sub/dir/item": b"s", "empty": b"", "later": b"later", "bad": b"bad"}
+GOOD = ITEMS.keys() - {"bad"}
+
+
+def _taken(spool: Spool) -> list[dict[str, Any]]:
+    """The messages that are queued, taken as somebody takes them who sends them on."""
+    found = []
+    for path in (spool.places.control / "notify" / "hook" / "incoming").iterdir():
+        told = json.loads(path.read_bytes())
+        assert path.name == f"{told['jollyae']['deliveryId']}.json"
+        found.append(told)
+        path.unlink()
+    return found
+
+
+def _life(forks: Forks, root: Path, kill_at: int, on_done: str) -> tuple[bool, int]:
+    """One spool's life: a worker that dies at the n-th operation, then workers that do not. Whether it died, and how
+    many messages were repeats."""
+    spool, to = Spool(root / f"spool{kill_at}"), root / f"to{kill_at}"
+    hook = Spool(spool.places.control / "notify" / "hook")
+    to.mkdir()
+    for name, data in ITEMS.items():
+        drop(spool, name, data)
+    rules = {"once": True, "settle": 0, "concurrency": 1, "on_done": on_done}
+    order: dict[str, Any] = {"rules": rules, "notify": True}
+    code = forks.run(spool.places.control, to, kill_at=kill_at, **order)
+    told = _taken(spool)
+    where = f"killed at operation {kill_at}: {code}"
+    _announced_before_retired(spool, told, where)
+
+    def is_drained() -> bool:
+        assert forks.run(spool.places.control, to, **order) in (0, 1, 75)
+        return not any("deferred" in places for places in whereabouts(spool).values())
+
+    until(is_drained)
+    told += _taken(spool)
+    ids: dict[str, set[str]] = defaultdict(set)
+    for one in told:
+        ids[one["jollyae"]["name"]].add(one["jollyae"]["deliveryId"])
+    assert ids.keys() == GOOD, where
+    assert all(len(found) == 1 for found in ids.values()), f"{where}: {ids}"
+    for one in receipts.read(spool.places.receipts):
+        assert ids[one["name"]] == {one["id"]}, where
+    assert {str(path.relative_to(to)) for path in to.rglob("*") if path.is_file()} == GOOD | {".begun"}, where
+    assert not [path for path in hook.places.tmp.iterdir() if code != -9], where
+    return code == -9, len(told) - len(ids)
+
+
+def _announced_before_retired(spool: Spool, told: list[dict[str, Any]], where: str) -> None:
+    """Whatever is retired as delivered has its message already."""
+    names = {one["jollyae"]["name"] for one in told}
+    lying = whereabouts(spool)
+    gone = {name for name in GOOD if lying.get(name, ["finished"]) == ["finished"]}
+    assert gone <= names, where
+
+
+@pytest.mark.parametrize("on_done", ["keep", "delete"])
+def test_a_crash_at_any_operation_costs_no_message(tmp_path: Path, forks: Forks, on_done: str) -> None:
+    """Killed before any operation: at least one message for each delivered item, all repeats under one id."""
+    kill_at, repeats, died = 0, 0, True
+    while died:
+        kill_at += 1
+        died, repeated = _life(forks, tmp_path, kill_at, on_done)
+        repeats += repeated
+    assert kill_at > 60  # so many operations there are at least
+    assert repeats > 10  # those that died between message and retirement
