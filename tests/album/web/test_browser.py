@@ -388,6 +388,31 @@ def test_many_are_edited_by_keyboard_alone(album: Running, visit: Open) -> None:
     page.wait_for_url("**/photo/*in=inbox")
 
 
+def test_the_arrows_walk_through_the_inbox(album: Running, visit: Open) -> None:
+    """From a photo on; down and up go to the nearest photo of the next row."""
+    for n in range(12):
+        album.add(Shot(n), added=f"2026-11-05T10:00:{59 - n}Z")
+    page = visit(album, "ann", viewport={"width": 700, "height": 740})
+    page.goto("/inbox")
+    at = """() => {
+        const boxes = [...document.querySelectorAll("#picks input[type=checkbox]")];
+        const here = document.activeElement, tile = here.closest("li"), { left, right } = tile.getBoundingClientRect();
+        return [boxes.indexOf(here), tile.offsetTop, (left + right) / 2];
+    }"""
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowRight")
+    first, top, middle = page.evaluate(at)
+    page.keyboard.press("ArrowDown")
+    below, lower, there = page.evaluate(at)
+    assert first == 1 and below > 1 and lower > top and abs(there - middle) < 350
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(at)[1] == top
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(at)[0] == 0
+
+
 def test_a_conflict_is_resolved(album: Running, visit: Open) -> None:
     """From the navigation to the choice: one value is picked, the other written anew, and the conflict is gone."""
     id = album.add(Shot(1), title="Old", keywords=["sea"])

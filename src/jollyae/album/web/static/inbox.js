@@ -20,6 +20,16 @@ if (picks) {
     boxes[at].closest("li").scrollIntoView({ block: "center" });
   };
   const walking = () => boxes.includes(document.activeElement);
+  // The photo above or below: of the nearest other row, the one whose middle is nearest.
+  const across = (down) => {
+    const middle = (box) => { const { left, right } = box.closest("li").getBoundingClientRect(); return (left + right) / 2; };
+    const top = (box) => box.closest("li").offsetTop;
+    const beyond = boxes.filter((box) => (down ? top(box) > top(boxes[at]) : top(box) < top(boxes[at])));
+    if (!beyond.length) return;
+    const row = top(down ? beyond[0] : beyond.at(-1));
+    const near = (box) => Math.abs(middle(box) - middle(boxes[at]));
+    go(boxes.indexOf(beyond.filter((box) => top(box) === row).reduce((one, other) => (near(other) < near(one) ? other : one))));
+  };
   const edit = () => {
     if (!boxes.some((box) => box.checked)) boxes[at].checked = true;
     tell();
@@ -37,10 +47,19 @@ if (picks) {
     e: edit,
   };
 
+  // The arrows walk from a photo; elsewhere they scroll, as everywhere.
+  const arrows = {
+    ArrowRight: () => go(at + 1),
+    ArrowLeft: () => go(at - 1),
+    ArrowDown: () => across(true),
+    ArrowUp: () => across(false),
+  };
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target;
     if (event.key === "Escape" && form.contains(target) && !boxes.includes(target)) { go(at); event.preventDefault(); return; }
+    if (walking() && event.key in arrows) { arrows[event.key](); event.preventDefault(); return; }
     if (isTyping(target) || !(event.key in actions)) return;
     // Space and Enter do what they do everywhere on what is neither a photo nor nothing.
     if ((event.key === " " || event.key === "Enter") && target !== document.body && target.id !== "main" && !boxes.includes(target)) return;
