@@ -97,7 +97,9 @@ def test_remove_deletes_what_is_done_and_what_failed(places: dict[str, Path]) ->
         while os.listdir(places["src"]) and time.monotonic() < end:
             time.sleep(0.05)
         time.sleep(0.5)
-    left = [path for path in places["interim"].rglob("*") if path.is_file() and path.suffix != ".jsonl"]
+    left = [
+        path for path in places["interim"].rglob("*") if path.is_file() and path.suffix not in (".jsonl", ".minutes")
+    ]
     assert left == []
 
 

@@ -55,7 +55,7 @@ def _undelivered(made: Scene) -> None:
 
 
 def _receipt(made: Scene) -> None:
-    [file] = (made.spool / "receipts").iterdir()
+    [file] = (made.spool / "receipts").glob("*.jsonl")
     [line] = [one for one in map(json.loads, file.read_text().splitlines()) if one["name"] == "a"]
     with file.open("a") as lines:
         lines.write(json.dumps({**line, "id": "other"}) + "\n")
@@ -76,7 +76,7 @@ def _receipt(made: Scene) -> None:
         (lambda made: (made.spool / "failed/f").write_bytes(b"?"), "lying about, but nobody submitted that: 'f'"),
         (_receipt, "receipts with 2 ids: 'a'"),
         (
-            lambda made: [file.unlink() for file in (made.spool / "receipts").iterdir()],
+            lambda made: [file.unlink() for file in (made.spool / "receipts").glob("*.jsonl")],
             "finished without a receipt: 'a'",
         ),
         (lambda made: (made.spool / "working/h-1-x").mkdir(), "left over: working/h-1-x"),

@@ -121,7 +121,7 @@ def test_each_item_is_delivered_once(spool: Spool, start: Start, to: Path) -> No
     assert run.wait() == 0, run.log
     assert {path.name: path.read_text() for path in to.iterdir()} == {name: name * 3 for name in names}
     assert Counter(one["name"] for one in receipts(spool)) == Counter(names)
-    assert len({one["worker"] for one in receipts(spool)}) == len(list(spool.places.receipts.iterdir())) == 3
+    assert len({one["worker"] for one in receipts(spool)}) == len(list(spool.places.receipts.glob("*.jsonl"))) == 3
     assert whereabouts(spool) == {name: ["finished"] for name in names}
     assert not list(spool.places.working.iterdir()), "who ends in order leaves nothing"
     assert re.findall(r"delivered \d+.*", run.log) == ["delivered 600, failed 0, left waiting 0"]

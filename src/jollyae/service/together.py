@@ -2,6 +2,7 @@
 
 import os
 
+from ..worker import minutes
 from ..worker.state import MOST_STUCK, Minute, Snapshot
 from ..worker.tally import Tally
 from .units import counted
@@ -41,13 +42,4 @@ def _minute(snapshots: list[Snapshot]) -> Minute | None:
     """What all did in the running minute: that of the latest."""
     at = max((one.minute.at for one in snapshots if one.minute), default=0)
     found = [one.minute for one in snapshots if one.minute and one.minute.at == at]
-    if not found:
-        return None
-    return Minute(
-        at,
-        sum(one.delivered for one in found),
-        sum(one.bytes for one in found),
-        sum(one.failed for one in found),
-        sum(one.deferred for one in found),
-        [sum(counts) for counts in zip(*(one.delivery for one in found if one.delivery), strict=True)],
-    )
+    return minutes.together(found) if found else None

@@ -13,6 +13,7 @@ from ..spool.item import Item
 from ..spool.watch import Watch
 from .health import Health
 from .line import Line
+from .minutes import Minutes
 from .room import Room
 from .state import MOST_STUCK, Flight, Paused, Snapshot, Stuck
 from .tally import Tally
@@ -30,6 +31,7 @@ class View:
     health: Health
     room: Room
     tally: Tally
+    minutes: Minutes
     started: float = field(default_factory=time.time)
 
     def mark(self, by_hand: str | None) -> tuple[object, ...]:
@@ -53,6 +55,7 @@ class View:
             held=self.line.held,
             paused=self._paused(by_hand),
             stuck=[Stuck(names.encode(name), error) for name, error in islice(self.line.stuck.items(), MOST_STUCK)],
+            minute=self.minutes.running(),
             **self.tally.counters(),
         )
 

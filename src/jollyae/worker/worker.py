@@ -28,6 +28,7 @@ from .attempt import Fields, Process, as_coroutine, attempt, begin_of
 from .health import Health
 from .line import LARGE, Line
 from .loop import loop_factory
+from .minutes import Minutes
 from .outbox import Outbox
 from .receipts import Receipts
 from .retirement import Retirement
@@ -183,6 +184,7 @@ class Worker:
         self._line = Line(self._claims, self._arrivals, self._deferred, once=rules.once)
         self._room = Room(self._claims.directory)
         self._receipts = Receipts(str(spool.places.receipts), self._claims.worker)
+        self._minutes = Minutes(str(spool.places.receipts), self._claims.worker, self._tally)
         self._retirement = self._make_retirement()
         self._view = View(
             self._destination,
@@ -193,6 +195,7 @@ class Worker:
             self._health,
             self._room,
             self._tally,
+            self._minutes,
         )
         self._listeners.append(StateFile(self._claims.directory).show)
         self._executor = ThreadPoolExecutor(rules.concurrency, thread_name_prefix="jollyae")
@@ -250,6 +253,7 @@ class Worker:
         self._receipts.close()
         if self._outbox is not None:
             self._outbox.close()
+        self._minutes.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._claims.stop(busy=set(self._flying))
         return waiting
@@ -542,6 +546,7 @@ class Worker:
     def _tell(self) -> None:
         if self._by_hand is not None or self._watch.fileno() is None:
             self._look_for_pause()
+        self._minutes.look()
         if not self._is_news():
             return
         snapshot = self._view.snapshot(self._flying, self._by_hand)
