@@ -16,7 +16,7 @@ ALLOWED = {
     "processors": ("processors", "spool.item", "spool.outcomes", "spool.names", "spool.notes", "spool.fs"),
     "http": ("http",),
     "album": ("album", "http", "processors.photo", "spool.item", "spool.outcomes", "spool.names"),
-    "service": ("service", "http", "album", "processors", "worker", "spool"),
+    "service": ("service", "http", "album", "processors", "worker", "spool", ""),  # "": the version
     "web": ("web", "http", "service", "spool"),
     "cli": ("cli", "web", "http", "service", "album", "processors", "worker", "spool", ""),
     "__main__": ("cli",),
