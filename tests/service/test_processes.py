@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from jollyae import Spool
-from jollyae.service.processes import GIVE_UP
 from jollyae.service.settings import Settings
+from jollyae.service.team import GIVE_UP
 from jollyae.service.together import together
 from jollyae.worker.rules import Share
 from jollyae.worker.state import Flight, Paused, Snapshot
@@ -276,9 +276,9 @@ def test_they_die_again_and_again(spool: Spool, to: Path) -> None:
     script = f"""
 import os, signal, sys
 from jollyae.cli.main import run
-from jollyae.service import processes
-processes.FIRST_AGAIN = processes.LAST_AGAIN = 0.01
-processes.work = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+from jollyae.service import team
+team.FIRST_AGAIN = team.LAST_AGAIN = 0.01
+team.work = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 sys.exit(run(["run", {str(spool.places.control)!r}, "--to", "file://{to}", "--once", "--processes", "2"]))
 """
     env = os.environ | {"PYTHONPATH": str(ROOT / "src")}

@@ -126,7 +126,7 @@ def s3_options(settings: Settings) -> Any:
         transport=cast(Any, settings.transport),
         verify=settings.on_done == "delete",
     )
-    return _within_memory(options, settings.share.part(machine.bodies(machine.memory_limit())))
+    return _within_memory(options, settings.share.of_machine(machine.bodies(machine.memory_limit())))
 
 
 def _within_memory(options: "S3Options", memory: int) -> "S3Options":

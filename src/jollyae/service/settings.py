@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from ..processors.keys import DEFAULT
+from ..spool.places import Places
 from ..worker.rules import OnDone, Rules, Share
 from . import machine
 from .bandwidth import Limiter
@@ -103,3 +104,12 @@ class Settings:
     def limiter(self) -> Limiter | None:
         """What bounds the bandwidth of this process, where it is bounded."""
         return Limiter(timetable(self.bandwidth).divided(self.share.of)) if self.bandwidth else None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One queue: what it is called, where it is, and what is told about it."""
+
+    name: str
+    places: Places
+    settings: Settings

@@ -12,12 +12,11 @@ import pickle
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ..spool.places import Places
 from ..spool.spool import SpoolError
 from ..worker.loop import loop_factory
 from ..worker.state import Snapshot
@@ -27,7 +26,7 @@ from ..worker.telling import log, notice
 from ..worker.worker import Worker
 from . import compose
 from .deliveries import Destination
-from .settings import ConfigurationError, Settings
+from .settings import ConfigurationError, Queue, Settings
 
 _HEAD = struct.Struct(">I")  # before each report: its length in bytes
 
@@ -102,33 +101,56 @@ class Line:
 
     def show(self, snapshot: Snapshot) -> None:
         """Say what goes on, if it is news. Never waits: a parent that does not read misses some."""
-        if not self._unsent and snapshot != self._last:
+        if self.flush() and snapshot != self._last and self.send(snapshot):
             self._last = snapshot
-            self._unsent = _packed(snapshot)
-        with suppress(OSError):
-            while self._unsent:
-                self._unsent = self._unsent[self._end.send(self._unsent) :]
 
-    def say(self, last: Summary | Refusal) -> None:
+    def say(self, last: object) -> None:
         """Say the last thing, and wait until it is said."""
         self._end.settimeout(10.0)
         with suppress(OSError):
-            self._end.sendall(self._unsent + _packed(last))
+            self._end.sendall(self._unsent + packed(last))
+
+    # both
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a part of what was said is still with us."""
+        return bool(self._unsent)
+
+    def send(self, report: object) -> bool:
+        """Say it without waiting; False where the other end has not read enough of what was said before."""
+        if not self.flush():
+            return False
+        self._unsent = packed(report)
+        self.flush()
+        return True
+
+    def flush(self) -> bool:
+        """Say the rest, without waiting; whether there is none left."""
+        with suppress(OSError):
+            while self._unsent:
+                self._unsent = self._unsent[self._end.send(self._unsent) :]
+        return not self._unsent
 
 
-def _packed(report: object) -> bytes:
+def packed(report: object) -> bytes:
+    """A report as it goes over the line: its length in four bytes, the highest first, and its pickle."""
     data = pickle.dumps(report)
     return _HEAD.pack(len(data)) + data
 
 
-def work(places: Places, settings: Settings, line: Line, tally: Tally, *, silent: bool) -> int:
-    """Be a sibling; the exit code."""
+def work(
+    queue: Queue, settings: Settings, line: Line, tally: Tally, fields: Mapping[str, object], *, silent: bool
+) -> int:
+    """Be a sibling, with its own part of the queue's settings; the exit code. ``fields``: what each line of the log
+    has."""
     try:
+        log.addFilter(lambda record: _sign(record, fields))
         where = compose.destination(settings)
-        spool = compose.spool(places, copy=settings.copy)
+        spool = compose.spool(queue.places, copy=settings.copy)
         rules = settings.rules()
         worker = Worker(spool, where.process, rules, destination=where.name, listeners=(line.show,), tally=tally)
-        log.addFilter(lambda record: _sign(record, worker))
+        log.addFilter(lambda record: _sign(record, {"worker": worker.name}))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             summary = runner.run(_serve(worker, where, line, silent=silent))
     except (ConfigurationError, SpoolError) as error:
@@ -138,10 +160,11 @@ def work(places: Places, settings: Settings, line: Line, tally: Tally, *, silent
     return summary.exit_code
 
 
-def _sign(record: logging.LogRecord, worker: Worker) -> bool:
+def _sign(record: logging.LogRecord, fields: Mapping[str, object]) -> bool:
     """Say in each line of the log whose it is."""
-    if worker.name and "worker" not in vars(record):
-        record.worker = worker.name
+    for name, value in fields.items():
+        if value and name not in vars(record):
+            setattr(record, name, value)
     return True
 
 

@@ -28,15 +28,27 @@ class OnFail(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Share:
     """Which of several siblings (workers that one parent started on one spool) a worker is: number ``index`` of
-    ``of``. The parent gives the orders and tells what they did together."""
+    ``of``. The parent gives the orders and tells what they did together. ``is_led``: it has a parent though it is the
+    only one; ``among``: of how many workers in all, on this spool and others, which share the machine."""
 
     index: int = 0
     of: int = 1
+    is_led: bool = False
+    among: int = 1
 
     @property
     def is_whole(self) -> bool:
         """Whether there are no siblings."""
         return self.of == 1
+
+    @property
+    def has_parent(self) -> bool:
+        """Whether a parent gives the orders, and tells what was done."""
+        return self.is_led or not self.is_whole
+
+    def of_machine(self, whole: int) -> int:
+        """This one's part of something that all processes of the parent's share, at least 1."""
+        return max(whole // max(self.of, self.among), 1)
 
     def part(self, whole: int) -> int:
         """This one's part of ``whole``, at least 1. The parts of all are ``whole``, where it is enough for all.

@@ -24,13 +24,14 @@ class Summary:
     gave_up: bool = False
     stuck: tuple[str, ...] = ()
 
-    def tell(self) -> None:
+    def tell(self, **fields: object) -> None:
         """Put it into the log, with why ``once`` left something where that is not told by the items' own notes."""
         reasons = ["gave up"] if self.gave_up and self.waiting else []
         reasons += [f"still being written: {_some(self.growing)}"] if self.growing else []
         reasons += [f"cannot be taken: {_some(self.stuck)}"] if self.stuck else []
         why = f" ({'; '.join(reasons)})" if reasons else ""
-        notice("delivered %d, failed %d, left waiting %d%s", self.delivered, self.failed, self.waiting, why)
+        counts = (self.delivered, self.failed, self.waiting)
+        notice("delivered %d, failed %d, left waiting %d%s", *counts, why, **fields)
 
     @property
     def exit_code(self) -> int:

@@ -124,11 +124,11 @@ class Tally:
             "last_delivery": self.last_delivery / 1e6,
         }
 
-    def tell(self, in_flight: int) -> None:
+    def tell(self, in_flight: int, **fields: object) -> None:
         """Put the counts into the log, if they are not what was told last."""
         counts = (self.delivered, self.failed, self.deferred, in_flight)
         if counts != self._told and any(counts):
-            notice("delivered %d, failed %d, deferred %d, in flight %d", *counts)
+            notice("delivered %d, failed %d, deferred %d, in flight %d", *counts, **fields)
         self._told = counts
 
 

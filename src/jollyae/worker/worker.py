@@ -127,7 +127,7 @@ class Worker:
         """Stop taking items, finish what is in flight within the grace time, and end. A second signal ends the process
         at once. Siblings are only told again: to them the parent gives that order, and one signal may come to them by
         several ways (the terminal and systemd tell all processes, the parent does)."""
-        alone = self._rules.share.is_whole
+        alone = not self._rules.share.has_parent
         if self._stopping:
             if signum and alone:
                 notice("leaving at once: the next worker takes over what was in flight")
@@ -161,7 +161,7 @@ class Worker:
         growing, stuck = (tuple(line.given_up - line.stuck.keys()), tuple(line.given_up & line.stuck.keys()))
         counts = (tally.delivered, tally.failed, tally.deferred, left, waiting)
         summary = Summary(*counts, once, self._stop_signal, growing, self._given_up, stuck)
-        if once and self._rules.share.is_whole:
+        if once and not self._rules.share.has_parent:
             summary.tell()
         return summary
 
@@ -554,5 +554,5 @@ class Worker:
             listener(snapshot)
 
     def _summarize(self) -> None:
-        if self._rules.share.is_whole:
+        if not self._rules.share.has_parent:
             self._tally.tell(len(self._flying))
