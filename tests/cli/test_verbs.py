@@ -212,3 +212,38 @@ def test_dry_run_changes_nothing(call: Call, spool: Path, file: Path, tmp_path: 
     said = call("run", spool, "--to", "s3://bucket/p", "--key", "{stem}-x{ext}", "-n")
     assert said == (0, "report.csv -> s3://bucket/p/report-x.csv\n", said.err)
     assert (spool / "incoming" / "report.csv").exists() and not list((spool / "working").iterdir())
+
+
+def test_below_the_floor(call: Call, spool: Path, file: Path) -> None:
+    """submit refuses with 75 and a sentence, and writes nothing; status says why."""
+    (spool / ".floor").write_text("free 100%\n")
+    said = call("submit", spool, file)
+    assert said.code == 75 and "the spool takes nothing more" in said.err and "100% must stay" in said.err
+    assert not list((spool / "incoming").iterdir())
+    assert "below the floor" in call("status", spool).out
+    assert json.loads(call("status", spool, "--json").out)["below_floor"]
+    (spool / ".floor").unlink()
+    assert call("submit", spool, file).code == 0
+
+
+def test_the_limits_of_run_are_checked(call: Call, spool: Path) -> None:
+    """What is no age and no size is a usage error; a bare number is neither."""
+    for option, text in (
+        ("--keep-finished", "30"),
+        ("--keep-finished", "30x"),
+        ("--min-free", "lots"),
+        ("--min-free-inodes", "5G"),
+        ("--receipts-keep", "5"),
+    ):
+        said = call("run", spool, "--exec", "true", "--once", option, text)
+        assert said.code == 2 and text in said.err
+
+
+def test_retention_on_the_command_line(call: Call, spool: Path, file: Path) -> None:
+    """run --keep-finished --finished-by-date: today's item stays, of what is too much the oldest goes."""
+    (spool / "finished" / "old").write_bytes(bytes(100))
+    call("submit", spool, file)
+    options = ("--keep-finished", "30d", "--keep-finished", "50B", "--finished-by-date", "--settle", "0")
+    assert call("run", spool, "--exec", "true", "--once", *options).code == 0
+    [day] = (spool / "finished").iterdir()
+    assert (day / "report.csv").read_text() == "a,b\n"

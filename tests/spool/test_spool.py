@@ -219,7 +219,7 @@ def test_a_forged_note_moves_nothing_out_of_the_spool(spool: Spool) -> None:
 def test_every_move_is_in_the_table() -> None:
     """The table of moves is that of the design."""
     assert (Place.INCOMING, Place.WORKING) in MOVES and (Place.DEFERRED, Place.INCOMING) not in MOVES
-    assert len(MOVES) == 8
+    assert len(MOVES) == 9
 
 
 def test_unknown_places_are_refused() -> None:

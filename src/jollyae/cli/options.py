@@ -143,6 +143,30 @@ def rate(text: str) -> str:
     return text
 
 
+def limit(text: str) -> str:
+    """An age, a size or both, checked and kept as text. Raises :class:`ValueError`."""
+    from ..service.units import limit
+
+    limit(text)
+    return text
+
+
+def room(text: str) -> str:
+    """An amount of space, checked and kept as text. Raises :class:`ValueError`."""
+    from ..service.units import room
+
+    room(text)
+    return text
+
+
+def inodes(text: str) -> str:
+    """A number of inodes, checked and kept as text. Raises :class:`ValueError`."""
+    from ..service.units import inodes
+
+    inodes(text)
+    return text
+
+
 def _switch(text: str) -> bool:
     if text.lower() in ("1", "true", "yes", "on"):
         return True

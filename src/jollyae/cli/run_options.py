@@ -1,6 +1,6 @@
 """The options of ``run``: aws-cli's words where it has one."""
 
-from .options import Option, pair, positive, rate, seconds
+from .options import Option, inodes, limit, pair, positive, rate, room, seconds
 
 DESTINATION = (
     Option(("--to",), "deliver to s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"),
@@ -35,6 +35,30 @@ WORK = (
         "AGE",
         None,
         seconds,
+    ),
+    Option(
+        ("--keep-finished",),
+        "remove the oldest of finished/ beyond this age or size (30d, 500G, 30d,500G); else all is kept",
+        "LIMIT",
+        (),
+        limit,
+        many=True,
+    ),
+    Option(("--finished-by-date",), "put finished items under finished/YYYY-MM-DD/ (UTC)", parse=None),
+    Option(
+        ("--min-free",),
+        "floor of free space (5%, 10G): below it submit refuses, and --keep-finished keeps less",
+        "AMOUNT",
+        None,
+        room,
+    ),
+    Option(("--min-free-inodes",), "floor of free inodes (1%, 10000), likewise", "AMOUNT", None, inodes),
+    Option(
+        ("--receipts-keep",),
+        "remove receipts beyond this age or size (1 GiB at most in any case)",
+        "LIMIT",
+        None,
+        limit,
     ),
     Option(("--copy",), "allow places on different file systems, by copying", parse=None),
     Option(

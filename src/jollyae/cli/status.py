@@ -57,7 +57,10 @@ def _beside(seen: dict[str, Any]) -> list[str]:
         told.append(f"{seen['ignored']} ignored in incoming/ (dotfiles, unfinished files)")
     if seen["unready"]:
         told.append(f"{seen['unready']} still being written or settling")
-    return [f"  {', '.join(told)}"] if told else []
+    lines = [f"  {', '.join(told)}"] if told else []
+    if seen["below_floor"]:
+        lines.append(f"  below the floor, so submit refuses: {seen['below_floor']}")
+    return lines
 
 
 def _worker(worker: dict[str, Any]) -> list[str]:

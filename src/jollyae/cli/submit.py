@@ -21,7 +21,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Submit each; exit code 1 if any was refused or could not be read, 2 for an impossible or ignored name."""
+    """Submit each; exit code 1 if any was refused or could not be read, 2 for an impossible or ignored name, 75 where
+    the spool's disk is below its floor."""
     if arguments.name is not None and len(arguments.files) > 1:
         raise UsageError("--name goes with one FILE")
     if "-" in arguments.files and not arguments.name:
@@ -33,6 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _submit(spool: "Spool", file: str, arguments: argparse.Namespace) -> int:
     from ..spool import names
+    from ..spool.floor import NoRoom
 
     name = arguments.name or os.path.basename(file)
     try:
@@ -41,6 +43,8 @@ def _submit(spool: "Spool", file: str, arguments: argparse.Namespace) -> int:
         return _refuse(file, f"incoming/ has an item named {names.show(name)!r} already", 1)
     except ValueError as error:
         return _refuse(file, str(error), 2)
+    except NoRoom as error:
+        return _refuse(file, str(error.strerror), os.EX_TEMPFAIL)
     except OSError as error:
         return _refuse(file, error.strerror or str(error), 1)
     if not arguments.quiet:

@@ -7,7 +7,7 @@ from ..spool.places import Places
 from ..worker.rules import OnDone, Rules, Share
 from . import machine
 from .bandwidth import Limiter
-from .units import timetable
+from .units import floor, limit, timetable
 
 DELIVERIES, COMMANDS = 64, 32
 """The most items in flight where nobody says another number. With 64 a small file costs a tenth less CPU than with 32,
@@ -42,6 +42,11 @@ class Settings:
     exclude: tuple[str, ...] = ()
     prune_empty: float | None = None
     copy: bool = False
+    finished_by_date: bool = False
+    keep_finished: tuple[str, ...] = ()
+    receipts_keep: str | None = None
+    min_free: str | None = None
+    min_free_inodes: str | None = None
     bandwidth: str | None = None
     key: str = DEFAULT
     if_exists: str = "refuse"
@@ -94,6 +99,10 @@ class Settings:
             include=self.include,
             exclude=self.exclude,
             prune_empty=self.prune_empty,
+            finished_by_date=self.finished_by_date,
+            keep_finished=limit(",".join(self.keep_finished)),
+            keep_receipts=limit(self.receipts_keep or ""),
+            floor=floor(self.min_free, self.min_free_inodes),
             share=self.share,
         )
 

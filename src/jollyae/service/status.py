@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..spool import names, owner, survey
+from ..spool import floor, names, owner, survey
 from ..spool.spool import Spool
 from ..worker import state
 from ..worker.telling import STUCK_HINT
@@ -59,12 +59,20 @@ def look(spool: Spool) -> dict[str, Any]:
             name: {"items": count.items, "bytes": count.bytes, "oldest_s": count.oldest}
             for name, count in counts.items()
         },
+        "below_floor": _below_floor(spool),
         "ignored": counts["incoming"].ignored,
         # Each worker sees the same ones; what it told up to a second ago may be taken by now.
         "unready": min(max((snapshot.unready for snapshot in snapshots), default=0), counts["incoming"].items),
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
         "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *survey.troubles(spool.places)]],
     }
+
+
+def _below_floor(spool: Spool) -> str:
+    try:
+        return floor.read(spool.places).shortage(spool.places.incoming).why
+    except OSError:
+        return ""
 
 
 def _stuck(spool: Spool, counts: Counts, snapshots: list[state.Snapshot], live: list["Live"]) -> list[survey.Trouble]:

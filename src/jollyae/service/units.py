@@ -4,6 +4,10 @@ import re
 import time
 from dataclasses import dataclass
 
+from ..spool.floor import Amount, Floor
+from ..spool.keeping import Limit
+from ..spool.sizes import human as human
+
 _SIZE = {"": 1024, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _DURATION = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -32,6 +36,49 @@ def duration(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
         raise ValueError(f"{text!r} is no duration: write 90, 10m, 2h, 7d")
     return sum(float(number) * _DURATION[unit] for number, unit in parts)
+
+
+def limit(text: str) -> Limit:
+    """How much is kept: an age with its unit (``30d``, ``12h``, ``10m``: minutes), a size with its unit (``500G``,
+    ``10M``: MiB, ``100B``), or both with a comma between. Of two of a kind the smaller counts. Raises
+    :class:`ValueError`.
+
+    >>> limit("30d,500G")
+    Limit(age=2592000.0, bytes=536870912000)
+    >>> limit("10m"), limit("10M")
+    (Limit(age=600.0, bytes=None), Limit(age=None, bytes=10485760))
+    """
+    ages, sizes = [], []
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        if re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", word):
+            ages.append(duration(word))
+        elif re.fullmatch(r"\d+(\.\d+)?\s*([KMGTBkgtb]i?b?|MiB|MB)", word, re.IGNORECASE) and not word.endswith("m"):
+            sizes.append(size(word))
+        else:
+            raise ValueError(f"{word!r} is no age and no size: write 30d, 12h, 10m (minutes), 500G, 10M (MiB)")
+    return Limit(min(ages, default=None), min(sizes, default=None))
+
+
+def room(text: str) -> Amount:
+    """An amount of space: ``5%`` of all, or ``10G``. Raises :class:`ValueError`.
+
+    >>> str(room("5%")), room("1G").number
+    ('5%', 1073741824)
+    """
+    return Amount.parse(text.strip()) if text.strip().endswith("%") else Amount(size(text))
+
+
+def inodes(text: str) -> Amount:
+    """A number of inodes: ``1%`` of all, or ``10000``. Raises :class:`ValueError`."""
+    text = text.strip().replace("_", "")
+    if not text.endswith("%") and not text.isdigit():
+        raise ValueError(f"{text!r} is no number of inodes: write 10000 or 1%")
+    return Amount.parse(text)
+
+
+def floor(free: str | None, of_inodes: str | None) -> Floor:
+    """What must stay free, of the texts of two options. Raises :class:`ValueError`."""
+    return Floor(room(free) if free else None, inodes(of_inodes) if of_inodes else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +134,6 @@ def _entries(word: str) -> list[tuple[int, int | None]]:
     day, hour, minute, rate = match.groups()
     days = [_DAYS.index(day.lower())] if day else range(7)
     return [(number * 1440 + int(hour) * 60 + int(minute), _rate(rate)) for number in days]
-
-
-def human(size: float) -> str:
-    """Bytes for people.
-
-    >>> human(1536), human(12)
-    ('1.5 KiB', '12 B')
-    """
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
 
 
 def counted(number: int, noun: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
-from . import fs, notes, owner, suffix
+from . import fs, keeping, notes, owner, suffix
 from .item import Item, close_file, open_file
 from .places import MOVES, Place, Places
 from .readiness import Lease, Readiness
@@ -38,15 +38,18 @@ class Later(NamedTuple):
 
 
 class Claims:
-    """The items this worker has in its hands. ``copy`` allows moves between file systems."""
+    """The items this worker has in its hands. ``copy`` allows moves between file systems; ``by_date``: finished items
+    get a directory for each day (UTC) in ``finished/``."""
 
-    def __init__(self, places: Places, readiness: Readiness, *, copy: bool = False) -> None:
+    def __init__(self, places: Places, readiness: Readiness, *, copy: bool = False, by_date: bool = False) -> None:
         self._places = places
         self._readiness = readiness
         self._directories = {place: str(places.of(place)) for place in Place}
         self._incoming = self._directories[Place.INCOMING]
         self._finished = self._directories[Place.FINISHED]
         self._copy = copy
+        self._by_date = by_date
+        self._day, self._day_ends = "", 0.0
         self._own = owner.publish(str(places.working))
         self._held: dict[owner.Owner, int] = {self._own: 0}
         self._in_work: dict[str, Item] = {}
@@ -361,15 +364,22 @@ class Claims:
 
     def finish(self, item: Item) -> str:
         """Retire a delivered item to ``finished/``; the path it got there."""
-        target = f"{self._finished}/{item.name}"
+        name = f"{self._today()}/{item.name}" if self._by_date else item.name
+        target = f"{self._finished}/{name}"
         try:
             self._move(Place.WORKING, Place.FINISHED, item.where, target)
         except OSError:
-            target = self._retire(item, Place.FINISHED)  # which meets that again, and knows the ways out
+            target = self._retire(item, Place.FINISHED, name)  # which meets that again, and knows the ways out
         else:
             self._forget_note(item)
         self._release(item)
         return target
+
+    def _today(self) -> str:
+        now = time.time()
+        if not self._day_ends - 86400 <= now < self._day_ends:  # the clock may be set back
+            self._day, self._day_ends = keeping.day_of(now), (now // 86400 + 1) * 86400
+        return self._day
 
     def delete(self, item: Item) -> None:
         """Retire an item by deleting it."""
@@ -382,7 +392,7 @@ class Claims:
         """Retire an item to ``failed/``, its reason beside it; the path it got there."""
         _blame(item, error, hint)
         item.noted().started = False
-        target = self._retire(item, Place.FAILED)
+        target = self._retire(item, Place.FAILED, item.name)
         self._release(item)
         return target
 
@@ -410,9 +420,9 @@ class Claims:
         self.park(item, delay)
         return due
 
-    def _retire(self, item: Item, place: Place) -> str:
-        """Move it to its name in ``place``, or, that being taken, to one with a suffix. Two tries, never a search."""
-        for target in suffix.targets(self._directories[place], item.name):
+    def _retire(self, item: Item, place: Place, name: str) -> str:
+        """Move it to ``name`` in ``place``, or, that being taken, to one with a suffix. Two tries, never a search."""
+        for target in suffix.targets(self._directories[place], name):
             try:
                 if place is Place.FAILED:
                     if os.path.lexists(target) and not fs.same_file(item.where, target):

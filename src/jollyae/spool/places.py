@@ -41,6 +41,7 @@ MOVES: frozenset[tuple[Place, Place | None]] = frozenset(
         (Place.WORKING, Place.INCOMING),  # given back: a writer still had it open
         (Place.DEFERRED, Place.WORKING),  # claim, when due
         (Place.FAILED, Place.INCOMING),  # retry, by a person
+        (Place.FINISHED, None),  # pruned: --keep-finished
     }
 )
 """Every move an item can make; ``None`` is deletion. A retry of a deferred item only makes its note due now."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from . import fs, names, notes, owner, users
+from . import floor, fs, names, notes, owner, users
 from .item import close_file
 from .places import Place, Places
 
@@ -122,7 +122,8 @@ class Spool:
         are kept. Subdirectories in ``name`` are made.
 
         Raises :class:`FileExistsError` when ``incoming/`` has that name already, :class:`ValueError` for a name that
-        cannot be an item's or would be ignored, :class:`OSError` when the file cannot be read or written whole.
+        cannot be an item's or would be ignored, :class:`.floor.NoRoom` where the spool's disk is below its floor (or
+        would be), :class:`OSError` when the file cannot be read or written whole.
         """
         if name is None:
             if not isinstance(file, str | os.PathLike):
@@ -143,6 +144,7 @@ class Spool:
         target = str(self.places.incoming / name)
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "incoming/ has an item of this name", name)
+        floor.check(self.places, found.st_size if found is not None else 0)
         temporary = fs.temporary_name(str(self.places.tmp))
         descriptor, reader = fs.create(temporary), -1
         try:

@@ -19,6 +19,7 @@ import msgspec
 
 from ..spool import fs, names
 from ..spool.item import Item
+from ..spool.keeping import ALL, Limit
 
 MAX_BYTES = 32 << 20
 """A receipt file is closed at this size and another begun."""
@@ -27,6 +28,8 @@ MAX_FILES = 1000
 MAX_TOTAL = 1 << 30
 """…or this many bytes in all."""
 
+_PARTS = 10
+"""Where less is kept, so many files make it up: what is beyond is removed file by file."""
 _ID_LENGTH = 20  # hex digits: 80 bits, no accidental twin in 10^9 receipts
 
 
@@ -74,17 +77,21 @@ def receipt(item: Item, fields: dict[str, Any], worker: str, finished: str) -> d
 class Receipts:
     """The receipts that one worker writes, in ``directory``."""
 
-    def __init__(self, directory: str, worker: str, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, directory: str, worker: str, *, max_bytes: int = MAX_BYTES, keep: Limit = ALL) -> None:
         self._directory = directory
         self._stem = f"{worker}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-        self._max_bytes = max_bytes
+        self._max_bytes = max_bytes if keep.bytes is None else min(max_bytes, max(keep.bytes // _PARTS, 1))
+        self._keep = keep
+        self._seconds = keep.age / _PARTS if keep.age is not None else math.inf
+        self._until = math.inf
         self._files = 0
         self._descriptor = -1
         self._size = 0
 
     def write(self, receipts: Sequence[dict[str, Any]]) -> None:
         """Append them with one write. Raises :class:`OSError`; none counts then, and all may be written again."""
-        if self._descriptor < 0 or self._size >= self._max_bytes or os.fstat(self._descriptor).st_nlink == 0:
+        full = self._size >= self._max_bytes or time.monotonic() >= self._until
+        if self._descriptor < 0 or full or os.fstat(self._descriptor).st_nlink == 0:
             self._open()  # no link: another worker removed it as one of the oldest
         data = b"".join(_line(one) for one in receipts)
         try:
@@ -103,8 +110,9 @@ class Receipts:
         self._descriptor = fs.create(path)
         self._files += 1
         self._size = 0
+        self._until = time.monotonic() + self._seconds
         with suppress(OSError):  # of the right to write there but not to read
-            _prune(self._directory)
+            prune(self._directory, self._keep)
 
     def close(self) -> None:
         """Close the file at hand."""
@@ -121,10 +129,14 @@ def _line(one: dict[str, Any]) -> bytes:
         return msgspec.json.encode({names.encode(str(key)): names.encode(str(one[key])) for key in one}) + b"\n"
 
 
-def _prune(directory: str) -> None:
+def prune(directory: str, keep: Limit) -> None:
+    """Remove the oldest receipt files beyond their bounds; ``keep``: beyond these as well. A file's age is that of its
+    last line. Raises :class:`OSError`."""
     files = _files(directory)
     total = sum(size for _, _, _, size in files)
-    while len(files) > MAX_FILES or (total > MAX_TOTAL and len(files) > 1):
+    most = MAX_TOTAL if keep.bytes is None else min(keep.bytes, MAX_TOTAL)
+    begin = time.time() - keep.age if keep.age is not None else -math.inf
+    while files and (len(files) > MAX_FILES or (total > most and len(files) > 1) or files[0][0] / 1e9 < begin):
         _, _, oldest, size = files.pop(0)
         total -= size
         with suppress(OSError):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from zlib import crc32
 
+from ..spool.floor import NO_FLOOR, Floor
+from ..spool.keeping import ALL, Limit
 from ..spool.names import is_ignored, is_wanted
 
 
@@ -50,6 +52,11 @@ class Share:
         """This one's part of something that all processes of the parent's share, at least 1."""
         return max(whole // max(self.of, self.among), 1)
 
+    @property
+    def is_first(self) -> bool:
+        """Whether it does what only one of them needs to do."""
+        return self.index == 0
+
     def part(self, whole: int) -> int:
         """This one's part of ``whole``, at least 1. The parts of all are ``whole``, where it is enough for all.
 
@@ -81,6 +88,10 @@ class Rules:
     - ``grace``: seconds for what is in flight when the worker is told to stop
     - ``include``, ``exclude``: shell patterns on the item's whole name (``*`` matches ``/`` too); exclude wins
     - ``prune_empty``: remove directories in ``incoming/`` that have been empty for so many seconds (None: never)
+    - ``finished_by_date``: finished items get a directory for each day in ``finished/``
+    - ``keep_finished``: how much of ``finished/`` is kept (no limit: all)
+    - ``keep_receipts``: how much of the receipts is kept, within the bounds that they always have
+    - ``floor``: what of the spool's disk must stay free; it is made the spool's
     - ``share``: which one of several siblings it is
     """
 
@@ -93,6 +104,10 @@ class Rules:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     prune_empty: float | None = None
+    finished_by_date: bool = False
+    keep_finished: Limit = ALL
+    keep_receipts: Limit = ALL
+    floor: Floor = NO_FLOOR
     share: Share = Share()
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ from ..spool.readiness import Readiness, ignore_lease_signal
 from ..spool.spool import Spool, SpoolError
 from .attempt import Fields, Process, as_coroutine, attempt, begin_of
 from .health import Health
+from .keeper import Keeper
 from .line import LARGE, Line
 from .loop import loop_factory
 from .minutes import Minutes
@@ -173,7 +174,7 @@ class Worker:
         readiness = Readiness(rules.settle, lease=lease and not remote, trust_ctime=not remote)
         spool.prove()
         try:
-            self._claims = Claims(spool.places, readiness, copy=spool.copy)
+            self._claims = Claims(spool.places, readiness, copy=spool.copy, by_date=rules.finished_by_date)
         except OSError as error:
             raise SpoolError(f"cannot work in {spool.places.working}: {describe(error)}") from error
         self.name = self._claims.worker
@@ -183,8 +184,9 @@ class Worker:
         self._deferred = Deferred(str(spool.places.deferred), own)
         self._line = Line(self._claims, self._arrivals, self._deferred, once=rules.once)
         self._room = Room(self._claims.directory)
-        self._receipts = Receipts(str(spool.places.receipts), self._claims.worker)
         self._minutes = Minutes(str(spool.places.receipts), self._claims.worker, self._tally)
+        self._receipts = Receipts(str(spool.places.receipts), self._claims.worker, keep=rules.keep_receipts)
+        self._keeper = Keeper(spool.places, rules)
         self._retirement = self._make_retirement()
         self._view = View(
             self._destination,
@@ -203,6 +205,7 @@ class Worker:
         self._begin = begin_of(self._process)
         self._listen()
         self._sweep()
+        self._keeper.start()
         notice("working on %s (%s)", spool.places.incoming, self._watch.why, worker=self.name)
 
     def _listen(self) -> None:
@@ -254,6 +257,7 @@ class Worker:
         if self._outbox is not None:
             self._outbox.close()
         self._minutes.close()
+        self._keeper.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._claims.stop(busy=set(self._flying))
         return waiting
