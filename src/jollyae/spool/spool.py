@@ -232,11 +232,12 @@ class Spool:
         except OSError as error:  # there is one, whatever it holds
             return f"its file cannot be read: {error.strerror}"
 
-    def retry(self, wanted: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
+    def retry(self, wanted: Iterable[str] | None = None, place: Place | None = None) -> Iterator[tuple[str, str]]:
         """Put failed items back into ``incoming/`` under their first names, and make deferred ones due now: the named
-        ones, or all (None). Yields each name and what became of it: 'retried', or why not."""
+        ones, or all (None). ``place``: only those in failed/, or only those in deferred/. Yields each name and what
+        became of it: 'retried', or why not."""
         for name in self._retriable() if wanted is None else wanted:
-            yield name, self._retry(name)
+            yield name, self._retry(name, place)
         self.wake()
 
     def wake(self) -> None:
@@ -248,18 +249,25 @@ class Spool:
         found = (owner.items_below(str(place)) for place in (self.places.failed, self.places.deferred))
         return sorted(dict.fromkeys(name for one in found for name in one))
 
-    def _retry(self, name: str) -> str:
+    def _retry(self, name: str, place: Place | None) -> str:
         if names.why_impossible(name):
             return f"not a name: {names.why_impossible(name)}"
-        deferred = str(self.places.deferred / name)
-        if os.path.lexists(deferred):
-            notes.make_due(deferred)
+        if place is not Place.FAILED and os.path.lexists(deferred := str(self.places.deferred / name)):
+            try:
+                notes.make_due(deferred)
+            except OSError as error:
+                return f"it stays in deferred/: {error.strerror}"
             return "retried"
+        where = "failed/ or deferred/" if place is None else f"{place}/"
+        if place is Place.DEFERRED:
+            return f"no such item in {where}"
         failed = str(self.places.failed / name)
         try:
             found = os.lstat(failed)
         except (FileNotFoundError, NotADirectoryError):
-            return "no such item in failed/ or deferred/"
+            return f"no such item in {where}"
+        except OSError as error:
+            return f"it stays in failed/: {error.strerror}"
         note = notes.read(failed, found)
         first = names.decode(note.name) if note else name
         if names.why_impossible(first):

@@ -1,19 +1,19 @@
 """What the dashboard can do, all by the spool's own moves: retry, pause, resume, upload. A worker may do something
 with the same item at the same instant; one of the two wins, and the result says so."""
 
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from ..spool import names
+from ..spool.places import Place
 from ..spool.spool import check_submittable
 from .failures import Failures, Filter
-from .queue import Queue
+from .queue import Queue, placed
 
 MOST_REASONS = 20
 """So many reasons for skipping are told."""
-CHUNK = 1000
-"""Items between two words on how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,18 @@ class Retried:
         """'998 retried, 2 skipped'."""
         return f"{self.retried:,} retried, {self.skipped:,} skipped"
 
+    def plus(self, became: Iterable[tuple[str, str]]) -> "Retried":
+        """This and what :meth:`Spool.retry` says of more."""
+        retried, skipped, reasons = self.retried, self.skipped, list(self.reasons)
+        for name, what in became:
+            if what == "retried":
+                retried += 1
+                continue
+            skipped += 1
+            if len(reasons) < MOST_REASONS:
+                reasons.append((names.show(name), what))
+        return Retried(retried, skipped, tuple(reasons), self.over)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -41,14 +53,33 @@ class Answer:
     status: int = 200
 
 
-def retry(queue: Queue, wanted: Iterable[str]) -> Retried:
-    """Retry the items of these names (not identifiers), each if it is there."""
-    return _sum(queue.spool.retry(wanted))
+def retry(queue: Queue, identifiers: Iterable[str]) -> Retried:
+    """Retry the items that ``Failure.id`` names, each if it is still there."""
+    total = Retried(over=False)
+    for identifier in identifiers:
+        try:
+            place, name = placed(identifier)
+        except ValueError as error:
+            total = total.plus([(identifier, str(error))])
+            continue
+        total = total.plus(queue.spool.retry([name], Place(place)))
+    return replace(total, over=True)
 
 
 def retrying(queue: Queue, failures: Failures, wanted: Filter) -> Iterator[Retried]:
-    """Retry all that match and that were there when it began; how far it is after each CHUNK, the last is ``over``."""
-    yield Retried()
+    """Retry all that match ``wanted`` and were there when it began; how far it is after each thousand, the last answer
+    is ``over``. What fails again meanwhile is not retried twice."""
+    began = time.time()
+    total = Retried(over=False)
+    try:
+        for chunk in failures.matching(wanted, began):
+            for place in sorted({place for place, _ in chunk}):
+                names_there = [name for where, name in chunk if where == place]
+                total = total.plus(queue.spool.retry(names_there, Place(place)))
+            yield total
+    finally:
+        failures.changed()
+    yield replace(total, over=True)
 
 
 def retry_matching(queue: Queue, failures: Failures, wanted: Filter) -> Retried:
@@ -87,16 +118,3 @@ def upload(queue: Queue, name: str, stream: BinaryIO) -> Answer:
     except OSError as error:
         return Answer(False, f"{names.show(name)} is not queued: {error.strerror}", 507)
     return Answer(True, f"{names.show(name)} is queued", 201)
-
-
-def _sum(found: Iterable[tuple[str, str]]) -> Retried:
-    retried = skipped = 0
-    reasons: list[tuple[str, str]] = []
-    for name, became in found:
-        if became == "retried":
-            retried += 1
-            continue
-        skipped += 1
-        if len(reasons) < MOST_REASONS:
-            reasons.append((names.show(name), became))
-    return Retried(retried, skipped, tuple(reasons))

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from ..spool import names
+from ..spool.places import Place
 from ..spool.spool import Spool
 
 
@@ -18,13 +19,17 @@ class Queue:
     destination: str = ""
 
 
-def identify(name: str) -> str:
-    """An item's name as a part of a URL, whatever bytes it is made of; :func:`named` gives it back.
+def identify(name: str, place: str = "") -> str:
+    """An item's name (and the place where it is) as a part of a URL, whatever bytes it is made of; :func:`named` and
+    :func:`placed` give it back.
 
     >>> identify("a/b.jpg"), named(identify("caf\\udce9 \\n/x")) == "caf\\udce9 \\n/x"
     ('YS9iLmpwZw', True)
+    >>> placed(identify("a", "failed"))
+    ('failed', 'a')
     """
-    return base64.urlsafe_b64encode(os.fsencode(name)).decode().rstrip("=")
+    code = base64.urlsafe_b64encode(os.fsencode(name)).decode().rstrip("=")
+    return f"{place}.{code}" if place else code
 
 
 def named(identifier: str) -> str:
@@ -38,3 +43,11 @@ def named(identifier: str) -> str:
     if reason := names.why_impossible(name):
         raise ValueError(f"that is no item's identifier: {reason}")
     return name
+
+
+def placed(identifier: str) -> tuple[str, str]:
+    """The place and the name that ``identifier`` stands for. Raises :class:`ValueError`, also where it has no place."""
+    place, _, code = identifier.partition(".")
+    if place not in set(Place):
+        raise ValueError("that is no item's identifier")
+    return place, named(code)
