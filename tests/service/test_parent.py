@@ -19,7 +19,7 @@ from tests.helpers import drop, until, whereabouts
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
-import json, os, sys, time
+import json, os, selectors, sys
 from jollyae.cli.output import set_up_logging
 from jollyae.service import companions, parent
 from jollyae.service.settings import Queue, Settings
@@ -27,12 +27,15 @@ from jollyae.spool.places import Places
 from jollyae.service.compose import prepared
 
 def companion(feed, path):
-    with open(path, "a") as file:
-        for one in feed.all():
-            snapshot = one.snapshot
-            print(json.dumps([os.getpid(), one.queue, snapshot and [snapshot.worker, snapshot.delivered]]), file=file)
-            file.flush()
-        print(json.dumps([os.getpid(), "", None]), file=file)
+    with open(path, "a") as file, selectors.DefaultSelector() as selector:
+        selector.register(feed, selectors.EVENT_READ)
+        while selector.select():
+            for one in feed.reports():
+                told = one and one.told
+                print(json.dumps([os.getpid(), one and one.queue, told and [told.worker, told.delivered]]), file=file)
+                file.flush()
+                if one is None:
+                    return
 
 class Told(parent.Manager):
     def ready(self):
@@ -197,8 +200,8 @@ def test_a_companion_is_told_and_replaced(two: tuple[Spool, Spool], start: Start
     until(lambda: {one[1] for one in told(heard) if one[0] != first} == {"first", "second"}, run.log)
     assert run.end() == [[1, 0, 0], [1, 0, 0]]
     last = [one for one in told(heard) if one[0] != first]
-    assert {one[1]: one[2] for one in last} == {"first": ["0 workers", 1], "second": ["0 workers", 1], "": None}
-    assert last[-1][1] == "", "it was ended by the end of its feed"
+    assert {one[1]: one[2] for one in last} == {"first": ["0 workers", 1], "second": ["0 workers", 1], None: None}
+    assert last[-1][1] is None, "it was ended by the end of its feed"
 
 
 def test_a_companion_that_does_not_read_holds_nobody_up(two: tuple[Spool, Spool], start: Start, to: Path) -> None:

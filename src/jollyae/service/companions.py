@@ -1,21 +1,21 @@
 """Companions: processes beside the workers that are told what all of them do, and never touch an item.
 
-A companion is a function that the parent runs in a forked child (an exporter of metrics, say). It is given a
-:class:`Feed`, the reports of what goes on; it is started again when it dies, and ended with the parent.
+A companion is a function that the parent runs in a forked child (an exporter of metrics, say). It is given the line on
+which the parent reports what goes on; it is started again when it dies, and ends with the parent.
 """
 
 import os
-import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..worker.state import Snapshot
 from ..worker.telling import warn
 from . import team
+from .metrics import Reload
 from .nursery import Child, Nursery
 from .siblings import Line
 
@@ -25,49 +25,19 @@ _SOON = 0.1  # seconds until what could not be said is tried again
 
 
 class Report(NamedTuple):
-    """What the workers of one queue do together; ``snapshot`` None: the queue is no more."""
+    """What a companion is told, at most four times a second for each queue: what the workers of one queue do together,
+    or None, where the queue is no more; or, with '' as queue, how the configuration was loaded last. Of each the first
+    thing after its start is what is known by then."""
 
     queue: str
-    snapshot: Snapshot | None
-
-
-class Reloaded(NamedTuple):
-    """The configuration was loaded, or could not be. ``at``: when it was loaded last, seconds since 1970."""
-
-    successful: bool
-    at: float
-
-
-class Feed:
-    """What a companion is told, at most four times a second for each queue. After a start all queues are told anew."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-
-    def fileno(self) -> int:
-        """A descriptor that can be read when there is news, for an event loop or a selector."""
-        return self._line.fileno()
-
-    def news(self) -> Iterator[Report | Reloaded | None]:
-        """What was said since, without waiting. The last is None where the parent is gone: end then."""
-        return self._line.reports()
-
-    def all(self) -> Iterator[Report | Reloaded]:
-        """All that is said, until the parent is gone; waits for it."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self, selectors.EVENT_READ)
-            while True:
-                selector.select()
-                for one in self.news():
-                    if one is None:
-                        return
-                    yield one
+    told: Snapshot | Reload | None
 
 
 @dataclass(frozen=True, slots=True)
 class Companion:
     """``run(feed, *arguments)`` is called in a process of its own, on its main thread, and may start threads and event
-    loops; what it returns is the exit code, None is 0. One that ends with 0 is not started again; with any other, or by
+    loops; ``feed.reports()`` are the :class:`Report`, and None where the parent is gone. What it returns is the exit
+    code, None is 0. One that ends with 0 is not started again; with any other, or by
     a signal, it is, after half a second, doubling to thirty. SIGTERM and SIGINT do nothing to it: it shows what goes on
     until all have ended, and then the end of the feed tells it. Equal ones are the same: a reload keeps them."""
 
@@ -87,19 +57,20 @@ class Attendant:
     _began: float = 0.0
     _deaths: int = 0
     _due: float = float("inf")
-    _unsaid: dict[str, Report | Reloaded] = field(default_factory=dict)
-    _said: dict[str, Report | Reloaded] = field(default_factory=dict)
+    _unsaid: dict[str, Report] = field(default_factory=dict)
+    _said: dict[str, Report] = field(default_factory=dict)
     _kill_at: float = float("inf")
     is_over: bool = False
     """It is not started again."""
 
-    def start(self, known: dict[str, Report | Reloaded]) -> None:
+    def start(self, known: dict[str, Report]) -> None:
         """Start it, and tell it what is known."""
         self._due = float("inf")
         self._said, self._unsaid = {}, dict(known)
         self._began = time.monotonic()
         try:
-            self._child = self.nursery.fork(self._live, self._listen)
+            own = [one for one in self.companion.arguments if isinstance(one, socket.socket)]
+            self._child = self.nursery.fork(self._live, self._listen, keep=own)
         except OSError as error:
             self._again(f"cannot be started: {error.strerror}")
         else:
@@ -108,24 +79,24 @@ class Attendant:
     def _live(self, line: Line) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # they come to whole groups; the end of the feed is what ends it
-        return self.companion.run(Feed(line), *self.companion.arguments) or 0
+        return self.companion.run(line, *self.companion.arguments) or 0
 
-    def tell(self, topic: str, news: Report | Reloaded) -> None:
+    def tell(self, news: Report) -> None:
         """Tell it, unless that is what it was told last. What it does not read in time is replaced by what is newer."""
-        if self._said.get(topic) != news:
-            self._unsaid[topic] = news
+        if self._said.get(news.queue) != news:
+            self._unsaid[news.queue] = news
         else:
-            self._unsaid.pop(topic, None)
+            self._unsaid.pop(news.queue, None)
         self._send()
 
     def _send(self) -> None:
         if self._child is None or not self._child.line.flush():
             return
-        for topic, news in list(self._unsaid.items()):
+        for news in list(self._unsaid.values()):
             if not self._child.line.send(news):
                 return
-            self._said[topic] = news
-            del self._unsaid[topic]
+            self._said[news.queue] = news
+            del self._unsaid[news.queue]
 
     def stop(self) -> None:
         """End its feed; it ends by that."""
@@ -149,7 +120,7 @@ class Attendant:
         is_behind = self._leaving or (self._child is not None and (self._unsaid or self._child.line.is_behind))
         return min(self._due, self._kill_at, time.monotonic() + _SOON if is_behind else float("inf"))
 
-    def do_what_is_due(self, known: dict[str, Report | Reloaded], *, again: bool) -> None:
+    def do_what_is_due(self, known: dict[str, Report], *, again: bool) -> None:
         """Say what was left, see whether it has ended, and start it again if that is wanted."""
         self._send()
         for child in list(self._leaving):
@@ -187,9 +158,3 @@ class Attendant:
         self._kill_at = float("inf")
         for child in self._leaving:
             os.kill(child.pid, signal.SIGKILL)  # our child, and not waited for yet
-
-
-def by_socket(end: socket.socket) -> Feed:
-    """A feed from a socket of one's own: for tests of companions. The other end says what :func:`siblings.packed`
-    makes."""
-    return Feed(Line(end))

@@ -38,6 +38,8 @@ class Nursery:
         self._in_child = in_child
         self._signals = (*HEARD, signal.SIGHUP) if reloads else HEARD
         self._children: dict[int, Child] = {}
+        self.private: set[socket.socket] = set()
+        """What no child has open that does not need it: a port would be taken for as long as it lives."""
 
     @contextmanager
     def open(self, hear: Callable[[int], None]) -> Iterator[None]:
@@ -66,9 +68,12 @@ class Nursery:
             key.data()
         return bool(ready)
 
-    def fork(self, live: Callable[[Line], int], heard: Callable[[Child], None]) -> Child:
+    def fork(
+        self, live: Callable[[Line], int], heard: Callable[[Child], None], *, keep: Iterable[socket.socket] = ()
+    ) -> Child:
         """A child that calls ``live`` with its end of the line, and ends with what that returns. ``heard`` is called by
-        :meth:`wait` when it has said something or is gone. Raises :class:`OSError`."""
+        :meth:`wait` when it has said something or is gone. ``keep``: which of those that are private it has open.
+        Raises :class:`OSError`."""
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -77,7 +82,7 @@ class Nursery:
             pid = os.fork()
             if pid == 0:
                 ours.close()
-                self._become(live, Line(theirs), before)
+                self._become(live, Line(theirs), before, self.private.difference(keep))
         except OSError:
             ours.close()
             raise
@@ -102,7 +107,9 @@ class Nursery:
         del self._children[pid]
         return os.waitstatus_to_exitcode(status)
 
-    def _become(self, live: Callable[[Line], int], line: Line, mask: Iterable[int]) -> NoReturn:
+    def _become(
+        self, live: Callable[[Line], int], line: Line, mask: Iterable[int], not_ours: set[socket.socket]
+    ) -> NoReturn:
         """The rest of a new process's life."""
         code = 1
         try:
@@ -112,7 +119,7 @@ class Nursery:
             if signal.SIGHUP in self._signals:
                 signal.signal(signal.SIGHUP, lambda *_: None)  # a handler: commands we run begin with the default
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            for end in self._ends:
+            for end in (*self._ends, *not_ours):
                 end.close()
             self._selector.close()
             for other in self._children.values():

@@ -8,6 +8,7 @@ if it dies, nothing is lost.
 import gc
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from ..spool.spool import SpoolError
 from ..worker.state import Snapshot
 from ..worker.summary import Summary
 from ..worker.telling import log, notice
-from .companions import END_WITHIN, Attendant, Companion, Reloaded, Report
+from .companions import END_WITHIN, Attendant, Companion, Report
+from .metrics import Reload
 from .nursery import Child, Nursery
 from .settings import ConfigurationError, Queue
 from .siblings import Line, Refusal
@@ -95,10 +97,8 @@ class Parent:
         self._loader = loader
         self._nursery = Nursery(in_child, reloads=loader is not None)
         self._teams = {queue.name: self._team(queue) for queue in plan.queues}
-        self._attendants = [Attendant(one, self._nursery) for one in plan.companions]
-        self._known: dict[str, Report | Reloaded] = {}
-        if loader is not None:
-            self._known[""] = Reloaded(successful=True, at=time.time())
+        self._attendants = [self._attendant(one) for one in plan.companions]
+        self._known: dict[str, Report] = {}
         self._ends_with_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # nohup(1)
         self._signal = 0
         self._kill_at = _NEVER
@@ -107,11 +107,14 @@ class Parent:
         self._is_ready = False
         self._loading: Child | None = None
         self._loaded: Any = None
+        self._loaded_at = 0.0
         self._load_again = False
         self._give_up_loading_at = _NEVER
         self._loaders_past: list[Child] = []
         self._look_at = _NEVER
         self._looked = 0.0
+        if loader is not None:
+            self._know_of_load(successful=True)
 
     def run(self) -> list[Summary]:
         """Work until told to stop, or with ``once`` until all is done; what was done, of each queue. Raises
@@ -143,6 +146,10 @@ class Parent:
     def _team(self, queue: Queue) -> Team:
         fields = {"queue": queue.name} if self._named else {}
         return Team(queue, self._nursery, fields, among=self._processes)
+
+    def _attendant(self, companion: Companion) -> Attendant:
+        self._nursery.private.update(one for one in companion.arguments if isinstance(one, socket.socket))
+        return Attendant(companion, self._nursery)
 
     def _processes(self) -> int:
         return sum(team.queue.settings.processes for team in self._teams.values())
@@ -245,8 +252,8 @@ class Parent:
 
     def _tell_attendants(self) -> None:
         for attendant in self._attendants:
-            for topic, news in self._known.items():
-                attendant.tell(topic, news)
+            for report in self._known.values():
+                attendant.tell(report)
 
     # --- the configuration
 
@@ -291,20 +298,24 @@ class Parent:
         loaded, self._loaded = self._loaded, None
         if self._signal:
             return
-        before = self._known[""]
-        assert isinstance(before, Reloaded) and self._loader is not None
+        assert self._loader is not None
         if isinstance(loaded, Refusal):
             for line in loaded.message.splitlines():
                 log.error(f"not loaded again, the old configuration stays: {line}", extra={"hint": loaded.hint})
-            self._known[""] = Reloaded(successful=False, at=before.at)
+            self._know_of_load(successful=False)
         else:
             self._change_to(self._loader.adopt(loaded))
-            self._known[""] = Reloaded(successful=True, at=time.time())
+            self._know_of_load(successful=True)
         self._is_starting = False
         self._look()
         if self._load_again:
             self._load_again = False
             self._reload()
+
+    def _know_of_load(self, *, successful: bool) -> None:
+        if successful:
+            self._loaded_at = time.time()
+        self._known[""] = Report("", Reload(successful, self._loaded_at))
 
     def _change_to(self, plan: Plan) -> None:
         """Only what is another begins anew."""
@@ -331,7 +342,7 @@ class Parent:
                 attendant.stop()
         for companion in companions:
             if companion not in have:
-                self._attendants.append(Attendant(companion, self._nursery))
+                self._attendants.append(self._attendant(companion))
                 self._attendants[-1].start(self._known)
 
     def _forget(self) -> None:
@@ -339,7 +350,7 @@ class Parent:
         for name in [name for name, team in self._teams.items() if team.is_gone]:
             del self._teams[name]
             for attendant in self._attendants:
-                attendant.tell(name, Report(name, None))
+                attendant.tell(Report(name, None))
             self._known.pop(name, None)
         self._attendants = [one for one in self._attendants if not (one.is_over and one.is_gone)]
 
