@@ -113,7 +113,7 @@ def brim(kind: str, directory: Path, items: int, *, bug: str = "") -> Verdict:
             worker = _start(scene, "--to", "s3://bucket")
             fill(at / "ballast")
             spool.resume()
-            _until(lambda: "paused" in worker.err() or not _waiting(scene.spool), 10)
+            _until(lambda: "paused: the spool" in worker.err() or not _waiting(scene.spool), 10)
             verdict.fired = items - len(_files(scene.spool / "finished"))
             verdict.wrong += scene.judge(at_rest=False)
             if not worker.lines("paused: the spool: No space left"):

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tests.helpers import private_mounts
 from tests.real.support import until
 
 LEASE = 10
@@ -67,6 +68,8 @@ def why_not() -> str:
     """Why there can be no server here; '' if there can."""
     if os.geteuid() != 0:
         return "needs root"
+    if not private_mounts():
+        return "root may not mount here (a container)"
     if shutil.which(_PROGRAM) is None:
         return f"{_PROGRAM}: not installed (tools/fault-tools.sh does it)"
     if not any(Path("/").glob(f"{place[1:]}/{_PLUGIN}") for place in _PLUGINS):
@@ -78,6 +81,17 @@ def mounting(port: int, *, at: str = "/mnt/spool") -> str:
     """The command of a guest that mounts the share ``at`` a directory; ``port``: of the server, or of a line to it."""
     options = f"vers=4.1,proto=tcp,port={port},addr=10.0.2.2,clientaddr=10.0.2.15,hard"
     return f"busybox mount -t nfs4 -o {options} 10.0.2.2:/spool {at}"
+
+
+# The server looks its share up among the mounts. In a chroot the root is none, and /etc/mtab may be missing: there it
+# says that there is no such directory.
+_WITH_MOUNTS = """
+mount --bind "$0" "$0"
+[ -e /etc/mtab ] || [ -e "$1/etc" ] || { cp -a /etc "$1"; ln -s /proc/self/mounts "$1/etc/mtab"; }
+[ ! -e "$1/etc" ] || mount --bind "$1/etc" /etc
+shift
+exec "$@"
+"""
 
 
 class Server:
@@ -110,7 +124,10 @@ class Server:
         file.write_text(
             _CONFIGURATION.format(port=self.port, lease=LEASE, grace=GRACE, recovery=recovery, export=self._export)
         )
-        command = [_PROGRAM, "-F", "-f", str(file), "-L", f"{self.directory}/log", "-p", f"{self.directory}/pid"]
+        names = self.directory / "names"
+        names.mkdir(exist_ok=True)
+        command = [*private_mounts(), "sh", "-ec", _WITH_MOUNTS, str(self._export), str(names)]
+        command += [_PROGRAM, "-F", "-f", str(file), "-L", f"{self.directory}/log", "-p", f"{self.directory}/pid"]
         with (self.directory / "output").open("ab") as output:
             self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         self.starts += 1
