@@ -31,7 +31,7 @@ DOCS = ROOT / "docs"
 VERB_PAGES = {verb: DOCS / "verbs" / f"{verb}.md" for verb in VERBS}
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "OUTPUT", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
-OF_COMMANDS = {"JOLLYAE_NAME", "JOLLYAE_PATH", "JOLLYAE_SIZE", "JOLLYAE_ATTEMPT"}
+OF_COMMANDS = {"JOLLYAE_NAME", "JOLLYAE_PATH", "JOLLYAE_SIZE", "JOLLYAE_ATTEMPT", "JOLLYAE_KEY"}
 """What a command run by --exec finds in its environment."""
 OF_SECRETS = {"JOLLYAE_ALBUM_PASSWORD", "JOLLYAE_ALBUM_PASSWORD_FILE", "JOLLYAE_USER_PASSWORD"}
 """What no option says."""

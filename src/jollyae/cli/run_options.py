@@ -5,6 +5,9 @@ from .options import Option, inodes, limit, pair, positive, rate, room, seconds
 DESTINATION = (
     Option(("--to",), "deliver to s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"),
     Option(("--exec",), "run COMMAND per item; {} is its path; exit 0 done, 75 again later, else failed", "COMMAND"),
+    Option(
+        ("--exec-timeout",), "end a command that takes longer (SIGTERM, then SIGKILL); again later", "S", None, seconds
+    ),
     Option(("--album",), "take photos into this album: sqlite:///FILE or http(s)://[USER@]HOST/DB", "URL"),
     Option(("--originals",), "with --album: where the originals go, any URL of --to", "URL"),
     Option(("--addedby",), "with --album: who is told to have added the photos; else each file's owner", "NAME"),

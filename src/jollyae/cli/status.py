@@ -82,8 +82,9 @@ def _grouped(troubles: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _reason(trouble: dict[str, Any]) -> str:
-    """The error without what differs from item to item: its name, its URL, the request's id."""
-    text = str(trouble["error"]).replace(str(trouble["name"]), "")
+    """The error without what differs from item to item: its name, its URL, the request's id,
+    what a command said."""
+    text = str(trouble["error"]).partition("\n")[0].replace(str(trouble["name"]), "")
     return re.sub(r"\S+://\S*|\(request [^)]*\)", "", text)
 
 
@@ -96,5 +97,7 @@ def _trouble(alike: list[dict[str, Any]]) -> list[str]:
     due = f", again in {ago(max(newest['due'] - time.time(), 0))}" if newest["due"] else ""
     more = f" and {others} more" if others else ""
     times = f"  ({when} ago{due})" if newest["since"] else ""
-    lines = [f"  {newest['place']}/{printable(newest['name'])}{more}{times}: {newest['error']}"]
+    first, *said = str(newest["error"]).splitlines() or [""]
+    lines = [f"  {newest['place']}/{printable(newest['name'])}{more}{times}: {first}"]
+    lines += [f"      | {line}" for line in said]
     return [*lines, f"      {newest['hint']}"] if newest["hint"] else lines

@@ -35,7 +35,8 @@ def destination(settings: Settings) -> Destination:
 
             return album.destination(settings)
         if settings.exec is not None:
-            command = Command(settings.exec)
+            template = KeyTemplate(settings.key)
+            command = Command(settings.exec, template=template, timeout=settings.exec_timeout)
             doing = f"running {command.name} for each item"
             return Destination(f"exec {command.name}", command, lambda name, mtime: command.name, doing=doing)
         assert settings.to is not None

@@ -30,6 +30,7 @@ class Settings:
 
     to: str | None = None
     exec: str | None = None
+    exec_timeout: float | None = None
     album: str | None = None
     originals: str | None = None
     addedby: str | None = None

@@ -21,7 +21,9 @@ def notice(text: str, *arguments: object, **fields: object) -> None:
 
 
 def warn(text: str, hint: str, about: Item | None = None, *, level: int = logging.WARNING, **fields: object) -> None:
-    """Something is wrong; ``hint`` says what to do, ``about`` which item met it."""
+    """Something is wrong; ``hint`` says what to do, ``about`` which item met it. Lines (of a command's output) are made
+    one."""
+    text = " | ".join(text.replace(":\n", ": ").splitlines())
     item = {"item": names.show(about.name)} if about is not None else {}
     log.log(level, text, extra={**item, **fields, "hint": hint})
 
