@@ -9,6 +9,10 @@ tools/apt-install.sh openssh-server openssh-client openssh-sftp-server rsync cur
 tools/apt-install.sh chromium libatomic1 ||
     echo "test-tools: the tests of the album in a browser are skipped, by name" >&2
 
+# Apart too: promtool comes with the whole of Prometheus (20 MB); its service is neither started nor enabled.
+tools/apt-install.sh prometheus ||
+    echo "test-tools: the tests of metrics, alerts and dashboard by promtool are skipped, by name" >&2
+
 # From npm, into .venv, once for each: Microsoft's emulator of Azure Storage (190 MB, some 15 s) and a small server of
 # CouchDB's protocol (44 MB, 30 s).
 node=.venv/node
