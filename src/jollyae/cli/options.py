@@ -167,6 +167,21 @@ def inodes(text: str) -> str:
     return text
 
 
+def address(text: str) -> str:
+    """HOST:PORT to listen on, checked and kept as text. Raises :class:`ValueError`."""
+    from ..service import exporter
+
+    exporter.address(text)
+    return text
+
+
+def textfile(text: str) -> str:
+    """The path of a file for the node exporter. Raises :class:`ValueError`."""
+    from ..service import exporter
+
+    return exporter.textfile(text)
+
+
 def _switch(text: str) -> bool:
     if text.lower() in ("1", "true", "yes", "on"):
         return True

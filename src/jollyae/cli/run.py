@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from . import where
 from .options import OUTPUT, UsageError, add_all
-from .run_options import DESTINATION, OBJECT, SHOW, STORE, WORK
+from .run_options import DESTINATION, METRICS, OBJECT, SHOW, STORE, WORK
 
 if TYPE_CHECKING:
+    from ..service.companions import Companion
     from ..service.settings import Settings
     from ..spool.places import Places
     from ..worker.worker import Listener
@@ -24,6 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_all(parser, "work", WORK)
     add_all(parser, "objects", OBJECT)
     add_all(parser, "the store (credentials come from the AWS chain, never from options)", STORE)
+    add_all(parser, "metrics", METRICS)
     add_all(parser, "what is shown", (*OUTPUT, *SHOW))
     parser.add_argument("-v", "--verbose", action="count", default=0, help="-v each delivered item, -vv all")
     parser.add_argument("-q", "--quiet", action="count", default=0, help="only trouble")
@@ -53,10 +55,25 @@ def main(arguments: argparse.Namespace) -> int:
     handler = logging_for(arguments)
     listeners = live(places, arguments, handler)
     try:
-        return processes.run(places, settings(arguments), listeners, handler.step_aside).exit_code
+        with_them = companions(arguments)
+        return processes.run(places, settings(arguments), listeners, handler.step_aside, with_them).exit_code
     finally:
         if handler.live is not None:
             handler.live.clear()
+
+
+def companions(arguments: argparse.Namespace) -> "tuple[Companion, ...]":
+    """The processes beside the workers that the arguments ask for."""
+    if not has_metrics(arguments):
+        return ()
+    from ..service import exporter
+
+    return (exporter.companion(exporter.Wanted(addr=arguments.metrics_addr, file=arguments.metrics_file)),)
+
+
+def has_metrics(arguments: argparse.Namespace) -> bool:
+    """Whether somebody is to be told of metrics."""
+    return bool(arguments.metrics_addr or arguments.metrics_file)
 
 
 def _no_core() -> None:
@@ -111,7 +128,7 @@ def live(places: "Places", arguments: argparse.Namespace, handler: "StreamHandle
         found = backlog(places, most)
         return f"{found:,}" if found < most else f"{most:,}+"
 
-    handler.live = Live(sys.stderr, waiting, shared=arguments.processes > 1)
+    handler.live = Live(sys.stderr, waiting, shared=arguments.processes > 1 or has_metrics(arguments))
     return (handler.live.show,)
 
 

@@ -1,6 +1,6 @@
 """The options of ``run``: aws-cli's words where it has one."""
 
-from .options import Option, inodes, limit, pair, positive, rate, room, seconds
+from .options import Option, address, inodes, limit, pair, positive, rate, room, seconds, textfile
 
 DESTINATION = (
     Option(("--to",), "deliver to s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"),
@@ -120,6 +120,21 @@ STORE = (
         choices=("auto", "boto3"),
     ),
     Option(("--no-verify-ssl",), "do not verify certificates", parse=None),
+)
+
+METRICS = (
+    Option(
+        ("--metrics-addr",),
+        "answer /metrics, /livez and /readyz there; a port alone is on loopback",
+        "HOST:PORT",
+        parse=address,
+    ),
+    Option(
+        ("--metrics-file",),
+        "write the metrics for the node exporter, every 15 s; ends with .prom",
+        "PATH",
+        parse=textfile,
+    ),
 )
 
 SHOW = (Option(("--no-progress",), "no live line on a terminal", parse=None),)

@@ -22,6 +22,7 @@ from ..spool import fs
 from ..worker.state import Snapshot
 from ..worker.telling import notice, warn
 from . import metrics, standing
+from .companions import Companion
 from .metrics import Reload, Seen
 from .settings import ConfigurationError
 from .siblings import Line
@@ -273,12 +274,34 @@ async def _every(seconds: float, chore: Callable[[], None], teller: _Teller) -> 
 
 # --- the companion
 
+_LISTENING: dict[str, socket.socket] = {}  # by address; the parent's, so one that is started again need not wait for it
+
+
+def companion(wanted: Wanted, *, strict: bool = True) -> Companion:
+    """The companion for a plan; what listens already goes on. Raises :class:`ConfigurationError` where nothing can
+    listen; if not ``strict`` the companion tries it itself, again and again."""
+    for addr in [addr for addr in _LISTENING if addr != wanted.addr]:
+        _LISTENING.pop(addr).close()
+    if wanted.addr and wanted.addr not in _LISTENING:
+        try:
+            _LISTENING[wanted.addr] = listen(wanted.addr)
+        except ConfigurationError:
+            if strict:
+                raise
+    return Companion("metrics", serve, (wanted, _LISTENING.get(wanted.addr or "")))
+
 
 def serve(feed: Line, wanted: Wanted, listening: socket.socket | None = None) -> int:
     """Be the companion: tell what the feed says, as wanted, until its end; the exit code. ``feed``: our end of the line
     to the parent. ``listening``: what :func:`listen` gave for ``wanted.addr``."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # the workers finish, and are told of meanwhile: the feed's end is ours
+    try:
+        if wanted.addr and listening is None:
+            listening = listen(wanted.addr)
+    except ConfigurationError as error:
+        warn(error.message, error.hint)
+        return os.EX_UNAVAILABLE
     asyncio.run(_serve(feed, wanted, listening))
     return 0
 
