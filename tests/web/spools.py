@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -10,6 +11,7 @@ from jollyae import Spool
 from jollyae.spool import notes
 from jollyae.spool.places import Place
 from jollyae.web.queue import Queue
+from jollyae.worker.state import Snapshot
 
 
 def trouble(spool: Spool, name: str, error: str, hint: str = "", place: Place = Place.FAILED, **more: object) -> Path:
@@ -32,3 +34,24 @@ def trouble(spool: Spool, name: str, error: str, hint: str = "", place: Place = 
 def queue(spool: Spool, name: str = "photos") -> Queue:
     """The spool as a queue of the dashboard."""
     return Queue(name, spool, "s3://bucket/in")
+
+
+def snapshot(**more: Any) -> Snapshot:
+    """What a live worker says of itself."""
+    usual: dict[str, Any] = {
+        "worker": "host-1-00000000",
+        "pid": 1,
+        "started": 0.0,
+        "destination": "s3://bucket/in",
+        "watch": "inotify",
+        "delivered": 0,
+        "delivered_bytes": 0,
+        "failed": 0,
+        "deferred": 0,
+        "unready": 0,
+        "limit": 16,
+        "in_flight": [],
+        "held": 0,
+        "paused": None,
+    }
+    return Snapshot(**usual | more)

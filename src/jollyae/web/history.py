@@ -1,8 +1,12 @@
 """What happened in the last hour and the last day, from the files of minutes that the workers write."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..service import past, status
+from ..service.past import MINUTE, Minute, quantile, together
+from ..service.status import Snapshot
 from .queue import Queue
 
 HOUR = 3600
@@ -36,9 +40,34 @@ class History:
     at: float
 
 
-def history(queue: Queue, length: int = HOUR, now: float | None = None) -> History:
-    """The last HOUR in steps of a minute, or the last DAY in steps of ten. Blocking, milliseconds. Raises nothing."""
+def history(
+    queue: Queue, length: int = HOUR, now: float | None = None, snapshots: Sequence[Snapshot] | None = None
+) -> History:
+    """The last HOUR in steps of a minute, or the last DAY in steps of ten; the last point has not ended yet.
+    ``snapshots``: of the live workers, where they were read already. Blocking, milliseconds. Raises nothing."""
     now = time.time() if now is None else now
-    step = 60 if length <= HOUR else 600
+    step = MINUTE if length <= HOUR else 10 * MINUTE
     first = int(now) // step * step - length + step
-    return History(length, step, tuple(Point(at) for at in range(first, first + length, step)), None, now)
+    if snapshots is None:
+        snapshots = _snapshots(queue)
+    found = past.read(queue.spool, now - first, snapshots, now)
+    within: dict[int, list[Minute]] = {}
+    for minute in found.minutes:
+        within.setdefault(minute.at // step * step, []).append(minute)
+    points = tuple(_point(at, within.get(at, [])) for at in range(first, first + length, step))
+    return History(length, step, points, found.known, now)
+
+
+def _snapshots(queue: Queue) -> list[Snapshot]:
+    try:
+        return [one.snapshot for one in status.live_workers(queue.spool) if one.snapshot is not None]
+    except OSError:
+        return []
+
+
+def _point(at: int, minutes: list[Minute]) -> Point:
+    if not minutes:
+        return Point(at)
+    all = together(minutes)
+    p50, p95 = quantile(all.delivery, 0.5), quantile(all.delivery, 0.95)
+    return Point(at, all.delivered, all.bytes, all.failed, all.deferred, p50, p95)

@@ -7,7 +7,7 @@ full disk costs the plot of those minutes, and a file is removed when nothing wa
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from operator import add, sub
 from pathlib import Path
@@ -112,12 +112,22 @@ def read(directory: str | Path, since: float) -> list[Minute]:
     """The minutes that began at ``since`` (seconds since 1970) or later, each once, in their order: what several
     workers did in one is added up. A minute in which nothing happened is not there. The running one is in the workers'
     snapshots. Lines that are none are passed over; what cannot be read has none."""
-    found: dict[int, Minute] = {}
+    return added(minute for _, minutes in by_worker(directory, since) for minute in minutes)
+
+
+def by_worker(directory: str | Path, since: float) -> Iterator[tuple[str, list[Minute]]]:
+    """The same by the workers that wrote them, a worker once for each of its files."""
     for changed, path in _files(str(directory)):
         if changed >= since:
-            for minute in _lines(path):
-                if minute.at >= since:
-                    found[minute.at] = together([found[minute.at], minute]) if minute.at in found else minute
+            found = [minute for minute in _lines(path) if minute.at >= since]
+            yield os.path.basename(path).rpartition("-")[0], found
+
+
+def added(minutes: Iterable[Minute]) -> list[Minute]:
+    """The minutes, each once, in their order."""
+    found: dict[int, Minute] = {}
+    for minute in minutes:
+        found[minute.at] = together([found[minute.at], minute]) if minute.at in found else minute
     return [found[at] for at in sorted(found)]
 
 
