@@ -28,17 +28,29 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_all(parser, "work", _OTHERS)
     add_all(parser, "objects", OBJECT)
     add_all(parser, "the store", STORE)
+    parser.add_argument("--health", action="store_true", help="only say whether a worker lives: 0 yes, 1 no")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colours")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Check; exit code 0 if all is well (warnings too), 1 if something failed."""
+    if arguments.health:
+        return _health(where.places(arguments))
     import asyncio
 
     run.refuse_two(arguments)
     settings = run.settings(arguments) if run.destinations(arguments) else None
     return asyncio.run(_check(where.places(arguments), settings, arguments))
+
+
+def _health(places: "Places") -> int:
+    """For a container's health check: needs no network, and loads little."""
+    from ..service import alive
+
+    well, text = alive.look(places)
+    print(f"{'healthy' if well else 'unhealthy'}: {text}")
+    return int(not well)
 
 
 async def _check(places: "Places", settings: "Settings | None", arguments: argparse.Namespace) -> int:

@@ -19,7 +19,8 @@ from ..worker.state import ATTEMPT_BOUNDS, DELIVERY_BOUNDS, Histogram, Snapshot
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-PLACES = ("incoming", "working", "deferred", "finished", "failed", "unready")
+UNREADY = "unready"
+PLACES = ("incoming", "working", "deferred", "finished", "failed", UNREADY)
 OUTCOMES = ("done", "defer", "fail", "hold")
 OTHER = "other"
 """A reason that is not of the list is told as this."""
@@ -196,6 +197,8 @@ def _of_queues(queues: list[Seen]) -> Samples:
         for queue, snapshot in seen:
             for place in PLACES:
                 counted = snapshot.places.get(place)
+                if family is SIZE and place == UNREADY:
+                    continue  # nobody asks how large what still grows is
                 if counted is not None and (value := getattr(counted, field_)) is not None:
                     lines.append(f"{_series(family.name, 'queue', queue, 'place', place)} {value!r}")
         yield family, lines
