@@ -26,9 +26,10 @@ class Pages:
         functions: Mapping[str, Callable[..., Any]],
         prefix: str = "",
     ) -> None:
+        self._directory = directory / "templates"
         self.files = static.load(directory / "static", prefix)
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(directory / "templates"),
+            loader=jinja2.FileSystemLoader(self._directory),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -37,8 +38,18 @@ class Pages:
         )
         self._environment.filters |= filters
         self._environment.globals |= {"static": lambda name: self.files[name].address, **functions}
-        for name in self._environment.list_templates(extensions=["html"]):
+        for name in self._names():
             self._environment.get_template(name)  # compiled now and not while the first visitor waits
+        self.build = self._digest()
+        """Another one where a template or a file is another one."""
+
+    def _digest(self) -> str:
+        said = [(self._directory / name).read_text() for name in self._names()]
+        said += [file.address for file in self.files.values()]
+        return hashlib.sha256("".join(said).encode()).hexdigest()[:16]
+
+    def _names(self) -> list[str]:
+        return self._environment.list_templates(extensions=["html"])
 
     def render(self, template: str, values: dict[str, Any]) -> str:
         """The page."""

@@ -1,0 +1,131 @@
+"""The pages that one looks at."""
+
+import asyncio
+import time
+from dataclasses import asdict
+from urllib.parse import urlencode
+
+from starlette.responses import PlainTextResponse, Response
+
+from ..http.forms import Told
+from . import plots, receipts
+from .failures import PAGE, Filter, Groups, Page
+from .history import History, history
+from .model import QueueView
+from .queue import Queue
+from .spark import spark
+from .visits import Shown, Visit
+
+ORDER = ("trouble", "waits", "ok")
+
+
+async def overview(visit: Visit) -> Shown:
+    """All queues at a glance."""
+    dashboard = visit.site.dashboard
+
+    def look() -> list[tuple[QueueView, plots.Svg]]:
+        return [(view, spark(history(dashboard.queue(view.name)))) for view in dashboard.overview()]
+
+    seen = await asyncio.to_thread(look)
+    levels = [view.level for view, _ in seen]
+    counts = [(level, levels.count(level)) for level in ORDER if level in levels]
+    worst = counts[0][0] if counts else "ok"
+    values = {"queues": seen, "counts": counts, "worst": worst, "troubled": levels.count("trouble")}
+    return Shown("overview.html", values | message(visit))
+
+
+async def queue(visit: Visit) -> Shown:
+    """One queue: how it goes, and what failed."""
+    found, wanted, after = named(visit), filter_of(visit), visit.parameters.get("after", "")
+    failures = visit.site.failures[found.name]
+
+    def look() -> tuple[QueueView, History, Groups, Page]:
+        view = visit.site.dashboard.look(found.name)
+        return view, history(found), failures.groups(wanted), failures.page(wanted, after)
+
+    try:
+        view, past, groups, page = await asyncio.to_thread(look)
+    except ValueError as error:
+        raise Told(400, f"{error}.") from error
+    values = {
+        "queue": view,
+        "plots": [plots.delivered(past), plots.latency(past)],
+        "groups": groups,
+        "page": page,
+        "page_size": PAGE,
+        "filter": wanted,
+        "is_filtered": bool(wanted.fields()),
+        "fields": wanted.fields(),
+        "after": after,
+        "more": urlencode(wanted.fields() | {"after": page.next}),
+        "retrying": visit.site.retries[found.name],
+    }
+    return Shown("queue.html", values | message(visit))
+
+
+async def search(visit: Visit) -> Shown:
+    """The receipts of one queue that match."""
+    queues = visit.site.dashboard.queues
+    name = visit.parameters.get("queue", "") or (queues[0].name if queues else "")
+    fields = {key: visit.parameters.get(key, "") for key in ("text", "since", "until")}
+    found = _queue(visit, name)
+    try:
+        query = receipts.Query.of(fields)
+        page = await asyncio.to_thread(receipts.search, found, query, visit.parameters.get("after", ""))
+    except ValueError as error:
+        values: dict[str, object] = {"found": None, "more": "", "message": f"{error}.", "is_good": False}
+    else:
+        more = urlencode({"queue": name} | {key: value for key, value in fields.items() if value} | {"after": page.next})
+        values = {"found": page, "more": more}
+    values |= {"names": [one.name for one in queues], "name": name, "now": time.time()}
+    return Shown("receipts.html", values | fields)
+
+
+async def receipts_page(visit: Visit) -> Response:
+    """The same as a page that does not go on by itself."""
+    return visit.page(await search(visit))
+
+
+async def api(visit: Visit) -> Response:
+    """All queues as JSON."""
+    seen = await asyncio.to_thread(visit.site.dashboard.overview)
+    return visit.json({"queues": [asdict(view) for view in seen]})
+
+
+async def alive(visit: Visit) -> Response:
+    """That the server answers."""
+    return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
+
+
+async def ready(visit: Visit) -> Response:
+    """That the queues can be looked at."""
+    seen = await asyncio.to_thread(visit.site.dashboard.overview)
+    wrong = [view.name for view in seen if view.reason == "gone"]
+    said = "".join(f"not ready: {name} cannot be read\n" for name in wrong) or "ok\n"
+    return PlainTextResponse(said, 503 if wrong else 200, {"Cache-Control": "no-store"})
+
+
+def message(visit: Visit) -> dict[str, object]:
+    """What an action before said."""
+    said = visit.site.messages.get(visit.parameters.get("told", ""))
+    return {"message": said.sentence, "details": said.details, "is_good": said.is_good} if said else {"details": ()}
+
+
+def named(visit: Visit) -> Queue:
+    """The queue that the address names; 404 where there is none."""
+    return _queue(visit, visit.part("name"))
+
+
+def _queue(visit: Visit, name: str) -> Queue:
+    try:
+        return visit.site.queue(name)
+    except KeyError:
+        raise Told(404, "There is no such queue. Perhaps the configuration has another one by now.") from None
+
+
+def filter_of(visit: Visit) -> Filter:
+    """The filter that the address means; 400 for what is none."""
+    try:
+        return Filter.of(visit.parameters)
+    except ValueError as error:
+        raise Told(400, f"{error}.") from error

@@ -1,0 +1,89 @@
+"""How values are written on a page: numbers, sizes, times. Pure functions; what they return is text, not HTML."""
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..http.pages import Pages
+from ..http.texts import plain
+from ..service.units import ago, counted, human
+
+WORDS = {"ok": "OK", "waits": "waits", "trouble": "trouble"}
+"""What a level is called beside its shape."""
+SHAPES = {"ok": "●", "waits": "◆", "trouble": "▲"}
+"""Its shape, for those who do not tell colours apart."""
+
+
+@lru_cache(4)
+def pages(prefix: str = "") -> Pages:
+    """The templates and static files of the dashboard, read once in a process."""
+    filters: dict[str, Callable[..., Any]] = {
+        "plain": plain,
+        "number": number,
+        "bytes": human,
+        "ago": ago,
+        "rate": rate,
+        "lasts": lasts,
+        "moment": moment,
+        "clock": clock,
+        "iso": iso,
+        "counted": counted,
+    }
+    functions: dict[str, Callable[..., Any]] = {"words": WORDS.__getitem__, "shapes": SHAPES.__getitem__}
+    return Pages(Path(__file__).parent, filters, functions, prefix)
+
+
+def number(value: int | float) -> str:
+    """A whole number.
+
+    >>> number(12000)
+    '12,000'
+    """
+    return f"{value:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """Items a second, a minute or an hour, whichever is read best; a dash where it is not known.
+
+    >>> [rate(value) for value in (1234.5, 2.5, 0.05, 0.001, 0, None)]
+    ['1,234/s', '2.5/s', '3/min', '3.6/h', '0/s', '–']
+    """
+    if value is None:
+        return "–"
+    for unit, factor in (("s", 1), ("min", 60), ("h", 3600)):
+        found = value * factor
+        if found >= 1 or value == 0:
+            return f"{found:,.0f}/{unit}" if found >= 10 or found == int(found) else f"{found:.1f}/{unit}"
+    return "less than 1/h"
+
+
+def lasts(seconds: float | None) -> str:
+    """A duration, short ones too; a dash where there is none.
+
+    >>> [lasts(value) for value in (0.0004, 0.0123, 1.25, 42, 600, None)]
+    ['0.4 ms', '12 ms', '1.2 s', '42 s', '10 min', '–']
+    """
+    if seconds is None:
+        return "–"
+    if seconds < 0.001:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 10 else ago(seconds)
+
+
+def moment(at: float) -> str:
+    """A time, for people: local, to the second, with its offset; '' for 0."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at)) if at else ""
+
+
+def clock(at: float) -> str:
+    """The time of day, local."""
+    return time.strftime("%H:%M:%S", time.localtime(at)) if at else ""
+
+
+def iso(at: float) -> str:
+    """A time for programs: ISO 8601, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
