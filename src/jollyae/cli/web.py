@@ -5,15 +5,19 @@ import asyncio
 import importlib.util
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import where
 from .options import OUTPUT, Option, UsageError, add_all
 
 if TYPE_CHECKING:
     from ..web.queue import Queue
 
 LISTEN = "127.0.0.1:8420"
+NEEDED = ("starlette", "uvicorn", "jinja2", "itsdangerous", "multipart")
+"""What the extra ``web`` brings."""
 
 
 def listen(text: str) -> tuple[str, int]:
@@ -41,17 +45,16 @@ def prefix(text: str) -> str:
 
 
 OPTIONS = (
-    Option(("--config", "-c"), "show the queues of this configuration", "FILE"),
-    Option(("--listen",), f"where to listen; this machine only, unless told (default: {LISTEN})", "HOST:PORT",
-           None, listen),
+    Option(("--listen",), "where to listen; this machine only, unless told", "HOST:PORT", LISTEN, listen),
     Option(("--read-only",), "nobody may do anything, only look", parse=None),
-    Option(("--prefix",), "a path that comes before all of its addresses, where a proxy has it there", "PATH",
-           "", prefix),
+    Option(
+        ("--prefix",), "a path that comes before all of its addresses, where a proxy has it there", "PATH", "", prefix
+    ),
 )
 ACCESS = (
     Option(("--token-file",), "a file with the token to log in with; a line 'read-only TOKEN' only lets look", "FILE"),
     Option(("--certificate",), "serve by https with this certificate (PEM)", "FILE"),
-    Option(("--key",), "the certificate's key (PEM), where it is not in the same file", "FILE"),
+    Option(("--certificate-key", "--key"), "the certificate's key (PEM), where it is not in the same file", "FILE"),
     Option(("--allow-host",), "a name under which browsers find it; *.example.org for all below; repeatable", "NAME",
            (), many=True),
 )  # fmt: skip
@@ -63,15 +66,68 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_all(parser, "the dashboard", OPTIONS)
     add_all(parser, "who gets in (all of it is needed beyond this machine)", ACCESS)
     add_all(parser, "output", OUTPUT)
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="more in the log")
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="only trouble")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Serve, until told to stop."""
     from ..service.settings import ConfigurationError
-    from . import output
+    from . import run
 
-    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "jinja2", "itsdangerous")):
-        raise ConfigurationError("the dashboard is not installed", "Try: pip install 'jollyae[web]'")
-    if bool(arguments.spools) == bool(arguments.config):
-        raise UsageError("say what to show", hint="Try: jollyae web SPOOL…, or jollyae web -c FILE")
-    return asyncio.run(_main(arguments))
+    if any(importlib.util.find_spec(name) is None for name in NEEDED):
+        hint = "Try: pip install '.[web]' in the checkout"
+        raise ConfigurationError("the dashboard's libraries are not installed", hint)
+    if not arguments.spools:
+        raise UsageError("say what to show", hint="Try: jollyae web SPOOL…")
+    run.logging_for(arguments)
+    try:
+        return asyncio.run(_main(arguments))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _main(arguments: argparse.Namespace) -> int:
+    from ..http.serving import CannotListen
+    from ..web import serving
+    from .album.common import complain
+
+    host, port = arguments.listen
+    options = serving.Serving(
+        host=host,
+        port=port,
+        token_file=arguments.token_file or "",
+        certificate=arguments.certificate or "",
+        key=arguments.certificate_key or "",
+        hosts=arguments.allow_host,
+        is_read_only=arguments.read_only,
+        prefix=arguments.prefix,
+    )
+    try:
+        await serving.serve(_queues(arguments.spools), options, ready=_ready)
+    except CannotListen as error:
+        complain(error.message, error.hint)
+        return 1
+    return 0
+
+
+def _queues(spools: Sequence[str]) -> "list[Queue]":
+    """The spools as queues, each called by the last part of its path, or more of it where two would be called alike."""
+    from ..spool import names
+    from ..spool.places import Places
+    from ..web.queue import Queue
+
+    found: dict[str, Queue] = {}
+    for text in spools:
+        spool = where.made(Places.under(text))
+        parts = [names.show(part) for part in Path(text).absolute().parts[1:]] or ["spool"]
+        called = next((name for n in range(1, len(parts) + 1) if (name := "-".join(parts[-n:])) not in found), None)
+        if called is not None:
+            found[called] = Queue(called, spool)
+    return list(found.values())
+
+
+def _ready(address: str) -> None:
+    print(f"The dashboard is at {address}", flush=True)
+    if sys.stdout.isatty():
+        print("Ctrl-C ends it.", flush=True)

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import PLACES, UsageError
@@ -30,11 +29,16 @@ def places(arguments: argparse.Namespace) -> "Places":
 
 def existing(arguments: argparse.Namespace) -> "Spool":
     """The spool that the arguments name, which must have been made."""
+    return made(places(arguments))
+
+
+def made(places: "Places") -> "Spool":
+    """The spool of these places, which must have been made."""
     from ..spool.spool import Spool
 
-    spool = Spool(places=places(arguments), make=False)
+    spool = Spool(places=places, make=False)
     if not spool.places.incoming.is_dir():
-        root = Path(arguments.spool)
+        root = places.control
         what = "it has no incoming/" if root.is_dir() else "there is no such directory"
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is not a spool: it is a file")

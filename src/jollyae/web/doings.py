@@ -76,9 +76,7 @@ async def _did(visit: Visit, queue: Queue, answer: Answer) -> Response:
     return await _back(visit, queue, Message(answer.sentence, (), is_good=answer.done), more, answer.status)
 
 
-async def _back(
-    visit: Visit, queue: Queue, message: Message, more: dict[str, object], status: int = 200
-) -> Response:
+async def _back(visit: Visit, queue: Queue, message: Message, more: dict[str, object], status: int = 200) -> Response:
     """Say it: to a script as JSON, to a person on the page that they came from."""
     await visit.site.watching.tell()
     if visit.wants_json:

@@ -75,7 +75,9 @@ async def search(visit: Visit) -> Shown:
     except ValueError as error:
         values: dict[str, object] = {"found": None, "more": "", "message": f"{error}.", "is_good": False}
     else:
-        more = urlencode({"queue": name} | {key: value for key, value in fields.items() if value} | {"after": page.next})
+        more = urlencode(
+            {"queue": name} | {key: value for key, value in fields.items() if value} | {"after": page.next}
+        )
         values = {"found": page, "more": more}
     values |= {"names": [one.name for one in queues], "name": name, "now": time.time()}
     return Shown("receipts.html", values | fields)

@@ -66,8 +66,6 @@ async def serve(
     except OSError as error:
         if is_ready:
             raise
-        if serving.certificate and error.errno is None or isinstance(error, FileNotFoundError | PermissionError) and error.filename:
-            raise
         raise server.why_not(
             error, serving.host, serving.port, host_option="--listen", port_option="--listen HOST:PORT"
         ) from error
@@ -83,9 +81,7 @@ def allowed(serving: Serving) -> Access:
         readable(serving.certificate, serving.key)
     if not is_loopback(serving.host):
         lacking = [
-            text
-            for text, is_there in (("a token", serving.token_file), ("TLS", serving.certificate))
-            if not is_there
+            text for text, is_there in (("a token", serving.token_file), ("TLS", serving.certificate)) if not is_there
         ]
         if lacking:
             raise ConfigurationError(

@@ -27,7 +27,7 @@ class Site:
 
     dashboard: Dashboard
     pages: Pages
-    access: Access = Access()
+    access: Access = field(default_factory=Access)
     prefix: str = ""
     hosts: frozenset[str] = frozenset()
     max_upload: int = MAX_UPLOAD
