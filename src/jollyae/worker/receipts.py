@@ -132,18 +132,18 @@ def _line(one: dict[str, Any]) -> bytes:
 def prune(directory: str, keep: Limit) -> None:
     """Remove the oldest receipt files beyond their bounds; ``keep``: beyond these as well. A file's age is that of its
     last line. Raises :class:`OSError`."""
-    files = _files(directory)
-    total = sum(size for _, _, _, size in files)
+    found = files(directory)
+    total = sum(size for _, _, _, size in found)
     most = MAX_TOTAL if keep.bytes is None else min(keep.bytes, MAX_TOTAL)
     begin = time.time() - keep.age if keep.age is not None else -math.inf
-    while files and (len(files) > MAX_FILES or (total > most and len(files) > 1) or files[0][0] / 1e9 < begin):
-        _, _, oldest, size = files.pop(0)
+    while found and (len(found) > MAX_FILES or (total > most and len(found) > 1) or found[0][0] / 1e9 < begin):
+        _, _, oldest, size = found.pop(0)
         total -= size
         with suppress(OSError):
             fs.discard(str(oldest))
 
 
-def _files(directory: str) -> list[tuple[int, str, Path, int]]:
+def files(directory: str | Path) -> list[tuple[int, str, Path, int]]:
     """The receipt files, oldest first: modification time (ns), name, path, bytes. Raises :class:`OSError` where the
     directory cannot be read; one that is not there has none."""
     found = []
@@ -160,7 +160,7 @@ def read(directory: str | Path, since: float | None = None) -> Iterator[dict[str
     """All receipts in ``directory`` finished at ``since`` (seconds since 1970) or later, in the order of their files.
     Lines that are no receipts (a disk was full) are passed over. Raises :class:`OSError` where they cannot be read."""
     start = moment(since) if since is not None else ""
-    for mtime_ns, _, file, _ in _files(str(directory)):
+    for mtime_ns, _, file, _ in files(str(directory)):
         if since is None or mtime_ns / 1e9 >= since - 1:  # the kernel's clock for files ticks coarsely
             with suppress(FileNotFoundError):
                 yield from (one for one in _lines(file) if str(one.get("finished", "")) >= start)
