@@ -29,6 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_all(parser, "objects", OBJECT)
     add_all(parser, "the store", STORE)
     parser.add_argument("--health", action="store_true", help="only say whether a worker lives: 0 yes, 1 no")
+    parser.add_argument("--no-network", action="store_true", help="try nothing that needs the network")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colours")
 
@@ -60,7 +61,7 @@ async def _check(places: "Places", settings: "Settings | None", arguments: argpa
     for finding in check.spool(places, copy=arguments.copy):
         code |= _show(finding, arguments)
     if settings is not None:
-        async for finding in check.store(settings):
+        async for finding in check.store(settings, network=not arguments.no_network):
             code |= _show(finding, arguments)
     return code
 

@@ -23,6 +23,7 @@ VERBS = {
     "web": "the dashboard: all queues at a glance, in a browser",
     "init": "make a spool's places",
     "check": "try whether this can run",
+    "service": "units for systemd, launchd or cron that run it",
     "demo": "the whole thing on an embedded S3",
     "album": "a photo album that a spool feeds: make it, serve it, copy it, leave with it",
     "completion": "print a completion script for your shell",

@@ -77,9 +77,13 @@ def _lease(directory: Path) -> Finding:
     return warning("lease test", "not on this file system", hint)
 
 
-async def store(settings: Settings) -> AsyncIterator[Finding]:
-    """The destination. Raises nothing: what cannot work is a finding."""
+async def store(settings: Settings, *, network: bool = True) -> AsyncIterator[Finding]:
+    """The destination. Without ``network``, of one that needs it only whether its settings can be. Raises nothing: what
+    cannot work is a finding."""
     try:
+        if not network and settings.exec is None and not (settings.to or "").startswith("file://"):
+            yield ok("settings", f"{destination(settings).name}: not asked, for nothing was to need the network")
+            return
         if settings.album is not None:
             from . import album
 

@@ -1,0 +1,252 @@
+"""``jollyae service systemd|launchd|cron SPOOL --to URL``: what a service manager needs to run it."""
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import run, where
+from .options import OUTPUT, PLACES, Option, UsageError, seconds
+from .run_options import DESTINATION, OBJECT, SHOW, STORE, WORK
+
+if TYPE_CHECKING:
+    from ..service.managers.job import Job
+
+MANAGERS = ("systemd", "launchd", "cron")
+_NOT_ALWAYS = {"once", "dry_run", "idle_exit"}
+_WORK = tuple(option for option in WORK if option.dest not in _NOT_ALWAYS)
+_RUN = (*DESTINATION, *_WORK, *OBJECT, *STORE, *OUTPUT, *SHOW, *PLACES)
+_CHECK = (*DESTINATION, *(option for option in WORK if option.dest in ("copy", "on_done")), *OBJECT, *STORE, *PLACES)
+_FILES = {"ca_bundle", *(option.dest for option in PLACES)}
+_EVERY = {"systemd": 300.0, "launchd": 300.0, "cron": 60.0}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.add_argument("manager", choices=MANAGERS, help="what starts it")
+    where.add(parser)
+    own = parser.add_argument_group("the service")
+    own.add_argument("--install", action="store_true", help="write the files, and say which commands come next")
+    own.add_argument(
+        "--directory", metavar="DIR", help="with --install: where to; else where the service manager looks"
+    )
+    own.add_argument(
+        "--path", action="store_true", help="systemd: started when something lands, and ends when nothing is to do"
+    )
+    own.add_argument("--user", action="store_true", help="for your own systemd or launchd, without root's rights")
+    own.add_argument("--name", default="jollyae", metavar="NAME", help="name of the service [default: jollyae]")
+    own.add_argument(
+        "--run-as", default="jollyae", metavar="USER", help="user that it runs as, without --user [default: jollyae]"
+    )
+    own.add_argument("--program", metavar="PATH", help="the program to start; else this one")
+    own.add_argument(
+        "--credentials", metavar="FILE", help="keys in the form of ~/.aws/credentials; only root need read it"
+    )
+    own.add_argument(
+        "--writes", action="append", default=[], metavar="DIR", help="the command of --exec writes there; repeatable"
+    )
+    own.add_argument(
+        "--other-owners",
+        action="store_true",
+        help="other users put files in (it is seen by itself where incoming/ has such a mode)",
+    )
+    own.add_argument(
+        "--every", type=_typed_seconds, metavar="AGE", help="launchd, cron, --path: look so often (5m; cron: 1m)"
+    )
+    own.add_argument(
+        "--idle-exit",
+        type=_typed_seconds,
+        default=60.0,
+        metavar="S",
+        help="launchd, --path: end when nothing was to do for S seconds [default: 60]",
+    )
+    _add_those_of_run(parser)
+
+
+def _add_those_of_run(parser: argparse.ArgumentParser) -> None:
+    """All options of ``run`` that a service can have. They are explained there."""
+    before = len(parser._actions)
+    for option in (*DESTINATION, *_WORK, *OBJECT, *STORE, *OUTPUT, *SHOW):
+        option.add_to(parser)
+    parser.add_argument("-v", "--verbose", action="count", default=0)
+    parser.add_argument("-q", "--quiet", action="count", default=0)
+    for action in parser._actions[before:]:
+        action.help = argparse.SUPPRESS
+    parser.epilog = "All other options of jollyae run can be given too, with the same meanings: jollyae run --help"
+
+
+def _typed_seconds(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print or install it; the exit code."""
+    if arguments.path and arguments.manager != "systemd":
+        raise UsageError(f"--path is for systemd: {arguments.manager} works in this way anyway")
+    job = _job(arguments)
+    files, directory = made(job, arguments)
+    if arguments.install:
+        _install(job, files, Path(arguments.directory or directory), arguments)
+    else:
+        _print(files, arguments.directory or directory)
+    _warn(job, arguments)
+    return 0
+
+
+def made(job: "Job", arguments: argparse.Namespace) -> tuple[dict[str, str], str]:
+    """The files by their names, and the directory they belong in ('': none; the lines are for crontab -e)."""
+    from ..service.managers import cron, install, launchd, systemd
+
+    home = os.path.expanduser("~")
+    if arguments.manager == "systemd":
+        config = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+        texts = systemd.units(job, path=arguments.path)
+        directory = f"{config}/systemd/user" if job.is_users else "/etc/systemd/system"
+        return {name: install.mark(text) for name, text in texts.items()}, directory
+    if arguments.manager == "launchd":
+        directory = f"{home}/Library/LaunchAgents" if job.is_users else "/Library/LaunchDaemons"
+        return {f"{launchd.label(job)}.plist": install.mark_xml(launchd.text(job))}, directory
+    text = cron.text(job, flock=shutil.which("flock"), with_user=not job.is_users)
+    return {job.name.replace(".", "-"): install.mark(text)}, "" if job.is_users else "/etc/cron.d"
+
+
+def _print(files: Mapping[str, str], directory: str) -> None:
+    for number, (name, text) in enumerate(files.items()):
+        if len(files) > 1:
+            print(f"{chr(10) if number else ''}# {directory}/{name}")
+        print(text, end="")
+
+
+def _install(job: "Job", files: Mapping[str, str], directory: Path, arguments: argparse.Namespace) -> None:
+    from ..service.managers import install
+
+    if not directory.parts:
+        raise UsageError("a line of your own crontab is put in by hand", hint="Leave --install out; then: crontab -e")
+    for path in install.install(directory, files):
+        print(f"wrote {path}")
+    print("Next:")
+    for step in (*_before(job), *_after(job, files, directory, arguments)):
+        print(f"  {step}")
+
+
+def _before(job: "Job") -> Iterator[str]:
+    """What must be there before it is started."""
+    import pwd
+
+    if not job.is_users:
+        try:
+            pwd.getpwnam(job.user)
+        except KeyError:
+            yield f"useradd --system {job.user}"
+    for directory in job.spools:
+        if not os.path.isdir(directory):
+            owner = "" if job.is_users else f" && chown -R {job.user}: {shlex.quote(directory)}"
+            yield f"jollyae init {shlex.quote(directory)}{owner}"
+    for directory in job.writes:
+        if not os.path.isdir(directory):
+            owner = "" if job.is_users else f" && chown {job.user}: {shlex.quote(directory)}"
+            yield f"mkdir -p {shlex.quote(directory)}{owner}"
+
+
+def _after(job: "Job", files: Iterable[str], directory: Path, arguments: argparse.Namespace) -> list[str]:
+    from ..service.managers import cron, launchd, systemd
+
+    if arguments.manager == "systemd":
+        return systemd.steps(job, path=arguments.path)
+    if arguments.manager == "launchd":
+        return [step for name in files for step in launchd.steps(job, str(directory / name))]
+    return cron.steps(job, with_user=not job.is_users)
+
+
+def _warn(job: "Job", arguments: argparse.Namespace) -> None:
+    """What will not work as the user may believe."""
+    from ..service.managers import job as jobs
+
+    told = []
+    if any(os.environ.get(name) for name in jobs.SECRETS) and job.credentials is None:
+        told.append("the keys in your environment are not in it: put them into a file, and say --credentials FILE")
+    if not job.is_users and job.user != "root" and job.program[0].startswith(("/root/", "/home/")):
+        told.append(f"{job.program[0]} is in a home directory: can {job.user} run it? For all users: pipx --global")
+    if arguments.manager == "cron" and shutil.which("flock") is None:
+        told.append("without flock(1) two may run at a time, which is safe and only costs memory")
+    for text in told:
+        print(f"jollyae: {text}", file=sys.stderr)
+
+
+def _job(arguments: argparse.Namespace) -> "Job":
+    if not run.destinations(arguments):
+        raise UsageError("say where to deliver: --to URL, --exec COMMAND, or --album URL", hint="As for jollyae run.")
+    run.refuse_two(arguments)
+    job = _of_a_spool(arguments)
+    return replace(
+        job,
+        name=arguments.name,
+        program=(os.path.abspath(arguments.program),) if arguments.program else job.program,
+        others_write=job.others_write or arguments.other_owners,
+        writes=(*job.writes, *map(os.path.abspath, arguments.writes)),
+        user=arguments.run_as,
+        is_users=arguments.user,
+        idle_exit=arguments.idle_exit,
+        every=arguments.every or _EVERY[arguments.manager],
+        credentials=arguments.credentials and os.path.abspath(arguments.credentials),
+    )
+
+
+def _of_a_spool(arguments: argparse.Namespace) -> "Job":
+    """What ``run SPOOL`` with these options needs."""
+    from ..service.managers import job
+
+    places, settings = where.places(arguments), run.settings(arguments)
+    target = settings.to or settings.album or f"exec {shlex.split(settings.exec or '')[0]}"
+    return job.Job(
+        program=job.this_program(),
+        run=("run", str(places.control), *words(arguments, _RUN), *_loudness(arguments)),
+        check=("check", str(places.control), *words(arguments, _CHECK)),
+        about=f"{places.control} to {target}",
+        spools=(job.common(places),),
+        writes=job.written(settings),
+        incoming=(str(places.incoming),),
+        executes=settings.exec is not None,
+        others_write=job.others_write(places),
+        grace=settings.grace,
+        environment=job.environment(os.environ),
+    )
+
+
+def words(arguments: argparse.Namespace, options: Iterable[Option]) -> Iterator[str]:
+    """The options that have another value than their default, as words of a command line. What the environment said is
+    among them: a service has another one."""
+    for option in options:
+        value = getattr(arguments, option.dest)
+        if value != option.default and value is not None and value is not False:
+            yield from _words(option, value)
+
+
+def _words(option: Option, value: Any) -> Iterator[str]:
+    flag = option.flags[0]
+    if option.parse is None:
+        yield flag
+        return
+    for one in value if option.many else (value,):
+        yield flag
+        yield os.path.abspath(one) if option.dest in _FILES else _text(one)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "=".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _loudness(arguments: argparse.Namespace) -> Iterator[str]:
+    for letter, times in (("v", arguments.verbose), ("q", arguments.quiet)):
+        if times:
+            yield "-" + letter * times

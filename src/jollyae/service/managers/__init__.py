@@ -1,0 +1,1 @@
+"""What starts jollyae and keeps it running: systemd, launchd, cron. Each module writes its files from a Job."""

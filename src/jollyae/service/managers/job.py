@@ -1,0 +1,142 @@
+"""What a service manager has to start, and what that needs of the machine."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ...spool.places import Places
+from ..settings import ConfigurationError, Settings
+
+_OTHERS_MAY_WRITE = 0o022
+ENVIRONMENT = (
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "AWS_CA_BUNDLE",
+)
+"""What of the environment decides where is delivered, and is no secret: a unit must have it as the shell has."""
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is started. ``run`` and ``check``: the words after ``program``; ``about``: what it does, for people;
+    ``spools``: each one's directories, as few as hold all of its places; ``writes``: where else files are written;
+    ``incoming``: where to look for what lands; ``grace``: seconds for what is in flight; ``every``: seconds between
+    two looks where it does not run all the time; ``others_write``: files of other owners land; ``secrets``: name and
+    file of what only root can read."""
+
+    name: str = "jollyae"
+    program: tuple[str, ...]
+    run: tuple[str, ...]
+    check: tuple[str, ...]
+    about: str
+    spools: tuple[str, ...]
+    writes: tuple[str, ...] = ()
+    incoming: tuple[str, ...] = ()
+    config: str | None = None
+    executes: bool = False
+    others_write: bool = False
+    grace: float = 30.0
+    user: str = "jollyae"
+    is_users: bool = False
+    idle_exit: float = 60.0
+    every: float = 300.0
+    credentials: str | None = None
+    secrets: tuple[tuple[str, str], ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for text in (*self.run, *self.spools, *self.writes, *self.incoming, *self.environment.values()):
+            if not text.isprintable():
+                raise ConfigurationError(
+                    f"{text!r} cannot be written into a unit", "Control characters and names that are not UTF-8 cannot."
+                )
+
+    @property
+    def writable(self) -> tuple[str, ...]:
+        """All directories that are written to; none of them inside another, for each becomes a mount of its own, and
+        nothing can be renamed from one mount to another."""
+        return outermost((*self.spools, *self.writes))
+
+    @property
+    def touches_homes(self) -> bool:
+        """Whether something that it needs lies in a home directory."""
+        needed = (*self.writable, *self.incoming, *self.program, sys.prefix if _is_own(self.program) else "")
+        return any(_is_below(path, ("/home", "/root", "/run/user")) for path in needed)
+
+    @property
+    def touches_tmp(self) -> bool:
+        """Whether it works in a directory for temporary files."""
+        return any(_is_below(path, ("/tmp", "/var/tmp")) for path in self.writable)
+
+
+def outermost(paths: Iterable[str]) -> tuple[str, ...]:
+    """The paths without those that lie inside another.
+
+    >>> outermost(["/srv/a/in", "/srv/ab", "/srv/a", "/srv/a"])
+    ('/srv/ab', '/srv/a')
+    """
+    given = list(dict.fromkeys(paths))
+    return tuple(one for one in given if not any(one != other and _is_below(one, (other,)) for other in given))
+
+
+def _is_below(path: str, directories: Iterable[str]) -> bool:
+    return any(Path(path).is_relative_to(directory) for directory in directories)
+
+
+def _is_own(program: tuple[str, ...]) -> bool:
+    return program == this_program()
+
+
+def common(places: Places) -> str:
+    """The directory that holds all places of a spool. A unit that may write there, and nowhere else, can still rename
+    between all of them. Raises :class:`ConfigurationError` where that is the root."""
+    found = os.path.commonpath([str(path) for path in places.all()])
+    if found == "/":
+        raise ConfigurationError(
+            f"the places of {places.control} have only / in common",
+            "A unit that may write nowhere else needs them below one directory: move them.",
+        )
+    return found
+
+
+def written(settings: Settings) -> tuple[str, ...]:
+    """Where deliveries go in the file system, by URL.
+
+    >>> written(Settings(to="file:///mnt/a%20b/")), written(Settings(to="s3://bucket"))
+    (('/mnt/a b',), ())
+    """
+    found = []
+    for url in (settings.to, settings.originals):
+        if url is not None and url.startswith("file://"):
+            found.append(os.path.normpath(unquote(urlsplit(url).path)))
+    if settings.album is not None and settings.album.startswith("sqlite://"):
+        found.append(os.path.dirname(os.path.abspath(unquote(urlsplit(settings.album).path))))
+    return tuple(found)
+
+
+def others_write(places: Places) -> bool:
+    """Whether the modes of ``incoming/`` let others than its owner put files in; not where it is not there yet."""
+    try:
+        return bool(places.incoming.stat().st_mode & _OTHERS_MAY_WRITE)
+    except OSError:
+        return False
+
+
+def this_program() -> tuple[str, ...]:
+    """How this program is started again: its own path, else by its interpreter."""
+    own = sys.argv[0] if os.path.basename(sys.argv[0]) == "jollyae" else None
+    found = own and shutil.which(own)
+    return (os.path.abspath(found),) if found else (sys.executable, "-m", "jollyae")
+
+
+def environment(of: Mapping[str, str]) -> dict[str, str]:
+    """What a unit must have of the environment in which ``run`` works."""
+    return {name: of[name] for name in ENVIRONMENT if of.get(name)}

@@ -1,0 +1,102 @@
+"""``jollyae service``: prints, installs, and leaves alone what others wrote."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+
+SPOOL = ("/srv/spool", "--to", "s3://uploads")
+
+
+@pytest.mark.parametrize("manager", ["systemd", "launchd", "cron"])
+def test_installed_and_installed_again(call: Call, tmp_path: Path, manager: str) -> None:
+    """What is there from before is written again; what somebody changed is left alone, and said."""
+    words = ("service", manager, *SPOOL, "--install", "--directory", str(tmp_path / "units"))
+    first = call(*words)
+    assert first.code == 0 and "Next:" in first.out, first.err
+    [file] = (tmp_path / "units").iterdir()
+    assert f"wrote {file}" in first.out and file.stat().st_mode & 0o777 == 0o644
+    assert call(*words, "--grace", "90").code == 0
+    file.write_text(file.read_text() + "\n")
+    changed = file.read_text()
+    told = call(*words)
+    assert told.code == 78 and "was changed since it was made" in told.err
+    file.write_text("mine")
+    assert "is not one that jollyae made" in call(*words).err and file.read_text() == "mine" != changed
+
+
+def test_all_or_none(call: Call, tmp_path: Path) -> None:
+    """Where the timer is somebody else's, the service is not written either."""
+    (tmp_path / "jollyae.timer").write_text("mine")
+    told = call("service", "systemd", *SPOOL, "--path", "--install", "--directory", str(tmp_path))
+    assert told.code == 78 and [path.name for path in tmp_path.iterdir()] == ["jollyae.timer"]
+
+
+def test_what_the_environment_says_is_written_down(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service has another environment: options, region and endpoint from ours are in it, keys are not."""
+    monkeypatch.setenv("JOLLYAE_GRACE", "90")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    told = call("service", "systemd", *SPOOL)
+    assert "--grace 90\n" in told.out and "TimeoutStopSec=120\n" in told.out
+    assert "Environment=AWS_REGION=eu-central-1\n" in told.out
+    assert "hush" not in told.out and "the keys in your environment are not in it" in told.err
+
+
+def test_the_options_of_run_come_through(call: Call) -> None:
+    """Repeated ones, pairs and switches too; a relative path is made absolute."""
+    options = (
+        "--metadata",
+        "a=b",
+        "--tag",
+        "c=d e",
+        "--exclude",
+        "*.bak",
+        "--head-first",
+        "-q",
+        "--ca-bundle",
+        "x.pem",
+    )
+    [line] = [line for line in call("service", "systemd", *SPOOL, *options).out.splitlines() if "ExecStart=" in line]
+    for text in (
+        "--metadata a=b",
+        '--tag "c=d e"',
+        "--exclude *.bak",
+        "--head-first",
+        f"--ca-bundle {Path.cwd()}/x.pem",
+    ):
+        assert text in line
+    assert line.endswith(" -q")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("systemd", "/srv/spool"), 2, "say where to deliver"),
+        (("cron", *SPOOL, "--path"), 2, "--path is for systemd"),
+        (("cron", *SPOOL, "--user", "--install"), 2, "crontab -e"),
+        (("systemd", *SPOOL, "--failed", "/elsewhere"), 78, "have only / in common"),
+        (("systemd", *SPOOL, "--once"), 2, "unknown: --once"),
+    ],
+)
+def test_what_cannot_be(call: Call, words: tuple[str, ...], code: int, said: str) -> None:
+    """Each says what is wrong."""
+    told = call("service", *words)
+    assert told.code == code and said in told.err
+
+
+def test_several_units_are_told_apart(call: Call) -> None:
+    """Printed, each is below its path."""
+    out = call("service", "systemd", *SPOOL, "--path", "--user").out
+    assert [line.rpartition("/")[2] for line in out.splitlines() if line.startswith("# /")] == [
+        "jollyae.service",
+        "jollyae.path",
+        "jollyae.timer",
+    ]
+
+
+def test_a_spool_that_others_may_write(call: Call, tmp_path: Path) -> None:
+    """The mode of incoming/ says that others put files in."""
+    call("init", str(tmp_path / "spool"), "--mode", "1733")
+    assert "CAP_LEASE" in call("service", "systemd", str(tmp_path / "spool"), "--to", "s3://uploads").out
