@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ class Manager:
     def heard(self) -> list[str]:
         """The lines of the next datagram."""
         return self._socket.recv(4096).decode().split("\n")
+
+    def settle(self, seconds: float) -> None:
+        """Forget what was said, and wait only so long for more."""
+        self._socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self.heard()
+        self._socket.settimeout(seconds)
 
     def close(self) -> None:
         """Stop listening."""

@@ -18,15 +18,22 @@ if TYPE_CHECKING:
     from .output import StreamHandler
 
 
+GROUPS = {
+    "destination": DESTINATION,
+    "work": WORK,
+    "objects": OBJECT,
+    "the store (credentials come from the AWS chain, never from options)": STORE,
+    "metrics": METRICS,
+    "what is shown": (*OUTPUT, *SHOW),
+}
+"""The options of this verb, but for those that are words or letters of their own."""
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     where.add(parser)
-    add_all(parser, "destination", DESTINATION)
-    add_all(parser, "work", WORK)
-    add_all(parser, "objects", OBJECT)
-    add_all(parser, "the store (credentials come from the AWS chain, never from options)", STORE)
-    add_all(parser, "metrics", METRICS)
-    add_all(parser, "what is shown", (*OUTPUT, *SHOW))
+    for title, options in GROUPS.items():
+        add_all(parser, title, options)
     parser.add_argument("-v", "--verbose", action="count", default=0, help="-v each delivered item, -vv all")
     parser.add_argument("-q", "--quiet", action="count", default=0, help="only trouble")
 
@@ -41,7 +48,7 @@ def settings(arguments: argparse.Namespace) -> "Settings":
 
 def main(arguments: argparse.Namespace) -> int:
     """Run; the exit code."""
-    from ..service import processes
+    from ..service import processes, systemd_manager
 
     if not destinations(arguments):
         raise UsageError(
@@ -54,9 +61,11 @@ def main(arguments: argparse.Namespace) -> int:
     places = where.places(arguments)
     handler = logging_for(arguments)
     listeners = live(places, arguments, handler)
+    manager = systemd_manager.listening()
     try:
         with_them = companions(arguments)
-        return processes.run(places, settings(arguments), listeners, handler.step_aside, with_them).exit_code
+        done = processes.run(places, settings(arguments), listeners, handler.step_aside, with_them, manager)
+        return done.exit_code
     finally:
         if handler.live is not None:
             handler.live.clear()

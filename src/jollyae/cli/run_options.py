@@ -63,6 +63,7 @@ WORK = (
         None,
         limit,
     ),
+    Option(("--idle-exit",), "end when nothing was to do for S seconds; see the manual", "S", None, seconds),
     Option(("--copy",), "allow places on different file systems, by copying", parse=None),
     Option(
         ("--bandwidth",),

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import run, where
-from .options import OUTPUT, PLACES, Option, UsageError, seconds
-from .run_options import DESTINATION, OBJECT, SHOW, STORE, WORK
+from .options import PLACES, Option, UsageError, seconds
+from .run_options import DESTINATION, OBJECT, STORE, WORK
 
 if TYPE_CHECKING:
     from ..service.managers.job import Job
 
 MANAGERS = ("systemd", "launchd", "cron")
 _NOT_ALWAYS = {"once", "dry_run", "idle_exit"}
-_WORK = tuple(option for option in WORK if option.dest not in _NOT_ALWAYS)
-_RUN = (*DESTINATION, *_WORK, *OBJECT, *STORE, *OUTPUT, *SHOW, *PLACES)
+_OPTIONS = tuple(option for group in run.GROUPS.values() for option in group if option.dest not in _NOT_ALWAYS)
+_RUN = (*_OPTIONS, *PLACES)
 _CHECK = (*DESTINATION, *(option for option in WORK if option.dest in ("copy", "on_done")), *OBJECT, *STORE, *PLACES)
-_FILES = {"ca_bundle", *(option.dest for option in PLACES)}
+_FILES = {"ca_bundle", "metrics_file", *(option.dest for option in PLACES)}
 _EVERY = {"systemd": 300.0, "launchd": 300.0, "cron": 60.0}
 
 
@@ -71,7 +71,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _add_those_of_run(parser: argparse.ArgumentParser) -> None:
     """All options of ``run`` that a service can have. They are explained there."""
     before = len(parser._actions)
-    for option in (*DESTINATION, *_WORK, *OBJECT, *STORE, *OUTPUT, *SHOW):
+    for option in _OPTIONS:
         option.add_to(parser)
     parser.add_argument("-v", "--verbose", action="count", default=0)
     parser.add_argument("-q", "--quiet", action="count", default=0)
@@ -212,13 +212,17 @@ def _of_a_spool(arguments: argparse.Namespace) -> "Job":
         check=("check", str(places.control), *words(arguments, _CHECK)),
         about=f"{places.control} to {target}",
         spools=(job.common(places),),
-        writes=job.written(settings),
+        writes=(*job.written(settings), *_beside(arguments.metrics_file)),
         incoming=(str(places.incoming),),
         executes=settings.exec is not None,
         others_write=job.others_write(places),
         grace=settings.grace,
         environment=job.environment(os.environ),
     )
+
+
+def _beside(file: str | None) -> tuple[str, ...]:
+    return (os.path.dirname(os.path.abspath(file)),) if file else ()
 
 
 def words(arguments: argparse.Namespace, options: Iterable[Option]) -> Iterator[str]:

@@ -28,6 +28,8 @@ from .units import counted
 
 LEAVE_WITHIN = 2.0
 """Seconds after a second signal until what still runs is killed."""
+ASK_EVERY = 30.0
+"""Seconds between two questions to each worker whether it is there, where somebody asks us."""
 LOAD_WITHIN = 60.0
 """Seconds for loading and trying a configuration: a file system of a dead server does not answer."""
 TICK = 0.25
@@ -113,6 +115,7 @@ class Parent:
         self._loaders_past: list[Child] = []
         self._look_at = _NEVER
         self._looked = 0.0
+        self._asked = 0.0
         if loader is not None:
             self._know_of_load(successful=True)
 
@@ -171,14 +174,14 @@ class Parent:
         else:
             self._stop(signal.SIGTERM if number == signal.SIGHUP else number)
 
-    def _stop(self, number: int) -> None:
+    def _stop(self, number: int, why: str = "") -> None:
         """Have all stop; at the second time, leave."""
         if self._signal:
             notice("leaving at once: the next worker takes over what was in flight")
             self._kill_at = min(self._kill_at, time.monotonic() + LEAVE_WITHIN)
         else:
             grace = max(team.queue.settings.grace for team in self._teams.values())
-            notice("stopping: %g s for what is in flight; again: at once", grace)
+            notice("%s", why or f"stopping: {grace:g} s for what is in flight; again: at once")
             self._manager.stopping()
         for team in self._teams.values():
             team.stop(number, at_once=bool(self._signal))
@@ -195,7 +198,7 @@ class Parent:
             self._look_at = _NEVER
         due = [team.due() for team in self._teams.values()] + [one.due() for one in self._attendants]
         soon = time.monotonic() + TICK if self._loaders_past else _NEVER
-        first = min(*due, self._kill_at, self._look_at, self._give_up_loading_at, soon)
+        first = min(*due, self._kill_at, self._look_at, self._give_up_loading_at, soon, self._idle_exit_at())
         return max(first - time.monotonic(), 0.0) if first < _NEVER else None
 
     def _do_what_is_due(self) -> None:
@@ -217,6 +220,19 @@ class Parent:
         self._forget()
         if now >= self._look_at:
             self._look()
+        if self._manager.every is not None and now - self._asked >= ASK_EVERY:
+            self._asked = now
+            for team in self._teams.values():
+                team.ask()
+        if now >= self._idle_exit_at():
+            self._stop(signal.SIGTERM, "ending: nothing was to do")
+
+    def _idle_exit_at(self) -> float:
+        """When it ends because nothing was to do; infinite where there is something, or it is to run all the time."""
+        if self._signal or self._refused or self._loading is not None:
+            return _NEVER
+        ends = [team.idle_from + _or_never(team.queue.settings.idle_exit) for team in self._teams.values()]
+        return max(ends, default=_NEVER)
 
     def _deal_with_refusal(self, team: Team, refusal: Refusal) -> None:
         """At the start it ends all; later, none but this team waits for what is wrong."""
@@ -364,6 +380,10 @@ class Parent:
             self._nursery.wait(0.02)
             for attendant in self._attendants:
                 attendant.do_what_is_due({}, again=False)
+
+
+def _or_never(seconds: float | None) -> float:
+    return _NEVER if seconds is None else seconds
 
 
 def _has_terminal() -> bool:

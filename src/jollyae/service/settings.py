@@ -42,6 +42,7 @@ class Settings:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     prune_empty: float | None = None
+    idle_exit: float | None = None
     copy: bool = False
     finished_by_date: bool = False
     keep_finished: tuple[str, ...] = ()
@@ -104,6 +105,7 @@ class Settings:
             keep_finished=limit(",".join(self.keep_finished)),
             keep_receipts=limit(self.receipts_keep or ""),
             floor=floor(self.min_free, self.min_free_inodes),
+            idle_exit=self.idle_exit,
             share=self.share,
         )
 

@@ -1,8 +1,8 @@
 """A sibling: one of several workers in processes of their own, and the line between it and its parent.
 
-The line is a pair of sockets. Orders go one way: one byte, the number of the signal that the parent was sent. What the
-worker does comes the other way. The end of the line tells each of them that the other is gone, however it went; a
-sibling without its parent stops in order, so there are no orphans for ever.
+The line is a pair of sockets. Orders go one way: one byte, the number of the signal that the parent was sent, or the
+question whether it is there. What the worker does comes the other way. The end of the line tells each of them that the
+other is gone, however it went; a sibling without its parent stops in order, so there are no orphans for ever.
 """
 
 import asyncio
@@ -37,6 +37,15 @@ class Refusal:
 
     message: str
     hint: str
+
+
+ASK = 0
+"""The order that is no signal: say that you are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The answer: the event loop still turns."""
 
 
 class Line:
@@ -180,6 +189,9 @@ async def _serve(worker: Worker, where: Destination, line: Line, *, silent: bool
             notice("the parent process is gone: stopping")
             worker.stop(signal.SIGTERM)
         for number in orders or ():
+            if number == ASK:
+                line.send(Here())
+                continue
             told += 1
             if told > 1:
                 worker.leave(number)

@@ -25,7 +25,7 @@ from ..worker.telling import notice, warn
 from ..worker.worker import SUMMARY_EVERY
 from .nursery import Child, Nursery
 from .settings import Queue
-from .siblings import Line, Refusal, work
+from .siblings import ASK, Line, Refusal, work
 from .together import together
 from .units import counted
 
@@ -39,6 +39,9 @@ GIVE_UP = 10
 """With ``once``: so many deaths in a row end the run. One item causes three, then it has failed, which is progress."""
 HUNG = 10.0
 """Seconds beyond the grace time after which a worker that shall make room for another is killed."""
+SILENT = 300.0
+"""Seconds without an answer after which a worker is killed. Its loop turns many times a second; only a file system that
+does not answer keeps it for longer."""
 _COUNT = 8  # bytes
 _REAP = 0.02  # seconds between two looks for one whose line has ended and that is not quite gone
 _UNHEARD = (-signal.SIGTERM, -signal.SIGINT)  # how one ends that was told so early that it had not begun
@@ -61,6 +64,8 @@ class Sibling:
     snapshot: Snapshot | None = None
     summary: Summary | None = None
     refusal: Refusal | None = None
+    asked_at: float = _NEVER
+    """Since when it does not answer."""
 
 
 class Team:
@@ -93,6 +98,8 @@ class Team:
         self._growing: set[str] = set()
         self._stuck: set[str] = set()
         self._gave_up = False
+        self._idle_from = _NEVER
+        self._idle_marks: list[float] = []
         self._last: Snapshot | None = None
         self._told = Tally()
         self._next_summary = _NEVER
@@ -150,6 +157,23 @@ class Team:
         for sibling in self._living.values():
             os.kill(sibling.child.pid, signal.SIGKILL)  # our child, and not waited for yet: nobody else has its pid
 
+    def ask(self) -> None:
+        """Ask each worker whether it is there, and kill who does not answer: another takes over what it had. Places on
+        several file systems are asked nothing: a large file is copied in one go."""
+        now = time.monotonic()
+        for sibling in self._living.values():
+            if sibling.snapshot is None or self.queue.settings.copy:
+                continue
+            if now - sibling.asked_at < SILENT:
+                sibling.asked_at = min(sibling.asked_at, now)
+                sibling.child.line.order(ASK)
+            else:
+                hint = "If the file system of the spool does not answer, that is why."
+                who = {"worker": sibling.snapshot.worker, **self._fields}
+                warn(f"a worker process does not answer for {SILENT:g} s: it is killed", hint, **who)
+                os.kill(sibling.child.pid, signal.SIGKILL)
+                sibling.asked_at = now
+
     def _order(self, number: int) -> None:
         for sibling in self._living.values():
             sibling.child.line.order(number)
@@ -193,15 +217,17 @@ class Team:
 
     def _listen(self, sibling: Sibling) -> None:
         for report in sibling.child.line.reports():
+            sibling.asked_at = _NEVER
             if isinstance(report, Snapshot):
                 sibling.snapshot = report
+                self._note_idleness()
                 self._has_begun = True
             elif isinstance(report, Summary):
                 sibling.summary = report
                 self._has_begun = True
             elif isinstance(report, Refusal):
                 sibling.refusal = report
-            else:
+            elif report is None:
                 self._nursery.deafen(sibling.child)
                 del self._living[sibling.share.index]
                 self._leaving.append(sibling)
@@ -239,6 +265,20 @@ class Team:
             # Told, and not by us. Where that was to all of us, as systemd does, our own signal comes in an instant.
             self._due[sibling.share.index] = time.monotonic() + FIRST_AGAIN
             self._stopped.add(sibling.share.index)
+
+    @property
+    def idle_from(self) -> float:
+        """Since when none of its workers had anything to do, on the monotonic clock; infinite while one has."""
+        works = bool(self._living) and not (self._leaving or self._due or self._next)
+        return self._idle_from if works else _NEVER
+
+    def _note_idleness(self) -> None:
+        marks = [one.snapshot.idle_since if one.snapshot else 0.0 for one in self._living.values()]
+        if not all(marks):
+            self._idle_from = _NEVER
+        elif self._idle_from == _NEVER or marks != self._idle_marks:
+            self._idle_from = time.monotonic()
+        self._idle_marks = marks
 
     def retry(self) -> None:
         """Try again what was refused; the other teams work meanwhile."""

@@ -265,8 +265,15 @@ class Deferred:
         """Whether a whole walk was made since the start and the last wake: what was due then has been given."""
         return self._cursor is None and not self._asked
 
+    @property
+    def earliest(self) -> float:
+        """When the first of those is due that the last walk saw, or that were deferred since: seconds since 1970,
+        infinite where there is none. What is due was given."""
+        return self._earliest if self._cursor is None else time.time()
+
     def note(self, due: float) -> None:
         """An item was deferred until ``due`` (seconds since 1970)."""
+        self._earliest = min(self._earliest, due)
         self._next_walk = min(self._next_walk, time.monotonic() + max(due - time.time(), 0.0))
 
     def next_due(self) -> float:

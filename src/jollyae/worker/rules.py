@@ -92,6 +92,7 @@ class Rules:
     - ``keep_finished``: how much of ``finished/`` is kept (no limit: all)
     - ``keep_receipts``: how much of the receipts is kept, within the bounds that they always have
     - ``floor``: what of the spool's disk must stay free; it is made the spool's
+    - ``idle_exit``: end when nothing was to do for so many seconds (None: never)
     - ``share``: which one of several siblings it is
     """
 
@@ -108,6 +109,7 @@ class Rules:
     keep_finished: Limit = ALL
     keep_receipts: Limit = ALL
     floor: Floor = NO_FLOOR
+    idle_exit: float | None = None
     share: Share = Share()
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from ..spool.claims import Claims
 from ..spool.item import Item
 from ..spool.watch import Watch
 from .health import Health
+from .idle import Idleness
 from .line import Line
 from .minutes import Minutes
 from .room import Room
@@ -32,6 +33,7 @@ class View:
     room: Room
     tally: Tally
     minutes: Minutes
+    idle: Idleness = field(default_factory=Idleness)
     started: float = field(default_factory=time.time)
 
     def mark(self, by_hand: str | None) -> tuple[object, ...]:
@@ -39,7 +41,7 @@ class View:
         tally, health, room = self.tally, self.health, self.room.health
         paused = (by_hand, health.paused and health.paused.state, room.paused and room.paused.state)
         counts = (tally.delivered, tally.failed, tally.deferred, self.arrivals.unready, self.line.held, health.limit)
-        return (*counts, len(self.line.stuck), *paused, self.watch.why)
+        return (*counts, len(self.line.stuck), *paused, self.watch.why, self.idle.since)
 
     def snapshot(self, flying: Iterable[Item], by_hand: str | None) -> Snapshot:
         """The worker as it is now. ``by_hand``: the reason of a pause by hand."""
@@ -56,6 +58,7 @@ class View:
             paused=self._paused(by_hand),
             stuck=[Stuck(names.encode(name), error) for name, error in islice(self.line.stuck.items(), MOST_STUCK)],
             minute=self.minutes.running(),
+            idle_since=self.idle.since,
             **self.tally.counters(),
         )
 

@@ -26,6 +26,7 @@ from ..spool.readiness import Readiness, ignore_lease_signal
 from ..spool.spool import Spool, SpoolError
 from .attempt import Fields, Process, as_coroutine, attempt, begin_of
 from .health import Health
+from .idle import SOON
 from .keeper import Keeper
 from .line import LARGE, Line
 from .loop import loop_factory
@@ -108,6 +109,7 @@ class Worker:
         self._landing = self._landed = False
         self._resting = False
         self._given_up = False
+        self._why_not = ""
         self._told_problem = ""
         self._mark: tuple[object, ...] = ()
         self._news_until = 0.0
@@ -277,7 +279,7 @@ class Worker:
     async def _drain(self) -> None:
         while not self._stopping:
             self._wake.clear()
-            why_not = self._start_ready()
+            why_not = self._why_not = self._start_ready()
             if self._rules.once and self._is_over(why_not):
                 return
             if why_not:
@@ -551,11 +553,27 @@ class Worker:
         if self._by_hand is not None or self._watch.fileno() is None:
             self._look_for_pause()
         self._minutes.look()
+        self._look_whether_idle()
         if not self._is_news():
             return
         snapshot = self._view.snapshot(self._flying, self._by_hand)
         for listener in self._listeners:
             listener(snapshot)
+
+    def _look_whether_idle(self) -> None:
+        tally, idle, wanted = self._tally, self._view.idle, self._rules.idle_exit
+        idle.look(self._is_busy(), (tally.delivered, tally.failed, tally.deferred))
+        if wanted is not None and not self._rules.share.has_parent and idle.lasted() >= wanted:
+            notice("ending: nothing was to do for %g s", wanted)
+            self._stopping = True
+            self._wake.set()
+
+    def _is_busy(self) -> bool:
+        """Whether there is anything to do, now or soon."""
+        if self._why_not != "empty" or self._retirement.is_behind or self._arrivals.unready > len(self._line.stuck):
+            return True
+        soon = SOON if self._rules.idle_exit is None else self._rules.idle_exit
+        return bool(self._claims.items()) or self._deferred.earliest <= time.time() + soon
 
     def _summarize(self) -> None:
         if not self._rules.share.has_parent:
