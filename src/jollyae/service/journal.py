@@ -29,12 +29,14 @@ class Position:
 class Reader:
     """The receipts in ``directory`` before the position ``before`` and finished at ``until`` at the latest (a
     :func:`moment`; '' for no bound), as (position, line), the latest first. Each file's are in the order of their
-    lines, which is that of time unless the clock was set. ``read``: bytes so far. Raises :class:`OSError` where the
-    directory cannot be read."""
+    lines, which is that of time unless the clock was set. ``needle``: lines without these bytes (in lower case) are
+    passed over where that is quick; some are given all the same, to show how far it is. ``read``: bytes so far. Raises
+    :class:`OSError` where the directory cannot be read."""
 
     directory: str
     before: Position | None = None
     until: str = ""
+    needle: bytes = b""
     read: int = 0
     _files: list[tuple[str, str, int]] = field(default_factory=list)
 
@@ -82,6 +84,9 @@ class Reader:
                 lines = block.split(b"\n")
                 tail = lines[0]  # its begin is in the block before
                 offset = start + len(block)
+                if self.needle and self.needle not in block.lower():
+                    offset = start + len(tail) + 1 + len(lines[1]) if len(lines) > 1 else 0
+                    del lines[2:]
                 for line in reversed(lines[1:]):
                     offset -= len(line)
                     if line:

@@ -79,8 +79,9 @@ def search(queue: Queue, query: Query, after: str = "", size: int = PAGE) -> Fou
     no such thing. Blocking: call it in a thread."""
     since = moment(query.since) if query.since is not None else ""
     until = moment(query.until) if query.until is not None else ""
-    reader = Reader(str(queue.spool.places.receipts), _position(after) if after else None, until)
     matches = _Matcher(query.text)
+    before = _position(after) if after else None
+    reader = Reader(str(queue.spool.places.receipts), before, until, matches.quick)
     deadline = time.monotonic() + BUDGET
     found: list[Delivery] = []
     try:
@@ -103,11 +104,11 @@ class _Matcher:
         self._text = text.casefold()
         # A percent sign may be an escape of the name or one that showing it adds, so such a text is compared as shown.
         plain = text.isascii() and text.isprintable() and not set(text) & set('"\\%')
-        self._quick = text.lower().encode() if plain else b""
+        self.quick = text.lower().encode() if plain else b""
 
     def delivery(self, line: bytes) -> Delivery | None:
         """The receipt of the line, if it is one and matches."""
-        if self._quick and self._quick not in line.lower():
+        if self.quick and self.quick not in line.lower():
             return None
         try:
             fields = msgspec.json.decode(line)
@@ -115,10 +116,12 @@ class _Matcher:
             return None
         if not isinstance(fields, dict):
             return None
-        one = _delivery(fields)
-        if self._text and not any(self._text in word.casefold() for word in (one.name, one.url, one.id)):
+        if self._text and not any(self._is_in(fields.get(field)) for field in ("name", "url", "id")):
             return None
-        return one
+        return _delivery(fields)
+
+    def _is_in(self, value: object) -> bool:
+        return isinstance(value, str) and self._text in names.printable(value).casefold()
 
 
 def _delivery(fields: dict[str, Any]) -> Delivery:
