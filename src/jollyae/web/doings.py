@@ -12,7 +12,7 @@ from . import actions
 from .actions import Answer, Retried
 from .failures import Filter
 from .messages import Message
-from .queue import Queue, named
+from .queue import Queue
 from .screens import named as queue_of
 from .visits import Shown, Visit
 
@@ -48,14 +48,13 @@ async def retry(visit: Visit) -> Response:
             retries = visit.site.retries[found.name]
             return await _retried(visit, found, await retries.matching(wanted, visit.site.watching.tell))
         ids = visit.form.texts("item")
-        items = [named(id) for id in ids]
     except ValueError as error:
         raise Told(400, f"{error}.") from error
-    if not items:
+    if not ids:
         return await _did(visit, found, Answer(False, "Nothing was selected, so nothing was retried", 400))
-    if len(items) >= SURE and not is_sure:
-        return _ask(visit, found, len(items), [("item", id) for id in ids])
-    return await _retried(visit, found, await asyncio.to_thread(actions.retry, found, items))
+    if len(ids) >= SURE and not is_sure:
+        return _ask(visit, found, len(ids), [("item", id) for id in ids])
+    return await _retried(visit, found, await asyncio.to_thread(actions.retry, found, ids))
 
 
 def _ask(visit: Visit, queue: Queue, total: int, fields: list[tuple[str, str]]) -> Response:
