@@ -52,7 +52,7 @@ class Share(Scene):
         directory = directory or name
         identity = {"AWS_ENDPOINT_URL_S3": f"http://{HOST}:{self.store.port}", "AWS_ACCESS_KEY_ID": f"AKIA{directory}"}
         words = [SPOOL, f"{OUT}/history.jsonl", f"{OUT}/go", directory, str(produce)]
-        producer = f"{planted.command()[0]} -m tests.faults.producer {' '.join(words)} &"
+        producer = shlex.join([planted.command()[0], "-m", "tests.faults.producer", *words]) + " &"
         script = guests.script(
             [nfs.mounting(port or self.server.port, at=SPOOL)],
             self.environment() | identity,
