@@ -33,7 +33,14 @@ PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "OUTPUT", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
 OF_COMMANDS = {"JOLLYAE_NAME", "JOLLYAE_PATH", "JOLLYAE_SIZE", "JOLLYAE_ATTEMPT", "JOLLYAE_KEY"}
 """What a command run by --exec finds in its environment."""
-OF_SECRETS = {"JOLLYAE_ALBUM_PASSWORD", "JOLLYAE_ALBUM_PASSWORD_FILE", "JOLLYAE_USER_PASSWORD"}
+OF_NOTIFICATIONS = {"JOLLYAE_DELIVERY_ID", "JOLLYAE_EVENT", "JOLLYAE_URL", "JOLLYAE_BUCKET", "JOLLYAE_KEY"}
+"""What a command run by --notify finds besides."""
+OF_SECRETS = {
+    "JOLLYAE_ALBUM_PASSWORD",
+    "JOLLYAE_ALBUM_PASSWORD_FILE",
+    "JOLLYAE_USER_PASSWORD",
+    "JOLLYAE_WEBHOOK_SECRET",
+}
 """What no option says."""
 
 _ENVIRONMENT = re.compile(r"env: (JOLLYAE_\w+)\]")
@@ -140,7 +147,9 @@ def test_the_options_of_2016_are_documented() -> None:
 def test_every_documented_variable_exists(page: Path) -> None:
     """A variable JOLLYAE_… that a page names is an option's, or a command's."""
     helps = [action.help or "" for verb in VERBS for action in _actions(verb)]
-    known = {name for text in helps for name in _ENVIRONMENT.findall(text)} | OF_COMMANDS | OF_SECRETS
+    known = (
+        {name for text in helps for name in _ENVIRONMENT.findall(text)} | OF_COMMANDS | OF_NOTIFICATIONS | OF_SECRETS
+    )
     assert set(re.findall(r"JOLLYAE_[A-Z][A-Z_]*[A-Z]", page.read_text())) <= known
 
 

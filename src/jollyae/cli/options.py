@@ -8,7 +8,10 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from ..service.settings import Target
 
 PREFIX = "JOLLYAE_"
 _WIDE = 40  # columns; choices that are longer go into the text, since argparse never breaks them
@@ -180,6 +183,13 @@ def textfile(text: str) -> str:
     from ..service import exporter
 
     return exporter.textfile(text)
+
+
+def target(text: str) -> "Target":
+    """Where notifications go. Raises :class:`ValueError`."""
+    from ..service.notifications import target
+
+    return target(text)
 
 
 def _switch(text: str) -> bool:

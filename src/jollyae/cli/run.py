@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import where
 from .options import OUTPUT, UsageError, add_all
-from .run_options import DESTINATION, METRICS, OBJECT, SHOW, STORE, WORK
+from .run_options import DESTINATION, METRICS, NOTIFY, OBJECT, SHOW, STORE, WORK
 
 if TYPE_CHECKING:
     from ..service.companions import Companion
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "destination": DESTINATION,
     "work": WORK,
+    "notifications": NOTIFY,
     "objects": OBJECT,
     "the store (credentials come from the AWS chain, never from options)": STORE,
     "metrics": METRICS,

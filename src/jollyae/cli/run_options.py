@@ -1,6 +1,6 @@
 """The options of ``run``: aws-cli's words where it has one."""
 
-from .options import Option, address, inodes, limit, pair, positive, rate, room, seconds, textfile
+from .options import Option, address, inodes, limit, pair, positive, rate, room, seconds, target, textfile
 
 DESTINATION = (
     Option(("--to",), "deliver to s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"),
@@ -73,6 +73,27 @@ WORK = (
         None,
         rate,
         hidden=("--bwlimit",),
+    ),
+)
+
+NOTIFY = (
+    Option(
+        ("--notify",),
+        "tell of each delivery: https://…, sqs://QUEUE, sns://ARN, events://BUS, exec:COMMAND or spool:///DIR; "
+        "repeatable",
+        "URL",
+        (),
+        target,
+        many=True,
+    ),
+    Option(("--notify-secret-file",), "secrets of the webhooks (whsec_…), one a line, the newest first", "FILE"),
+    Option(("--notify-internal",), "webhooks may be in this network, or on this machine", parse=None),
+    Option(
+        ("--event-source",),
+        "eventSource in the messages; some programs look for Amazon's",
+        "NAME",
+        "jollyae:s3",
+        choices=("jollyae:s3", "aws:s3"),
     ),
 )
 

@@ -17,13 +17,15 @@ from ..worker.rules import Rules
 from ..worker.summary import Summary
 from ..worker.telling import notice, warn
 from ..worker.worker import Listener, Worker
-from . import machine
+from . import machine, notifications
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, make, s3_delivery
 from .settings import ConfigurationError, Settings
 
 
 def destination(settings: Settings) -> Destination:
     """The destination that the settings name. Raises :class:`ConfigurationError`."""
+    if settings.target is not None:
+        return notifications.destination(settings.target)
     named = [name for name in ("to", "exec", "album") if getattr(settings, name) is not None]
     if not named:
         raise ConfigurationError("say where to deliver: --to URL, or --exec COMMAND", "Try: --to s3://BUCKET/PREFIX")
@@ -112,7 +114,9 @@ def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
             f"at most {settings.most_in_flight} items in flight: a process may have {machine.file_limit()} files open",
             "Allow more: ulimit -n 1024, or LimitNOFILE=1024 in the unit.",
         )
-    return spool(places, copy=settings.copy), where
+    made = spool(places, copy=settings.copy)
+    notifications.prepare(places, settings)
+    return made, where
 
 
 def _refuse_circles(places: Places, settings: Settings) -> None:

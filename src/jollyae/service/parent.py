@@ -99,6 +99,7 @@ class Parent:
         self._loader = loader
         self._nursery = Nursery(in_child, reloads=loader is not None)
         self._teams = {queue.name: self._team(queue) for queue in plan.queues}
+        self._later = {queue.name: queue.about for queue in plan.queues if queue.about and queue.settings.once}
         self._attendants = [self._attendant(one) for one in plan.companions]
         self._known: dict[str, Report] = {}
         self._ends_with_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # nohup(1)
@@ -126,8 +127,9 @@ class Parent:
         with self._nursery.open(self._hear):
             for attendant in self._attendants:
                 attendant.start(self._known)
-            for team in self._teams.values():
-                team.start()
+            for name, team in self._teams.items():
+                if name not in self._later:
+                    team.start()
             while not self._is_over:
                 if self._nursery.wait(self._timeout()):
                     self._look_at = min(self._look_at, self._looked + TICK)
@@ -144,7 +146,15 @@ class Parent:
         """Whether none works or will."""
         teams = self._teams.values()
         comes_back = not (self._signal or self._refused) and any(team.refusal for team in teams)
-        return not comes_back and all(team.is_over for team in teams)
+        return not comes_back and not self._later and all(team.is_over for team in teams)
+
+    def _begin_later(self) -> None:
+        """With ``once``, messages about a queue's deliveries are sent when it is drained: then all are there."""
+        if self._signal or self._refused:
+            self._later.clear()
+        for name in [name for name, about in self._later.items() if self._teams[about].is_over]:
+            del self._later[name]
+            self._teams[name].start()
 
     def _team(self, queue: Queue) -> Team:
         fields = {"queue": queue.name} if self._named else {}
@@ -217,6 +227,8 @@ class Parent:
             os.kill(self._loading.pid, signal.SIGKILL)  # our child, and not waited for yet
             self._give_up_loading_at = _NEVER
         self._loaders_past = [one for one in self._loaders_past if self._nursery.reap(one) is None]
+        if self._later:
+            self._begin_later()
         self._forget()
         if now >= self._look_at:
             self._look()

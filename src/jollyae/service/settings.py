@@ -24,9 +24,24 @@ class ConfigurationError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where messages about deliveries go (:mod:`.notifications`). ``url`` in one of its forms; ``secret_file``: of a
+    webhook, a secret a line; ``allow_internal``: a webhook may be in this network; the last three: of Amazon's, where
+    the environment is not to decide."""
+
+    name: str
+    url: str
+    secret_file: str | None = None
+    allow_internal: bool = False
+    region: str | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The options of ``run``, by their names. '' and None: not given. ``share``: what of it is for one of several
-    processes."""
+    processes; ``target``: what comes here are messages for it."""
 
     to: str | None = None
     exec: str | None = None
@@ -72,6 +87,11 @@ class Settings:
     no_verify_ssl: bool = False
     transport: str = "auto"
     processes: int = 1
+    notify: tuple[Target, ...] = ()
+    notify_secret_file: str | None = None
+    notify_internal: bool = False
+    event_source: str = "jollyae:s3"
+    target: Target | None = None
     share: Share = field(default_factory=Share)
 
     @property
@@ -109,6 +129,17 @@ class Settings:
             share=self.share,
         )
 
+    def targets(self) -> tuple[Target, ...]:
+        """Where messages about deliveries go, with what is told for all of them."""
+        return tuple(
+            replace(
+                one,
+                secret_file=one.secret_file or self.notify_secret_file,
+                allow_internal=one.allow_internal or self.notify_internal,
+            )
+            for one in self.notify
+        )
+
     def divided(self, share: Share) -> "Settings":
         """The settings of one of several processes."""
         return replace(self, share=share, concurrency=share.part(self.most_in_flight))
@@ -120,8 +151,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One queue: what it is called, where it is, and what is told about it."""
+    """One queue: what it is called, where it is, and what is told about it. ``about``: the name of the queue about
+    whose deliveries its items are; with ``once`` it begins when that one is drained."""
 
     name: str
     places: Places
     settings: Settings
+    about: str = ""

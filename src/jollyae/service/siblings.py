@@ -24,7 +24,7 @@ from ..worker.summary import Summary
 from ..worker.tally import Tally
 from ..worker.telling import log, notice
 from ..worker.worker import Worker
-from . import compose
+from . import compose, notifications
 from .deliveries import Destination
 from .settings import ConfigurationError, Queue, Settings
 
@@ -158,7 +158,15 @@ def work(
         where = compose.destination(settings)
         spool = compose.spool(queue.places, copy=settings.copy)
         rules = settings.rules()
-        worker = Worker(spool, where.process, rules, destination=where.name, listeners=(line.show,), tally=tally)
+        worker = Worker(
+            spool,
+            where.process,
+            rules,
+            destination=where.name,
+            listeners=(line.show,),
+            tally=tally,
+            outbox=notifications.outbox(queue.places, settings),
+        )
         log.addFilter(lambda record: _sign(record, {"worker": worker.name}))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             summary = runner.run(_serve(worker, where, line, silent=silent))

@@ -1,7 +1,8 @@
 """What a worker did, summed up at its end."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ..spool import names
 from .telling import notice
@@ -43,6 +44,20 @@ class Summary:
         if self.failed:
             return 1
         return os.EX_TEMPFAIL if self.waiting else 0
+
+
+def merged(summaries: Sequence[Summary]) -> Summary:
+    """What several queues did, as one: its exit code is that of all, 1 before 75. The first is the main one, of which
+    ``delivered`` is told."""
+    first = summaries[0]
+    return replace(
+        first,
+        failed=sum(one.failed for one in summaries),
+        deferred=sum(one.deferred for one in summaries),
+        left=sum(one.left for one in summaries),
+        waiting=sum(one.waiting for one in summaries),
+        gave_up=any(one.gave_up for one in summaries),
+    )
 
 
 def _some(found: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ find what they look for. The receipt is under the key ``jollyae``, with the deli
 repeat. Pure: the same receipt gives the same bytes.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -194,21 +195,20 @@ class Message:
         }
 
 
-def read(path: str) -> Message:
-    """The message in the file. Raises :class:`Permanent` for what is none."""
-    with open(path, "rb") as file:
-        body = file.read(LIMIT + 1)
+def read(body: bytes) -> Message:
+    """The message with this body. Raises :class:`Permanent` for what is none."""
     found = Message("", body)
     try:
         told = found.told["jollyae"]["deliveryId"] if len(body) <= LIMIT else ""
         found.record["s3"]["object"]["key"]
-    except (msgspec.DecodeError, KeyError, TypeError, IndexError):
+    except (msgspec.DecodeError, KeyError, TypeError, IndexError, ValueError):
         told = ""
     if not _HEX.fullmatch(str(told)):
-        raise Permanent("this is no notification", hint="Only jollyae puts messages here: look who wrote this one.")
+        hint = "Only jollyae puts messages here: look who wrote this one."
+        raise Permanent("this is no notification", hint=hint, reason="content")
     return Message(str(told), body)
 
 
 def of(item: Item) -> Message:
     """The message that is an item. Raises :class:`Permanent` for what is none."""
-    return read(item.where)
+    return read(os.pread(item.fd, LIMIT + 1, 0))

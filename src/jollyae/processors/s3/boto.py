@@ -175,13 +175,13 @@ class BotoTransport:
     async def _run(self, call: Callable[[], Any], seconds: float) -> Any:
         try:
             async with asyncio.timeout(seconds):
-                return await self._threads.run(_guarded, call)
+                return await self._threads.run(guarded, call)
         except TimeoutError as error:
             raise StoreError(None, NoAnswer.TIMEOUT, f"not done after {seconds:.0f} s") from error
 
 
-def _guarded(call: Callable[[], Any]) -> Any:
-    """Run it in the thread; whatever boto3 raises becomes a :class:`StoreError`."""
+def guarded(call: Callable[[], Any]) -> Any:
+    """Run it in this thread; whatever boto3 raises becomes a :class:`StoreError`."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 

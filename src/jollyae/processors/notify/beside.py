@@ -1,0 +1,36 @@
+"""A message to another spool: an item there, under the delivery's id."""
+
+import io
+import os
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from ...spool.item import Item
+from ...spool.outcomes import Scope, Temporary
+from . import message
+
+Submit = Callable[[BinaryIO, str], Any]
+"""Puts an item of this content and name into the other spool, durably; :class:`FileExistsError` where it is there."""
+
+
+class Beside:
+    """Submits the message that is an item to the spool at ``directory``."""
+
+    def __init__(self, directory: str, submit: Submit) -> None:
+        self.shown = f"spool://{directory}"
+        self._directory = directory
+        self._submit = submit
+
+    def __call__(self, item: Item) -> dict[str, Any]:
+        """Put it there; one that is still queued there under its name is this one. Raises :class:`Temporary`."""
+        told = message.of(item)
+        try:
+            self._submit(io.BytesIO(told.body), f"{told.id}.json")
+        except FileExistsError:
+            return {"notified": self.shown, "delivery": told.id, "already_there": True}
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            where = os.fsdecode(error.filename or self._directory)
+            text = f"the other spool cannot be written: {error.strerror}: {where}"
+            hint = f"Make it, or give us the right to. Try: jollyae init {self._directory}"
+            raise Temporary(text, hint=hint, scope=Scope.DESTINATION, reason="bucket") from error
+        return {"notified": self.shown, "delivery": told.id}
