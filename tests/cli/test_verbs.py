@@ -247,3 +247,21 @@ def test_retention_on_the_command_line(call: Call, spool: Path, file: Path) -> N
     assert call("run", spool, "--exec", "true", "--once", *options).code == 0
     [day] = (spool / "finished").iterdir()
     assert (day / "report.csv").read_text() == "a,b\n"
+
+
+def test_what_cannot_be_compressed_is_refused(call: Call, spool: Path, tmp_path: Path) -> None:
+    """A directory has no Content-Encoding, a command no compression, and one encoding is enough: 78, with a way out."""
+    for options, said in (
+        (("--to", f"file://{tmp_path}/there"), "--compress-as suffix"),
+        (("--exec", "true"), "--to"),
+        (("--to", "s3://b", "--content-encoding", "br"), "Leave one"),
+    ):
+        found = call("run", spool, *options, "--once", "--compress", "gzip")
+        assert found.code == 78 and said in found.err
+
+
+def test_a_dry_run_tells_the_compressed_key(call: Call, spool: Path, file: Path, tmp_path: Path) -> None:
+    """With its suffix."""
+    call("submit", spool, file)
+    options = ("--to", f"file://{tmp_path}/there", "--compress", "gzip", "--compress-as", "suffix", "--dry-run")
+    assert "report.csv.gz" in call("run", spool, *options).out

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from jollyae import Permanent, Scope, Spool, Temporary
+from jollyae.processors import packing
 from jollyae.processors.keys import KeyTemplate
+from jollyae.processors.packing import Packed, PackedCopy, PackedKeys, Packing, Unpacker
 from jollyae.spool import names
 from jollyae.spool.item import Item
 from tests import corpus
@@ -93,6 +95,26 @@ def one(place: Place, item: Item, key: str = "{path}", **options: Any) -> dict[s
     """One attempt at one item by a delivery of its own."""
     [receipt] = run(lambda: place.delivery(KeyTemplate(key), **options), item)
     return receipt
+
+
+def packed(place: Place, item: Item, how: Packing, key: str = "{path}", **options: Any) -> dict[str, Any]:
+    """One attempt at one item that is compressed on the way."""
+
+    def make() -> Delivery:
+        delivery = place.delivery(PackedKeys(key, packing=how), **options)
+        waits = inspect.iscoroutinefunction(type(delivery).__call__)
+        return Packed(delivery, how) if waits else PackedCopy(delivery, how)
+
+    [receipt] = run(make, item)
+    return receipt
+
+
+def unpacked(body: bytes, method: str) -> bytes:
+    """What was packed."""
+    unpacker = Unpacker(method)
+    found = b"".join(unpacker.pieces(body))
+    unpacker.end()
+    return found
 
 
 LARGE: dict[str, Any] = {"multipart_threshold": 5 * MiB, "part_size": 5 * MiB}
@@ -298,6 +320,64 @@ class Promises:
         receipt = one(place, bench.again(), **LARGE)
         assert tells(receipt, body) or receipt["already_there"]
         assert place.there() == {"a/b.txt": body}
+
+    @pytest.mark.parametrize("method", ["gzip", "zstd"])
+    @pytest.mark.parametrize("as_suffix", [True, False])
+    def test_compressed(self, place: Place, bench: Bench, method: str, as_suffix: bool) -> None:
+        """What is there unpacks to the file, by its key or one with a suffix; the receipt has both sizes; a repeat is
+        told from a collision; what is dense already goes as it is."""
+        how = Packing(method, suffix=as_suffix)
+        if not as_suffix:
+            place.needs("encoding")
+        body = b"hello, " * 10_000
+        key = "a/b.txt" + packing.SUFFIXES[method] * as_suffix
+        item = bench.item(body)
+        receipt = packed(place, item, how)
+        [(there, sent)] = place.there().items()
+        assert there == key and receipt["url"] == place.url + key
+        assert unpacked(sent, method) == body and len(sent) < 2000
+        assert (receipt["size"], receipt["source_size"], receipt["compressed"]) == (len(sent), len(body), method)
+        assert receipt["source_sha256"] == hashlib.sha256(body).hexdigest()
+        assert tells(receipt, sent) and item.sent == item.size
+        assert packed(place, bench.again(), how)["already_there"] is True
+        with pytest.raises(Permanent, match="other content"):
+            packed(place, bench.item(body + b"!"), how)
+        assert packed(place, bench.item(body, "c.JPG"), how)["url"] == f"{place.url}c.JPG"
+        assert place.there() == {key: sent, "c.JPG": body}
+
+    def test_the_sources_digest_in_a_compressed_objects_key(self, place: Place, bench: Bench) -> None:
+        """{sha256} is the file's, whatever packs it."""
+        how = Packing("gzip", suffix=True)
+        assert packed(place, bench.item(BODY, "b.txt"), how, "{sha256}{ext}")["url"] == f"{place.url}{SHA}.txt.gz"
+
+    def test_a_large_file_compressed(self, place: Place, bench: Bench) -> None:
+        """What is packed into a file goes in parts as well; a repeat is told."""
+        how = Packing("gzip", suffix=True)
+        body = os.urandom(11 * MiB)
+        receipt = packed(place, bench.item(body, "large"), how, **LARGE)
+        [(key, sent)] = place.there().items()
+        assert key == "large.gz" and unpacked(sent, "gzip") == body and tells(receipt, sent)
+        assert packed(place, bench.item(body, "large"), how, **LARGE)["already_there"] is True
+        with pytest.raises(Permanent, match="other content"):
+            packed(place, bench.item(body[::-1], "large"), how, **LARGE)
+        assert place.there() == {"large.gz": sent}
+
+    @pytest.mark.parametrize("size", [50_000, 8 * MiB])
+    @pytest.mark.parametrize("if_exists", ["refuse", "keep-both"])
+    def test_another_library_packs_to_other_bytes(
+        self, place: Place, bench: Bench, monkeypatch: pytest.MonkeyPatch, size: int, if_exists: str
+    ) -> None:
+        """After an update in the middle of a delivery the repeat has other bytes, and is told all the same."""
+        place.needs("metadata")
+        how = Packing("gzip", suffix=True)
+        body = (b"%d " * 1000 % tuple(range(1000)) + os.urandom(4000)) * (size // 8000)
+        packed(place, bench.item(body, "f"), how, if_exists=if_exists, **LARGE)
+        [sent] = place.there().values()
+        monkeypatch.setattr(packing, "GZIP_LEVEL", 1)
+        assert packed(place, bench.again("f"), how, if_exists=if_exists, **LARGE)["already_there"] is True
+        assert place.there() == {"f.gz": sent}
+        with pytest.raises(Permanent, match="other content"):
+            packed(place, bench.item(body[::-1], "f"), how, **LARGE)
 
     def test_progress(self, place: Place, bench: Bench) -> None:
         """A delivered item is sent to its last byte."""

@@ -24,6 +24,7 @@ class Files(Place):
 
     lacks = {  # noqa: RUF012 - only read
         "credentials": "a directory has none",
+        "encoding": "a file has none",
         **{what: "encoded it is over 255 bytes" for what, name in HOSTILE.items() if len(names.encode(name)) > 255},
     }
 
@@ -58,6 +59,7 @@ class Own(Place):
         self.lacks = {"network": "there is none", "credentials": "there are none"}
         if isinstance(store, LocalStore):
             self.lacks["conditional replace"] = "obstore's LocalStore has none"
+            self.lacks["metadata"] = "obstore's LocalStore has none"
             self.lacks |= {what: "obstore's LocalStore makes the name longer" for what in HOSTILE if "255" in what}
 
     def delivery(self, template: KeyTemplate, **options: Any) -> Delivery:

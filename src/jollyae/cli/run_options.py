@@ -118,6 +118,21 @@ OBJECT = (
     Option(("--content-type",), "content type of all objects; guessed from the name otherwise", "TYPE"),
     Option(("--no-guess-mime-type",), "do not guess the content type", parse=None),
     Option(("--content-encoding",), "content encoding of all objects", "CODING"),
+    Option(
+        ("--compress",),
+        "compress on the way, but for what is compressed by its extension (.gz, .jpg, …)",
+        "METHOD",
+        None,
+        choices=("gzip", "zstd"),
+    ),
+    Option(
+        ("--compress-as",),
+        "how that is told: encoding: Content-Encoding; suffix: .gz or .zst is added to the key",
+        "HOW",
+        "encoding",
+        choices=("encoding", "suffix"),
+    ),
+    Option(("--preserve",), "keep the file's user and group too (mode and time are kept anyway)", parse=None),
     Option(("--cache-control",), "cache control of all objects", "TEXT"),
     Option(
         ("--checksum-algorithm",),

@@ -17,6 +17,7 @@ from ..spool import fs, names
 from ..spool.item import Item
 from ..spool.outcomes import Permanent, Scope, Temporary
 from .keys import KeyTemplate, beside
+from .packing import PackingError, Unpacker
 
 _CHUNK = 1 << 20
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP})
@@ -26,13 +27,17 @@ class FileDelivery:
     """Copies items into ``directory``, which must be there (a disk that is not mounted is not filled).
 
     ``if_exists``: 'refuse', 'overwrite' or 'keep-both', for a file of other content under the same name. As a processor
-    it is called in a thread, and returns url, sha256, and ``already_there`` when the same bytes were there before.
+    ``preserve``: the copy gets the file's user and group too, as far as we may. As a processor it is called in a
+    thread, and returns url, sha256, and ``already_there`` when the same bytes were there before.
     """
 
-    def __init__(self, directory: str, template: KeyTemplate, *, if_exists: str = "refuse") -> None:
+    def __init__(
+        self, directory: str, template: KeyTemplate, *, if_exists: str = "refuse", preserve: bool = False
+    ) -> None:
         self._directory = os.path.abspath(directory)
         self._template = template
         self._if_exists = if_exists
+        self._preserve = preserve
 
     @property
     def name(self) -> str:
@@ -41,7 +46,9 @@ class FileDelivery:
 
     def key(self, item: Item) -> str:
         """The item's path below the directory."""
-        digest = _digest(item) if self._template.needs_digest else ""
+        digest = ""
+        if self._template.needs_digest:
+            digest = item.form.sha256 if item.form is not None else _digest(item)
         return self._template.key(item.name, item.mtime, digest)
 
     def __call__(self, item: Item) -> dict[str, Any]:
@@ -59,7 +66,7 @@ class FileDelivery:
         self._make_parents(target)
         temporary, descriptor = _claim_temporary(target)
         try:
-            digest = _fill(item, descriptor)
+            digest = _fill(item, descriptor, owner=item.owner_ids if self._preserve else None)
             fields = self._publish(item, temporary, target, digest)
         finally:
             with suppress(OSError):
@@ -80,22 +87,22 @@ class FileDelivery:
     def _meet(self, item: Item, temporary: str, target: str, digest: str) -> dict[str, Any]:
         """Something is there already: ours, the same, or other content."""
         there = _digest_of(target)
-        if there == digest:
+        if there == digest or _has_our_source(item, target):
             return _was_there(target)
         ours = item.superseded is not None and item.superseded.get("sha256") == there
         if ours or self._if_exists == "overwrite":
             fs.replace(temporary, target)
             return _arrived(target)
-        second = beside(target, digest)
+        second = beside(target, item.source_digest(digest))
         if self._if_exists == "keep-both" and target != second:
-            return self._keep_beside(temporary, second, digest)
+            return self._keep_beside(item, temporary, second, digest)
         raise _collision(target)
 
-    def _keep_beside(self, temporary: str, target: str, digest: str) -> dict[str, Any]:
+    def _keep_beside(self, item: Item, temporary: str, target: str, digest: str) -> dict[str, Any]:
         try:
             fs.rename(temporary, target)
         except FileExistsError:
-            if _digest_of(target) == digest:
+            if _digest_of(target) == digest or _has_our_source(item, target):
                 return _was_there(target)
             raise _collision(target) from None
         return _arrived(target)
@@ -131,7 +138,7 @@ def _claim_temporary(target: str) -> tuple[str, int]:
         os.close(descriptor)  # it was published between our open and our lock
 
 
-def _fill(item: Item, descriptor: int) -> str:
+def _fill(item: Item, descriptor: int, *, owner: tuple[int, int] | None = None) -> str:
     """Copy the item's bytes, with time and mode, to the disk; their SHA-256: digest and copy come from one read."""
     digest = hashlib.sha256()
     offset = 0
@@ -140,6 +147,9 @@ def _fill(item: Item, descriptor: int) -> str:
         fs.write_all(descriptor, data)
         offset += len(data)
         item.progress(offset)
+    if owner is not None:
+        with suppress(PermissionError):  # only root may give files away
+            os.fchown(descriptor, *owner)
     os.fchmod(descriptor, stat.S_IMODE(item.mode))
     os.utime(descriptor, ns=(item.mtime_ns, item.mtime_ns))
     fs.fsync(descriptor)
@@ -152,6 +162,26 @@ def _digest(item: Item) -> str:
         digest.update(data)
         offset += len(data)
     return digest.hexdigest()
+
+
+def _has_our_source(item: Item, path: str) -> bool:
+    """Whether what is at the target unpacks to the item's file: other bytes are another version of the library's."""
+    if item.form is None or not stat.S_ISREG(os.lstat(path).st_mode):
+        return False
+    digest, size = hashlib.sha256(), 0
+    try:
+        unpacker = Unpacker(item.form.method)
+        with open(path, "rb") as file:
+            while data := file.read(_CHUNK):
+                for piece in unpacker.pieces(data):
+                    digest.update(piece)
+                    size += len(piece)
+                    if size > item.form.size:
+                        return False
+        unpacker.end()
+    except PackingError:
+        return False
+    return digest.hexdigest() == item.form.sha256
 
 
 def _digest_of(path: str) -> str:

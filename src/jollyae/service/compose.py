@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..processors.command import Command, CommandError
 from ..processors.keys import KeyTemplate, TemplateError
+from ..processors.packing import Packed, PackedCopy
 from ..spool import owner
 from ..spool.outcomes import Permanent, Temporary
 from ..spool.places import Places
@@ -18,7 +19,7 @@ from ..worker.summary import Summary
 from ..worker.telling import notice, warn
 from ..worker.worker import Listener, Worker
 from . import machine, notifications
-from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, make, s3_delivery
+from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
 from .settings import ConfigurationError, Settings
 
 
@@ -32,6 +33,8 @@ def destination(settings: Settings) -> Destination:
     if len(named) > 1:
         raise ConfigurationError(f"both --{named[0]} and --{named[1]}: say only one of them")
     try:
+        if settings.compress is not None:
+            packing(settings)  # what cannot be is told before anything else
         if settings.album is not None:
             from . import album
 
@@ -58,11 +61,12 @@ def destination(settings: Settings) -> Destination:
 
 
 def _files(settings: Settings, url: str) -> Destination:
-    template = KeyTemplate(settings.key)
+    template = keys(settings)
     delivery, directory = file_delivery(settings, url, template)
+    packed = packing(settings)
     return Destination(
         delivery.name,
-        delivery,
+        PackedCopy(delivery, packed) if packed else delivery,
         lambda name, mtime: f"{delivery.name}/{template.key(name, mtime, '<sha256>')}",
         prepare=lambda: make(directory),
     )
@@ -70,23 +74,27 @@ def _files(settings: Settings, url: str) -> Destination:
 
 def _s3(settings: Settings, url: str) -> Destination:
     delivery = s3_delivery(settings)
+    packed = packing(settings)
+    process = Packed(delivery, packed) if packed else delivery
     return Destination(
         url,
-        delivery,
+        process,
         lambda name, mtime: f"s3://{delivery.bucket}/{delivery.template.key(name, mtime, '<sha256>')}",
         delivery.describe,
-        delivery.close,
+        process.close,
     )
 
 
 def _cloud(settings: Settings) -> Destination:
     delivery = cloud_delivery(settings)
+    packed = packing(settings)
+    process = Packed(delivery, packed) if packed else delivery
     return Destination(
         settings.to or "",
-        delivery,
+        process,
         lambda name, mtime: delivery.url(delivery.key(name, mtime, "<sha256>")),
         delivery.describe,
-        delivery.close,
+        process.close,
     )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..processors.files import FileDelivery
 from ..processors.keys import KeyTemplate, TemplateError
+from ..processors.packing import PackedKeys, Packing, PackingError
 from ..worker.attempt import Process
 from ..worker.telling import notice
 from . import machine
@@ -53,7 +54,38 @@ def file_delivery(settings: Settings, url: str, template: KeyTemplate) -> tuple[
     if settings.bandwidth is not None:
         raise ConfigurationError("--bandwidth limits what is sent to S3, not copies into a directory")
     directory = Path(unquote(parts.path))
-    return FileDelivery(str(directory), template, if_exists=settings.if_exists), directory
+    made = FileDelivery(str(directory), template, if_exists=settings.if_exists, preserve=settings.preserve)
+    return made, directory
+
+
+def packing(settings: Settings) -> Packing | None:
+    """How items are packed, where they are. Raises :class:`ConfigurationError`."""
+    if settings.compress is None:
+        return None
+    suffix = settings.compress_as == "suffix"
+    if settings.exec is not None or settings.album is not None:
+        raise ConfigurationError("--compress goes with --to", "Leave it out.")
+    if settings.to is not None and settings.to.startswith("file:") and not suffix:
+        raise ConfigurationError(
+            "a file has no Content-Encoding: --compress would leave it under its name, compressed",
+            "Add: --compress-as suffix",
+        )
+    if settings.content_encoding and not suffix:
+        raise ConfigurationError(
+            "--compress and --content-encoding both say how objects are encoded",
+            "Leave one of them out, or choose --compress-as suffix.",
+        )
+    try:
+        return Packing(settings.compress, suffix=suffix)
+    except PackingError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def keys(settings: Settings, prefix: str = "") -> KeyTemplate:
+    """The template of the keys that the settings have. Raises :class:`TemplateError` and
+    :class:`ConfigurationError`."""
+    packed = packing(settings)
+    return PackedKeys(settings.key, prefix, packing=packed) if packed else KeyTemplate(settings.key, prefix)
 
 
 def make(directory: Path) -> None:
@@ -70,13 +102,13 @@ def make(directory: Path) -> None:
 def s3_delivery(settings: Settings, template: KeyTemplate | None = None) -> "BucketDelivery":
     """The delivery into the bucket that the settings name; ``template``: of the keys, instead of the settings'. Raises
     :class:`ConfigurationError`."""
-    from ..processors.s3 import BucketDelivery, OptionError
+    from ..processors.s3 import BucketDelivery, OptionError, split_url
 
     try:
         return BucketDelivery(
             settings.to or "",
             s3_options(settings),
-            key=template or settings.key,
+            key=template or keys(settings, split_url(settings.to or "")[1]),
             concurrency=settings.most_in_flight,
             limiter=settings.limiter(),
         )
@@ -93,8 +125,8 @@ def cloud_delivery(settings: Settings, template: KeyTemplate | None = None) -> "
     try:
         scheme, bucket, prefix = split_url(settings.to or "")
         options = s3_options(settings)
-        keys = template or KeyTemplate(settings.key, prefix)
-        return CloudDelivery(open_cloud(scheme, bucket, options), keys, options, settings.limiter())
+        named = template or keys(settings, prefix)
+        return CloudDelivery(open_cloud(scheme, bucket, options), named, options, settings.limiter())
     except (OptionError, TemplateError) as error:
         raise ConfigurationError(str(error)) from error
 
@@ -114,6 +146,7 @@ def s3_options(settings: Settings) -> Any:
         sse_kms_key_id=settings.sse_kms_key_id or "",
         content_type=settings.content_type or "",
         content_encoding=settings.content_encoding or "",
+        preserve=settings.preserve,
         cache_control=settings.cache_control or "",
         no_sign_request=settings.no_sign_request,
         verify_ssl=not settings.no_verify_ssl,

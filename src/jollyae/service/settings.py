@@ -77,6 +77,9 @@ class Settings:
     content_type: str | None = None
     no_guess_mime_type: bool = False
     content_encoding: str | None = None
+    compress: str | None = None
+    compress_as: str = "encoding"
+    preserve: bool = False
     cache_control: str | None = None
     checksum_algorithm: str = "auto"
     endpoint_url: str | None = None

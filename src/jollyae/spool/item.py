@@ -8,7 +8,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import notes
 from .owner import Owner
@@ -16,6 +16,16 @@ from .owner import Owner
 _UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO})
 _IDENTITY = ("url", "etag", "sha256", "already_there")
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Form(NamedTuple):
+    """In what form an item is sent, where that is not as it is: packed by ``method``, its key ending with ``suffix``
+    ('' : by Content-Encoding); ``size`` and ``sha256`` (hex) are the source's."""
+
+    method: str
+    suffix: str
+    size: int
+    sha256: str
 
 
 class Item:
@@ -52,6 +62,9 @@ class Item:
         "where",
     )
 
+    form: Form | None = None
+    """How its bytes are packed, where they are."""
+
     def __init__(self, name: str, path: str, owner: Owner, fd: int, stat: os.stat_result) -> None:
         self.name = name
         self.owner = owner
@@ -72,6 +85,15 @@ class Item:
     def path(self) -> Path:
         """Where the file is now."""
         return Path(self.where)
+
+    @property
+    def owner_ids(self) -> tuple[int, int]:
+        """The numbers of its file's user and group."""
+        return self.stat.st_uid, self.stat.st_gid
+
+    def source_digest(self, sha256: str) -> str:
+        """The digest of the file, by which it has its name; ``sha256``: of what is sent."""
+        return sha256 if self.form is None else self.form.sha256
 
     @property
     def attempt(self) -> int:

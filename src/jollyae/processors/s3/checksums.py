@@ -137,6 +137,9 @@ class Content:
     '5d41402abc4b2a76b9719d911017c592'
     """
 
+    source = ""
+    """The digest of what this was packed from, where it was."""
+
     def __init__(self, size: int, sha256: str, blocks: Callable[[int], Iterator[bytes | bytearray]]) -> None:
         self.size = size
         self.sha256 = sha256

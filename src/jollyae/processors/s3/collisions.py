@@ -12,7 +12,7 @@ import re
 
 from . import checksums
 from .checksums import Content
-from .metadata import SHA256, UPLOAD
+from .metadata import SHA256, SOURCE, UPLOAD
 from .options import MiB
 from .transport import Found
 
@@ -30,6 +30,12 @@ def told(found: Found) -> bool:
 def claims(found: Found, content: Content) -> bool:
     """Whether the metadata has our digest: of what was sent once, whatever is there now."""
     return found.metadata.get(SHA256) == content.sha256
+
+
+def same_source(found: Found, content: Content) -> bool:
+    """Whether both are packed from one file, to other bytes: the library that packs is another version now. Not where
+    it has our digest: then it has our bytes, or damaged ones."""
+    return bool(content.source) and found.metadata.get(SOURCE) == content.source and not claims(found, content)
 
 
 def same(found: Found, content: Content, mark: str = "", part_size: int = 0) -> bool:

@@ -2,8 +2,9 @@
 
 ``mtime`` is written as rclone does (seconds with up to nine decimals) and ``mode`` in octal, so rclone restores both.
 ``jollyae-sha256`` tells a repeat from a collision; ``jollyae-upload`` does so for a multipart upload, whose digest
-is not known when it begins. ``jollyae-name`` is there only where the key does not tell the name. Metadata is
-printable ASCII.
+is not known when it begins. ``jollyae-name`` is there only where the key does not tell the name. With ``--preserve``
+there are ``uid`` and ``gid``, as rclone and s3fs write them. What is packed has ``jollyae-packed``, and size and digest
+of its source. Metadata is printable ASCII.
 """
 
 import mimetypes
@@ -12,6 +13,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from jollyae.spool import names
+from jollyae.spool.item import Form
 
 from .options import MAX_METADATA, S3Options
 from .transport import Attributes
@@ -19,6 +21,9 @@ from .transport import Attributes
 SHA256 = "jollyae-sha256"
 UPLOAD = "jollyae-upload"
 NAME = "jollyae-name"
+PACKED = "jollyae-packed"
+SOURCE_SIZE = "jollyae-source-size"
+SOURCE = "jollyae-source-sha256"
 MAX_NAME = 512
 """Bytes of ``jollyae-name``; a longer one is left out."""
 
@@ -101,22 +106,38 @@ def name_if_needed(name: str, key: str) -> str:
 
 
 def attributes(
-    options: S3Options, name: str, key: str, *, mtime_ns: int, mode: int, sha256: str = "", upload: str = ""
+    options: S3Options,
+    name: str,
+    key: str,
+    *,
+    mtime_ns: int,
+    mode: int,
+    sha256: str = "",
+    upload: str = "",
+    form: Form | None = None,
+    owner: tuple[int, int] | None = None,
 ) -> Attributes:
     """Everything that goes with the object of the item ``name`` at ``key``: a single PUT has ``sha256`` (hex), a
-    multipart upload ``upload`` (our id of it)."""
+    multipart upload ``upload`` (our id of it). ``form``: how it is packed; ``owner``: user and group, where they shall
+    be kept."""
     metadata = {"mtime": mtime(mtime_ns), "mode": f"{mode:o}", **options.metadata}
+    if owner is not None:
+        metadata["uid"], metadata["gid"] = str(owner[0]), str(owner[1])
     if sha256:
         metadata[SHA256] = sha256
     if upload:
         metadata[UPLOAD] = upload
+    encoding, sent = options.content_encoding, name
+    if form is not None:
+        metadata |= {PACKED: form.method, SOURCE_SIZE: str(form.size), SOURCE: form.sha256}
+        encoding, sent = ("", name + form.suffix) if form.suffix else (form.method, name)
     told = name_if_needed(name, key)
     if told and sum(map(len, [*metadata, *metadata.values()])) + len(NAME) + len(told) <= MAX_METADATA:
         metadata[NAME] = told
-    guessed = content_type(name) if options.guess_mime_type else ""
+    guessed = content_type(sent) if options.guess_mime_type else ""
     return Attributes(
         content_type=options.content_type or guessed,
-        content_encoding=options.content_encoding,
+        content_encoding=encoding,
         cache_control=options.cache_control,
         storage_class=options.storage_class,
         acl=options.acl,

@@ -63,12 +63,14 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
 
 async def _deliver(target: Target, item: Item, job: "_Multipart") -> dict[str, Any]:
     await job.prepare()
-    digest = await job.name() if target.template.needs_digest else ""
+    digest = ""
+    if target.template.needs_digest:
+        digest = item.form.sha256 if item.form is not None else await job.name()
     key = target.template.key(item.name, item.mtime, digest)
     if (receipt := await job.place(key)) is not None:
         return receipt
     if target.options.if_exists == "keep-both":
-        key = keys.beside(key, await job.name())
+        key = keys.beside(key, item.form.sha256 if item.form is not None else await job.name())
         if (receipt := await job.place(key)) is not None:
             return receipt
     raise target.refused(key)
@@ -111,6 +113,9 @@ class _Multipart:
             if self.upload and self._is_of(key, found, self.upload):
                 return self._receipt(key, found, already_there=True)  # the answer to Complete was lost
             if not self._may_replace(key, found):
+                if self._has_our_source(found):
+                    await self.give_up()
+                    return self._receipt(key, found, already_there=True)
                 if found.size != self.item.size:
                     return None
                 if not await self.target.holds(key, found, (await self.read()).content):
@@ -123,6 +128,12 @@ class _Multipart:
 
     def _receipt(self, key: str, at: Stored | Found, **more: Any) -> dict[str, Any]:
         return self.target.receipt(key, self._content(), at, **more)
+
+    def _has_our_source(self, found: Found) -> bool:
+        """Whether it is packed from this very file; other bytes are another library's. What has our size is compared
+        with our bytes, as ever."""
+        form = self.item.form
+        return form is not None and found.metadata.get(metadata.SOURCE) == form.sha256 and found.size != self.item.size
 
     def _content(self) -> Content:
         """What the receipt says of the whole: its size, and the digest if the key needed it."""
@@ -186,7 +197,16 @@ class _Multipart:
     async def _create(self, key: str) -> None:
         mark = secrets.token_hex(16)
         item, options = self.item, self.target.options
-        attributes = metadata.attributes(options, item.name, key, mtime_ns=item.mtime_ns, mode=item.mode, upload=mark)
+        attributes = metadata.attributes(
+            options,
+            item.name,
+            key,
+            mtime_ns=item.mtime_ns,
+            mode=item.mode,
+            upload=mark,
+            form=item.form,
+            owner=item.owner_ids if options.preserve else None,
+        )
         sent = "" if self.algorithm in ("md5", "none") else self.algorithm
         async with self.target.asking:
             upload_id = await self.target.transport.create(Create(key=key, attributes=attributes, algorithm=sent))
@@ -246,7 +266,7 @@ class _Multipart:
         found = await self.target.find(key)
         if found is None:
             raise self.target.gone(key)
-        if not self._is_of(key, found, self._current()):
+        if not self._is_of(key, found, self._current()) and not self._has_our_source(found):
             if found.size != self.item.size:
                 return None
             if not await self.target.holds(key, found, (await self.read()).content):

@@ -58,6 +58,8 @@ class S3Options:
     head_first: bool = False
     transport: TransportName = "auto"
     """'auto': small PUTs by the hot path where it can; 'boto3': everything by boto3."""
+    preserve: bool = False
+    """User and group of the file are kept in the metadata too."""
     verify: bool = False
     """The item's file will be deleted: prove that the object is right before."""
     part_size: int = 16 * MiB

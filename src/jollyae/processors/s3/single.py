@@ -53,7 +53,10 @@ class Single:
         self.body = body
         self.content = content
         self.checksum = checksum
-        self.key = target.template.key(item.name, item.mtime, content.sha256)
+        digest = content.sha256
+        if item.form is not None:
+            digest = content.source = item.form.sha256
+        self.key = target.template.key(item.name, item.mtime, digest)
 
     async def deliver(self, *, is_refused: bool = False) -> dict[str, Any]:
         """Put it at its key, or by the collision policy at another. ``is_refused``: the conditional PUT to its key was
@@ -63,7 +66,7 @@ class Single:
         except Collision as collision:
             if self.target.options.if_exists != "keep-both":
                 raise self.target.refused(self.key, is_damaged=collision.is_damaged) from collision
-            receipt = await self._beside(keys.beside(self.key, self.content.sha256))
+            receipt = await self._beside(keys.beside(self.key, self.item.source_digest(self.content.sha256)))
         self.item.sent = self.item.size
         return receipt
 
@@ -172,7 +175,14 @@ class Single:
         """The PUT to this key."""
         target, item, sha256 = self.target, self.item, self.content.sha256
         attributes = metadata.attributes(
-            target.options, item.name, key, mtime_ns=item.mtime_ns, mode=item.mode, sha256=sha256
+            target.options,
+            item.name,
+            key,
+            mtime_ns=item.mtime_ns,
+            mode=item.mode,
+            sha256=sha256,
+            form=item.form,
+            owner=item.owner_ids if target.options.preserve else None,
         )
         return Put(
             key=key,
