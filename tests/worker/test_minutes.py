@@ -35,9 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def _deliver(tally: Tally, count: int) -> None:
-    tally.delivered += count
-    tally.bytes += 10 * count
-    tally.took([0.002] * count, [0.002] * count)
+    tally.deliver([10] * count, [0.002] * count, [0.002] * count, 0.0)
 
 
 def test_a_minute_is_written_when_it_is_over(tmp_path: Path, clock: Clock) -> None:

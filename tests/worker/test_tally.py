@@ -13,28 +13,28 @@ def test_each_number_has_its_own_place() -> None:
     for reason in REASONS:
         tally.fail(reason, 10)
         tally.defer(reason, 1)
-    tally.took([0.0005, 1e9], [0.002])
+    tally.deliver([3, 4], [0.0005, 1e9], [0.002], 5.0)
     seen = tally.counters()
     assert seen["failed_by"] == dict.fromkeys(REASONS, 1) == seen["deferred_by"]
-    assert seen["attempts"] == {"done": 0, "defer": len(REASONS), "fail": len(REASONS), "hold": 0}
+    assert seen["attempts"] == {"done": 2, "defer": len(REASONS), "fail": len(REASONS), "hold": 0}
     assert (tally.failed_bytes, tally.deferred_bytes) == (10 * len(REASONS), len(REASONS))
     assert seen["delivery"].counts == [1, *[0] * (len(DELIVERY_BOUNDS) - 1), 1]
     assert seen["delivery"].sum == 1e9 + 0.0005
     assert seen["attempt"].counts == [0, 1, *[0] * (len(ATTEMPT_BOUNDS) - 1)]
-    assert (tally.delivered, tally.bytes, tally.last_delivery, tally.adopted_bytes) == (0, 0, 0, 0)
+    assert (tally.delivered, tally.bytes, tally.last_delivery, tally.adopted_bytes) == (2, 7, 5_000_000, 0)
 
 
 def test_a_bound_belongs_to_its_bucket() -> None:
     """What took exactly as long as the bound is at most so long."""
     tally = Tally()
-    tally.took([0.001, 86400], [])
+    tally.deliver([1, 1], [0.001, 86400], [], 0.0)
     assert tally.delivery_counts() == [1, *[0] * (len(DELIVERY_BOUNDS) - 2), 1, 0]
 
 
 def test_a_clock_that_was_put_back_breaks_nothing() -> None:
     """Durations below nothing count as the shortest, and no sum goes below nothing: the array cannot hold that."""
     tally = Tally(memoryview(mmap.mmap(-1, SIZE * 8)).cast("Q"))
-    tally.took([-3600.0], [-0.1])
+    tally.deliver([1], [-3600.0], [-0.1], 0.0)
     assert tally.counters()["delivery"].counts[0] == 1
     assert tally.counters()["delivery"].sum == 0
 

@@ -75,8 +75,11 @@ class Arrivals:
         self._unready: list[tuple[float, str]] = []
         self._unready_names: dict[str, bool] = {}
         self._turn = 0
+        self._heard = 0  # in halves: a file that is copied in is told of twice, when made and when closed
         self.problem = ""
         """Why ``incoming/`` could not be read at the last scan; '' when it could."""
+        self.unread_since = 0.0
+        """Since when (seconds since 1970) it could not be; 0 when it could."""
 
     def wake(self) -> bool:
         """Take in what the watch has to tell; whether any of it is for the operator's controls."""
@@ -99,7 +102,13 @@ class Arrivals:
             elif len(self._hints) >= MAX_HINTS:
                 self._again = True
             else:
+                self._heard += 2 if candidate.renamed else 1
                 self._hints.append(candidate)
+
+    @property
+    def heard(self) -> int:
+        """Of how many files the watch told, about, siblings' own not counted."""
+        return self._heard // 2
 
     def _leave(self, candidate: Candidate) -> None:
         if len(self._left) < MAX_UNREADY:
@@ -221,6 +230,8 @@ class Arrivals:
             self._next_scan = min(self._next_scan, time.monotonic() + self._watch.interval)
             try:
                 with os.scandir(os.path.join(self._incoming, below)) as entries:
+                    if not below:
+                        self.unread_since = 0.0
                     for entry in entries:
                         name = entry.name
                         if name.startswith("."):
@@ -239,6 +250,7 @@ class Arrivals:
                     continue  # gone since it was listed
                 self.problem = f"{error.strerror}: {names.show(str(error.filename or below))}"
                 if not below:
+                    self.unread_since = self.unread_since or time.time()
                     self._next_scan = min(self._next_scan, time.monotonic() + ROOT_AGAIN)
 
 
@@ -254,6 +266,8 @@ class Deferred:
         self._asked = True
         self._earliest = float("inf")
         self._began = 0.0
+        self.next_attempt = 0.0
+        """When the first is due (seconds since 1970), as the last walk saw it; 0 where there is none."""
 
     def wake(self) -> None:
         """Somebody may have made items due."""
@@ -275,6 +289,7 @@ class Deferred:
         """An item was deferred until ``due`` (seconds since 1970)."""
         self._earliest = min(self._earliest, due)
         self._next_walk = min(self._next_walk, time.monotonic() + max(due - time.time(), 0.0))
+        self.next_attempt = min(self.next_attempt or due, due)
 
     def next_due(self) -> float:
         """When (monotonic) to look again."""
@@ -298,6 +313,7 @@ class Deferred:
                 return name
             self._earliest = min(self._earliest, due)
         self._cursor = None
+        self.next_attempt = self._earliest if self._earliest < float("inf") else 0.0
         self._plan()
         return None
 

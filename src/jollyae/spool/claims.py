@@ -254,6 +254,11 @@ class Claims:
         return not self._deferred_is_empty and os.path.lexists(self._path(Place.DEFERRED, name))
 
     @property
+    def blocked(self) -> int:
+        """How many names in ``incoming/`` wait for their namesakes, as far as is known."""
+        return len(self._blocked)
+
+    @property
     def has_unblocked(self) -> bool:
         """Whether :meth:`unblocked` has any."""
         return bool(self._unblocked)

@@ -14,6 +14,7 @@ from ..spool.arrivals import Arrivals, Candidate, Deferred
 from ..spool.claims import Claims, Later
 from ..spool.item import Item
 from .retry import describe
+from .tally import Tally
 
 LARGE = 8 << 20
 """Bytes from which an item goes by the lane for large files, so that small ones always have room."""
@@ -34,13 +35,17 @@ _ITS_OWN = frozenset(
 
 
 class Line:
-    """Who is next. ``once``: one round per item, and files that are not ready are waited for once."""
+    """Who is next. ``once``: one round per item, and files that are not ready are waited for once. ``tally``: where
+    it counts what is taken out of ``deferred/``."""
 
-    def __init__(self, claims: Claims, arrivals: Arrivals, deferred: Deferred, *, once: bool) -> None:
+    def __init__(
+        self, claims: Claims, arrivals: Arrivals, deferred: Deferred, *, once: bool, tally: Tally | None = None
+    ) -> None:
         self._claims = claims
         self._arrivals = arrivals
         self._deferred = deferred
         self._once = once
+        self._tally = tally or Tally()
         self._began = time.time()
         self._alone: deque[tuple[float, Item]] = deque()
         self._held: deque[Item] = deque()
@@ -75,6 +80,11 @@ class Line:
     def held(self) -> int:
         """How many items wait in hand."""
         return len(self._held) + len(self._adopted) + len(self._alone) + len(self._large)
+
+    @property
+    def passed_over(self) -> int:
+        """How many in ``incoming/`` are ready but have no room yet: large ones, and those whose namesake is in work."""
+        return len(self._full) + self._claims.blocked
 
     @property
     def next_is_alone(self) -> bool:
@@ -143,9 +153,10 @@ class Line:
                 raise
             if isinstance(taken, Later):
                 self._passed_large = True  # or obstructed: the next walk finds it again
-            elif taken is not None and (taken.size < LARGE or room_for_large):
-                return taken
             elif taken is not None:
+                self._tally.resume(taken.size)
+                if taken.size < LARGE or room_for_large:
+                    return taken
                 self._large.append(taken)
         self.out_of_breath = True
         return None

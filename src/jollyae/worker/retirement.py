@@ -45,7 +45,7 @@ class Retirement:
     soon: Callable[[], Any]
     wake: Callable[[], None]
     outbox: Outbox | None = None
-    _acknowledged: list[tuple[Item, Fields]] = field(default_factory=list)
+    _acknowledged: list[tuple[Item, Fields, float]] = field(default_factory=list)
     _unannounced: list[tuple[Item, Receipt]] = field(default_factory=list)
     _announcing: list[tuple[Item, Receipt]] = field(default_factory=list)
     _unretired: list[Item] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Retirement:
             telling.notice("resumed: %s", self.destination, destination=self.destination)
         if not self._acknowledged:
             self.soon()
-        self._acknowledged.append((item, fields))
+        self._acknowledged.append((item, fields, began))
 
     def write_down(self) -> None:
         """Write the receipts of all that was acknowledged, then retire the items."""
@@ -76,24 +76,31 @@ class Retirement:
         if not batch:
             return
         self.wake()
-        worker, finished = self.claims.worker, moment(time.time())
-        receipts = [receipt(item, fields, worker, finished) for item, fields in batch]
+        now, clock = time.time(), time.monotonic()
+        worker, finished = self.claims.worker, moment(now)
+        receipts = [receipt(item, fields, worker, finished) for item, fields, _ in batch]
         try:
             self.receipts.write(receipts)
         except OSError as error:
             self._acknowledged = batch + self._acknowledged
             self.room.trouble(error)
             return
-        self.tally.delivered += len(batch)
-        self.tally.bytes += sum([item.size for item, _ in batch])
+        self.tally.deliver(
+            [item.size for item, _, _ in batch],
+            [now - item.arrived for item, _, _ in batch],
+            [clock - began for _, _, began in batch],
+            now,
+        )
+        if spared := [item.size for item, fields, _ in batch if "already_there" in fields]:
+            self.tally.spared_bytes += sum(spared)
         if telling.tells_each():
-            for (item, _), one in zip(batch, receipts, strict=True):
+            for (item, _, _), one in zip(batch, receipts, strict=True):
                 telling.delivered(item, one)
         if self.outbox is None:
-            for item, _ in batch:
+            for item, _, _ in batch:
                 self._retire(item)
         else:
-            self._unannounced += [(item, one) for (item, _), one in zip(batch, receipts, strict=True)]
+            self._unannounced += [(item, one) for (item, _, _), one in zip(batch, receipts, strict=True)]
             self._announce(self.outbox)
 
     # --- with messages
@@ -153,6 +160,8 @@ class Retirement:
 
     def failed(self, item: Item, error: Exception, began: float) -> None:
         """The attempt ended with ``error``."""
+        self.tally.unused_bytes += item.sent
+        item.sent = 0
         times = item.deferrals + 1
         outcome = decide(error, times, epidemic=self._is_epidemic(item, error), chance=random.random())
         if isinstance(outcome, Hold):
@@ -186,6 +195,7 @@ class Retirement:
         )
         if news:
             telling.warn(f"paused: {outcome.error}", outcome.hint, item, destination=self.destination)
+        self.tally.held += 1
         self.line.hold(item)
         try:
             self.claims.keep(item, outcome.error, outcome.hint)

@@ -51,8 +51,8 @@ class Histogram(msgspec.Struct, frozen=True):
 
 class Counted(msgspec.Struct, frozen=True):
     """What is in one place. ``oldest``: when the oldest item came there (seconds since 1970), None where there is none
-    or it is not known. ``at``: when the place was last walked as a whole (0: not yet); since then the worker's own
-    moves are counted."""
+    or it is not known. ``at``: when the place was last walked as a whole; since then the workers' own moves are
+    counted."""
 
     items: int = 0
     bytes: int = 0
@@ -106,8 +106,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ``free_bytes`` and ``free_inodes`` are -1 where they are not known.
 
     ``attempts`` by outcome (done, defer, fail, hold); ``failed_by`` and ``deferred_by`` by reason; ``places`` by the
-    name of the place, and 'unready' for what is still being written; ``minute``: the running one; ``idle_since``: since
-    when nothing was to do, 0 while there is something."""
+    name of the place, those that were counted by now: in 'incoming' without what is in 'unready', which is what is
+    still being written (its bytes are not known). ``last_scan``: when it last looked for new items, with or without
+    finding any; it stays behind where it hangs, or where ``incoming/`` cannot be read. ``next_attempt``: when the first
+    deferred item is due. ``minute``: the running one; ``idle_since``: since when nothing was to do, 0 while there is
+    something. ``moves``: by the name of a place, how many items and bytes it moved in less out since its start (for
+    other workers' counts)."""
 
     worker: str
     pid: int
@@ -139,6 +143,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: int = -1
     free_inodes: int = -1
     credentials_expiry: float = 0.0
+    moves: dict[str, tuple[int, int]] = {}
 
 
 class StateFile:

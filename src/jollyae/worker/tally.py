@@ -70,13 +70,11 @@ class Tally:
     """Delivered without being sent: they were there already."""
     failed_bytes = _Count(8)
     deferred_bytes = _Count(9)
-    arrived = _Count(10)
-    """Names that the watch told of."""
-    resumed = _Count(11)
-    resumed_bytes = _Count(12)
+    resumed = _Count(10)
+    resumed_bytes = _Count(11)
     """Taken out of ``deferred/``."""
-    adopted = _Count(13)
-    adopted_bytes = _Count(14)
+    adopted = _Count(12)
+    adopted_bytes = _Count(13)
     """Taken over from dead workers."""
 
     def __init__(self, counts: "Sequence[int] | memoryview[int] | None" = None) -> None:
@@ -98,8 +96,22 @@ class Tally:
         self.deferred_bytes += size
         self.counts[_DEFERRED_BY + number(reason)] += 1
 
-    def took(self, delivery: Sequence[float], attempt: Sequence[float]) -> None:
-        """So many seconds passed from arrival to delivery, and from claim to acknowledgement: of some items."""
+    def resume(self, size: int) -> None:
+        """An item of so many bytes was taken out of ``deferred/``."""
+        self.resumed += 1
+        self.resumed_bytes += size
+
+    def adopt(self, size: int) -> None:
+        """An item of so many bytes was taken over from a dead worker."""
+        self.adopted += 1
+        self.adopted_bytes += size
+
+    def deliver(self, sizes: Sequence[int], delivery: Sequence[float], attempt: Sequence[float], now: float) -> None:
+        """Some items were delivered ``now`` (seconds since 1970): their bytes, and for each how many seconds passed
+        from its arrival, and from the beginning of the attempt to the acknowledgement."""
+        self.delivered += len(sizes)
+        self.bytes += sum(sizes)
+        self.last_delivery = int(now * 1e6)
         _count(self.counts, _DELIVERY, DELIVERY_BOUNDS, delivery)
         _count(self.counts, _ATTEMPT, ATTEMPT_BOUNDS, attempt)
 

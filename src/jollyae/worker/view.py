@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 from ..spool import names
-from ..spool.arrivals import Arrivals
+from ..spool.arrivals import Arrivals, Deferred
+from ..spool.census import Census
 from ..spool.claims import Claims
 from ..spool.item import Item
 from ..spool.watch import Watch
@@ -15,36 +16,67 @@ from .health import Health
 from .idle import Idleness
 from .line import Line
 from .minutes import Minutes
+from .moves import Moves
 from .room import Room
-from .state import MOST_STUCK, Flight, Paused, Snapshot, Stuck
+from .state import MOST_STUCK, Counted, Flight, Paused, Snapshot, Stuck
 from .tally import Tally
+
+ROOM_EVERY = 10.0
+"""Seconds between two looks at the file system's free space, at the least."""
 
 
 @dataclass(frozen=True, slots=True)
+class Situation:
+    """What the loop says of itself. ``flying``: the items in flight, each with when its attempt began (monotonic);
+    ``by_hand``: the reason of a pause by hand; ``is_empty``: it rests because nothing in ``incoming/`` can be taken;
+    ``emptied``: when that was so last and nothing lay there that is not ready; ``looked``: when it last looked round,
+    renewed once a minute while nothing happens."""
+
+    flying: Mapping[Item, tuple[float, bool]]
+    by_hand: str | None
+    is_empty: bool
+    emptied: float
+    looked: float
+
+
+@dataclass(slots=True, kw_only=True)
 class View:
-    """What is looked at; it changes nothing."""
+    """What is looked at; it changes nothing. ``census``: where this worker counts the places (siblings leave that to
+    the first of them); ``own`` and ``moves``: what it moved, and what all did; ``expiry``: when the credentials expire
+    (seconds since 1970, 0: never, or not known)."""
 
     destination: str
     watch: Watch
     claims: Claims
     arrivals: Arrivals
+    deferred: Deferred
     line: Line
     health: Health
     room: Room
     tally: Tally
     minutes: Minutes
+    census: Census | None
+    own: Callable[[], Moves]
+    moves: Callable[[], Moves]
+    expiry: Callable[[], float]
     idle: Idleness = field(default_factory=Idleness)
     started: float = field(default_factory=time.time)
+    _free: tuple[int, int] = (-1, -1)
+    _look_again: float = 0.0
 
-    def mark(self, by_hand: str | None) -> tuple[object, ...]:
-        """Something that is another when the snapshot would be."""
+    def mark(self, situation: Situation) -> tuple[object, ...]:
+        """Something that is another when the snapshot would be, but for what changes by itself."""
         tally, health, room = self.tally, self.health, self.room.health
-        paused = (by_hand, health.paused and health.paused.state, room.paused and room.paused.state)
-        counts = (tally.delivered, tally.failed, tally.deferred, self.arrivals.unready, self.line.held, health.limit)
-        return (*counts, len(self.line.stuck), *paused, self.watch.why, self.idle.since)
+        pauses = [(one.paused.state, one.paused.probes) if one.paused else None for one in (health, room)]
+        counts = (tally.delivered, tally.failed, tally.deferred, tally.held, self.arrivals.unready, self.line.held)
+        found = self.census.found() if self.census is not None else None
+        now = (health.limit, len(self.line.stuck), situation.by_hand, self.idle.since, self.watch.why, found)
+        return (*counts, *now, *pauses)
 
-    def snapshot(self, flying: Iterable[Item], by_hand: str | None) -> Snapshot:
-        """The worker as it is now. ``by_hand``: the reason of a pause by hand."""
+    def snapshot(self, situation: Situation) -> Snapshot:
+        """The worker as it is now."""
+        now, clock = time.time(), time.monotonic()
+        free_bytes, free_inodes = self._room(clock)
         return Snapshot(
             worker=self.claims.worker,
             pid=os.getpid(),
@@ -53,19 +85,64 @@ class View:
             watch=self.watch.why,
             unready=self.arrivals.unready,
             limit=self.health.limit,
-            in_flight=[Flight(names.encode(item.name), item.size, item.sent) for item in flying],
+            in_flight=[
+                Flight(names.encode(item.name), item.size, item.sent, now - (clock - began), item.attempt)
+                for item, (began, _) in situation.flying.items()
+            ],
             held=self.line.held,
-            paused=self._paused(by_hand),
+            paused=self._paused(situation.by_hand, now - clock),
             stuck=[Stuck(names.encode(name), error) for name, error in islice(self.line.stuck.items(), MOST_STUCK)],
+            last_scan=self.arrivals.unread_since or situation.looked,
+            next_attempt=self.deferred.next_attempt,
+            places=self._places(situation),
             minute=self.minutes.running(),
             idle_since=self.idle.since,
+            free_bytes=free_bytes,
+            free_inodes=free_inodes,
+            credentials_expiry=self.expiry(),
+            moves=self.own(),
             **self.tally.counters(),
         )
 
-    def _paused(self, by_hand: str | None) -> Paused | None:
+    def _places(self, situation: Situation) -> dict[str, Counted]:
+        if self.census is None:
+            return {}
+        unready = self.arrivals.unready
+        found = {place: Counted(*held) for place, held in self.census.held(self.moves()).items()}
+        if (incoming := found.get("incoming")) is not None:
+            found["incoming"] = _waiting(incoming, situation, unready, self.line.passed_over)
+        return found | {"unready": Counted(unready, 0, None, situation.looked)}
+
+    def _room(self, clock: float) -> tuple[int, int]:
+        """Bytes and inodes that are free for us."""
+        if clock >= self._look_again:
+            self._look_again = clock + ROOM_EVERY
+            try:
+                found = os.statvfs(self.claims.directory)
+                # Some file systems (btrfs) have no fixed number of inodes, and say 0.
+                self._free = found.f_bavail * found.f_frsize, found.f_favail if found.f_files else -1
+            except OSError:
+                self._free = -1, -1
+        return self._free
+
+    def _paused(self, by_hand: str | None, offset: float) -> Paused | None:
         if by_hand is not None:
             return Paused("hand", by_hand)
         for by, health in (("spool", self.room.health), ("destination", self.health)):
-            if health.paused is not None:
-                return Paused(by, health.paused.error, health.paused.hint, health.paused.since)
+            pause = health.paused
+            if pause is not None:
+                probe = health.next_probe()
+                at = round(probe + offset, 1) if probe < float("inf") else 0.0
+                return Paused(by, pause.error, pause.hint, pause.since, pause.reason, at)
         return None
+
+
+def _waiting(counted: Counted, situation: Situation, unready: int, passed_over: int) -> Counted:
+    """What is in ``incoming/`` and ready, from what lies there as it was counted. Where nothing can be taken, that is
+    only what has no room; where all was taken a while ago, nothing that is there now is older."""
+    items = passed_over if situation.is_empty else max(counted.items - unready, 0)
+    if not items:
+        return Counted(0, 0, None, counted.at)
+    size = counted.bytes * min(items, counted.items) // counted.items if counted.items else 0
+    oldest = max(counted.oldest or 0.0, situation.emptied) or None
+    return Counted(items, size, oldest, counted.at)

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from ..spool import mount, names, sweep, watch
 from ..spool.arrivals import Arrivals, Deferred
+from ..spool.census import Census
 from ..spool.claims import DEATHS, Claims
 from ..spool.item import Item
 from ..spool.notes import Note
@@ -24,6 +25,7 @@ from ..spool.outcomes import Fail
 from ..spool.owner import items_below
 from ..spool.readiness import Readiness, ignore_lease_signal
 from ..spool.spool import Spool, SpoolError
+from . import moves
 from .attempt import Fields, Process, as_coroutine, attempt, begin_of
 from .health import Health
 from .idle import SOON
@@ -41,7 +43,7 @@ from .state import Snapshot, StateFile
 from .summary import Summary
 from .tally import Tally
 from .telling import STUCK_HINT, log, notice, warn
-from .view import View
+from .view import Situation, View
 
 ADOPT_EVERY = 10.0
 """Seconds between two looks for what dead workers left."""
@@ -53,6 +55,10 @@ SUMMARY_EVERY = 60.0
 """Seconds between two summaries in the log, while there is something to tell."""
 TELL_EVERY, IDLE_EVERY = 0.25, 1.0
 """Seconds between two looks for what the listeners are told, while there is news and while there is none."""
+BEAT_EVERY = 60.0
+"""Seconds after which they are told though there is none: who watches us learns that we live."""
+COUNT_AFTER = 1.0
+"""Seconds from the start until the places are counted: a short run need not."""
 NEWS_FOR = 3.0
 """Seconds for which they are told again what did not change: the state file is written once a second at most."""
 _STARTS = 64  # items started before the event loop has its turn
@@ -111,8 +117,9 @@ class Worker:
         self._given_up = False
         self._why_not = ""
         self._told_problem = ""
+        self._emptied = self._looked = 0.0
         self._mark: tuple[object, ...] = ()
-        self._news_until = 0.0
+        self._news_until = self._next_beat = 0.0
         self._tally = tally or Tally()
         self._outbox = outbox
         self.name = ""
@@ -184,27 +191,18 @@ class Worker:
         own = rules.share.own()
         self._arrivals = Arrivals(incoming, self._watch, rules.wanted(), own)
         self._deferred = Deferred(str(spool.places.deferred), own)
-        self._line = Line(self._claims, self._arrivals, self._deferred, once=rules.once)
+        self._line = Line(self._claims, self._arrivals, self._deferred, once=rules.once, tally=self._tally)
         self._room = Room(self._claims.directory)
         self._minutes = Minutes(str(spool.places.receipts), self._claims.worker, self._tally)
         self._receipts = Receipts(str(spool.places.receipts), self._claims.worker, keep=rules.keep_receipts)
         self._keeper = Keeper(spool.places, rules)
         self._retirement = self._make_retirement()
-        self._view = View(
-            self._destination,
-            self._watch,
-            self._claims,
-            self._arrivals,
-            self._line,
-            self._health,
-            self._room,
-            self._tally,
-            self._minutes,
-        )
+        self._make_view()
         self._listeners.append(StateFile(self._claims.directory).show)
         self._executor = ThreadPoolExecutor(rules.concurrency, thread_name_prefix="jollyae")
         self._call = as_coroutine(self._process, self._executor)
         self._begin = begin_of(self._process)
+        self._counting = ThreadPoolExecutor(1, thread_name_prefix="census")
         self._listen()
         self._sweep()
         self._keeper.start()
@@ -226,6 +224,8 @@ class Worker:
             self._loop.create_task(self._every(lambda: SUMMARY_EVERY, self._summarize)),
             self._loop.create_task(self._every(lambda: SWEEP_EVERY, self._sweep)),
         ]
+        if self._census is not None:
+            self._chores.append(self._loop.create_task(self._count(self._census)))
 
     def _make_retirement(self) -> Retirement:
         return Retirement(
@@ -241,6 +241,35 @@ class Worker:
             soon=lambda: self._loop.call_soon(self._turn),
             wake=self._wake.set,
             outbox=self._outbox,
+        )
+
+    def _make_view(self) -> None:
+        tally, claims, rules, arrivals = self._tally, self._claims, self._rules, self._arrivals
+        others = moves.Others(str(self._spool.places.working), claims.worker)
+
+        def own() -> moves.Moves:
+            return moves.own(tally, claims, rules, arrivals.heard)
+
+        def all_moves() -> moves.Moves:
+            return moves.added(own(), others.moves())
+
+        counts = rules.share.index == 0
+        self._census = Census(self._spool.places, all_moves, rules.wanted()) if counts else None
+        self._view = View(
+            destination=self._destination,
+            watch=self._watch,
+            claims=claims,
+            arrivals=arrivals,
+            deferred=self._deferred,
+            line=self._line,
+            health=self._health,
+            room=self._room,
+            tally=tally,
+            minutes=self._minutes,
+            census=self._census,
+            own=own,
+            moves=all_moves,
+            expiry=getattr(self._process, "credentials_expiry", lambda: 0.0),
         )
 
     def _close(self) -> int:
@@ -261,6 +290,7 @@ class Worker:
         self._minutes.close()
         self._keeper.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
+        self._counting.shutdown(wait=False, cancel_futures=True)
         self._claims.stop(busy=set(self._flying))
         return waiting
 
@@ -361,6 +391,8 @@ class Worker:
         if self._rules.once and self._health.paused:
             until = min(until, time.monotonic() + 1.0)
         timer = None
+        if why_not == "empty" and not self._arrivals.unready and not self._line.passed_over:
+            self._emptied = time.time()
         if until < float("inf"):
             timer = self._loop.call_later(max(until - time.monotonic(), 0.0), self._wake.set)
         self._resting = True
@@ -511,6 +543,7 @@ class Worker:
             return False
         for item in adopted:
             self._line.adopt(item)
+            self._tally.adopt(item.size)
         strays = [item for item in adopted if item.owner.path == self._claims.directory]
         if strays:
             text = "lies beside what is in work and is taken for an item"
@@ -542,12 +575,32 @@ class Worker:
     def _sweep(self) -> None:
         self._executor.submit(sweep.sweep, self._spool.places)
 
+    async def _count(self, census: Census) -> None:
+        """Keep the counts of the places, in a thread: a file system may hang, and a walk takes its time."""
+        pause = COUNT_AFTER
+        while True:
+            await asyncio.sleep(pause)
+            before = self._tally.delivered
+            try:
+                await self._loop.run_in_executor(self._counting, census.step)
+            except Exception:
+                log.exception("a fault of jollyae's; please report it")
+            pause = census.pause(busy=bool(self._flying) or self._tally.delivered != before)
+
+    def _situation(self) -> Situation:
+        is_empty = self._resting and self._why_not == "empty"
+        return Situation(self._flying, self._by_hand, is_empty, self._emptied, self._looked)
+
     def _is_news(self) -> bool:
-        """Whether anything happened lately that a listener would show: an idle worker uses no CPU to say so."""
-        now, mark = time.monotonic(), self._view.mark(self._by_hand)
+        """Whether anything happened lately that a listener would show: an idle worker uses no CPU to say so, but for a
+        sign of life once a minute."""
+        now, mark = time.monotonic(), self._view.mark(self._situation())
         if self._flying or mark != self._mark:
             self._mark, self._news_until = mark, now + NEWS_FOR
-        return now < self._news_until
+        elif now < self._next_beat:
+            return now < self._news_until
+        self._looked, self._next_beat = time.time(), now + BEAT_EVERY
+        return True
 
     def _tell(self) -> None:
         if self._by_hand is not None or self._watch.fileno() is None:
@@ -556,7 +609,7 @@ class Worker:
         self._look_whether_idle()
         if not self._is_news():
             return
-        snapshot = self._view.snapshot(self._flying, self._by_hand)
+        snapshot = self._view.snapshot(self._situation())
         for listener in self._listeners:
             listener(snapshot)
 

@@ -1,0 +1,192 @@
+"""The census: how many items lie in each place, how large they are, and since when the oldest is there; kept at next to
+no cost, also with a million of them.
+
+The places are walked in slices, in a thread of the caller's, for at most a hundredth of the time; a directory that has
+not changed since it was walked is not walked again. Between two walks the moves of the workers are added to what was
+counted. So the numbers are *about* right while there is traffic, and right when it is quiet.
+
+It needs no worker: where none lives, nothing is added between walks.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from . import names
+from .places import Place, Places
+
+SLICE = 0.005
+"""Seconds of work in one go."""
+BUSY_PAUSE, QUIET_PAUSE = SLICE * 100, SLICE * 5
+"""Seconds between two slices of one walk, while there is other work to do and while there is none."""
+REST = 100
+"""After a walk, so many times as long as it took…"""
+EVERY = 60.0
+"""…and at least so many seconds until the next."""
+MAX_KNOWN = 20_000
+"""Directories that are remembered, so as not to walk them again; beyond that they are walked each time."""
+_TICKS = 2_000_000_000  # ns; a directory that changed so shortly before it was read may change again unseen
+_BREATH = 64  # entries between two looks at the clock
+
+Moves = Mapping[str, tuple[int, int]]
+"""By the name of a place: how many items and bytes were moved into it, less those that were moved out."""
+
+
+class Held(NamedTuple):
+    """What is in one place. ``oldest``: when the oldest came there (seconds since 1970; its change time), None where
+    there is none. ``at``: when it was last counted whole."""
+
+    items: int
+    bytes: int
+    oldest: float | None
+    at: float
+
+
+@dataclass(slots=True)
+class _Directory:
+    """One directory as it was when it was read: ``changed`` is its modification time (ns), -1 where that cannot be
+    relied on; ``below`` its subdirectories."""
+
+    changed: int
+    items: int = 0
+    bytes: int = 0
+    oldest: float = float("inf")
+    below: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What a walk found, and which moves had been made by then."""
+
+    held: Held
+    moved: tuple[int, int]
+
+
+class Census:
+    """Counts what is in the five places. ``moves()``: what the known workers moved since some time in the past that
+    stays the same; it is called in the thread that walks. ``wanted``: which names in ``incoming/`` count (all but
+    ignored ones). ``every``: seconds between two walks at the least."""
+
+    def __init__(
+        self,
+        places: Places,
+        moves: Callable[[], Moves] = dict,
+        wanted: Callable[[str], bool] = names.is_wanted,
+        *,
+        every: float = EVERY,
+    ) -> None:
+        self._directories = {place: str(places.of(place)) for place in Place}
+        self._moves = moves
+        self._wanted = wanted
+        self._every = every
+        self._known: dict[str, _Directory] = {}
+        self._base: dict[str, _Base] = {}
+        self._walk: Iterator[None] | None = None
+        self._worked = 0.0
+
+    def step(self) -> bool:
+        """Go on with the walk for a moment (:data:`SLICE`), or begin one; whether it is at its end. Blocks as the file
+        system does: call it in a thread, and never in two at a time. Raises nothing for what cannot be read: such a
+        place keeps its last count."""
+        began = time.monotonic()
+        if self._walk is None:
+            self._walk, self._worked = self._all(), 0.0
+        for _ in self._walk:
+            if time.monotonic() - began > SLICE:
+                self._worked += time.monotonic() - began
+                return False
+        self._walk = None
+        self._worked += time.monotonic() - began
+        return True
+
+    def pause(self, *, busy: bool = False) -> float:
+        """Seconds until :meth:`step` is to be called again."""
+        if self._walk is None:
+            return max(self._every, REST * self._worked)
+        return BUSY_PAUSE if busy else QUIET_PAUSE
+
+    def count(self) -> None:
+        """A whole walk at once, for those who have all the time."""
+        while not self.step():
+            pass
+
+    def held(self, moves: Moves | None = None) -> dict[str, Held]:
+        """What is in each place that was counted by now, with ``moves`` (by default: what is known) since."""
+        moves = self._moves() if moves is None else moves
+        return {place: _moved(base, moves.get(place, (0, 0))) for place, base in list(self._base.items())}
+
+    def found(self) -> tuple[object, ...]:
+        """Something that is another when a walk found something else than the one before."""
+        return tuple([base.held[:2] for base in list(self._base.values())])
+
+    def _all(self) -> Iterator[None]:
+        known: dict[str, _Directory] = {}
+        for place, directory in self._directories.items():
+            began, before = time.time(), self._moves().get(place.value, (0, 0))
+            total = _Directory(0)
+            try:
+                for found in self._below(place, directory, known):
+                    if found is None:
+                        yield
+                        continue
+                    total.items += found.items
+                    total.bytes += found.bytes
+                    total.oldest = min(total.oldest, found.oldest)
+            except OSError:
+                continue
+            after = self._moves().get(place.value, (0, 0))
+            # What was moved during the walk was seen or not: half of it, as far as we know.
+            moved = (before[0] + (after[0] - before[0]) // 2, before[1] + (after[1] - before[1]) // 2)
+            oldest = total.oldest if total.items else None
+            self._base[place.value] = _Base(Held(total.items, total.bytes, oldest, began), moved)
+        self._known = known
+
+    def _below(self, place: Place, root: str, known: dict[str, _Directory]) -> Iterator[_Directory | None]:
+        """Each directory below, counted; None now and then, for breath."""
+        pending = [root]
+        while pending:
+            path = pending.pop()
+            try:
+                found = self._known.get(path)
+                changed = os.stat(path).st_mtime_ns
+                if found is None or found.changed != changed:
+                    found = _Directory(changed if time.time_ns() - changed > _TICKS else -1)
+                    for _ in self._read(place, root, path, found):
+                        yield None
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if len(known) < MAX_KNOWN:
+                known[path] = found
+            pending += found.below
+            yield found
+            yield None
+
+    def _read(self, place: Place, root: str, path: str, found: _Directory) -> Iterator[None]:
+        prefix = path[len(root) + 1 :] + "/" if path != root else ""
+        with os.scandir(path) as entries:
+            for number, entry in enumerate(entries):
+                if number % _BREATH == _BREATH - 1:
+                    yield
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    found.below.append(entry.path)
+                elif place is not Place.INCOMING or self._wanted(prefix + entry.name):
+                    try:
+                        stat = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    found.items += 1
+                    found.bytes += stat.st_size
+                    found.oldest = min(found.oldest, stat.st_ctime)
+
+
+def _moved(base: _Base, moves: tuple[int, int]) -> Held:
+    """What was counted, with the moves since. The oldest is taken to be there still while anything is."""
+    items = max(base.held.items + moves[0] - base.moved[0], 0)
+    if not items:
+        return Held(0, 0, None, base.held.at)
+    size = max(base.held.bytes + moves[1] - base.moved[1], 0)
+    return Held(items, size, base.held.oldest, base.held.at)

@@ -1,0 +1,87 @@
+"""What the workers of a spool moved from place to place: by it the census is kept right between two walks.
+
+A worker's own moves follow from what it counts, so no item costs anything for it. Those of others, siblings or not, are
+in their ``.state.json``; a worker that is gone has moved what it had moved when it was last seen.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ..spool.claims import Claims
+from . import state
+from .rules import OnDone, OnFail, Rules
+from .tally import Tally
+
+Moves = dict[str, tuple[int, int]]
+_LOOK_EVERY = 1.0  # seconds: as often as a state is written
+
+
+def own(tally: Tally, claims: Claims, rules: Rules, heard: int) -> Moves:
+    """What this worker moved into each place, less what it moved out: items and bytes. ``heard``: how many names came
+    into ``incoming/`` as the watch told."""
+    hand = claims.items()
+    items, size = len(hand), sum([item.size for item in hand])
+    over, over_bytes = tally.delivered + tally.failed + tally.deferred, tally.bytes
+    over_bytes += tally.failed_bytes + tally.deferred_bytes
+    taken = over + items - tally.resumed - tally.adopted
+    taken_bytes = over_bytes + size - tally.resumed_bytes - tally.adopted_bytes
+    mean = over_bytes // over if over else 0
+    moves = {
+        "incoming": (heard - taken, heard * mean - taken_bytes),
+        "working": (items - tally.adopted, size - tally.adopted_bytes),
+        "deferred": (tally.deferred - tally.resumed, tally.deferred_bytes - tally.resumed_bytes),
+    }
+    if rules.on_done is OnDone.KEEP:
+        moves["finished"] = (tally.delivered, tally.bytes)
+    if rules.on_fail is not OnFail.DELETE:
+        moves["failed"] = (tally.failed, tally.failed_bytes)
+    return moves
+
+
+def added(first: Mapping[str, tuple[int, int]], second: Mapping[str, tuple[int, int]]) -> Moves:
+    """Both together.
+
+    >>> added({"failed": (1, 10)}, {"failed": (2, 5), "deferred": (1, 1)}) == {"failed": (3, 15), "deferred": (1, 1)}
+    True
+    """
+    summed = dict(first)
+    for place, (items, size) in second.items():
+        before = summed.get(place, (0, 0))
+        summed[place] = before[0] + items, before[1] + size
+    return summed
+
+
+@dataclass(slots=True)
+class Others:
+    """The moves of all workers of the spool but one. ``working``: where their directories are; ``own``: its name."""
+
+    working: str
+    own: str
+    _seen: dict[str, Moves] = field(default_factory=dict)
+    _summed: Moves = field(default_factory=dict)
+    _next_look: float = 0.0
+
+    def moves(self) -> Moves:
+        """What all of them moved, as they told up to two seconds ago."""
+        if time.monotonic() >= self._next_look:
+            self._look()
+        return self._summed
+
+    def _look(self) -> None:
+        found = {}
+        with suppress(OSError), os.scandir(self.working) as entries:
+            names = [entry.name for entry in entries if entry.name != self.own and not entry.name.startswith(".")]
+            for name in names:
+                snapshot = state.read(os.path.join(self.working, name))
+                if snapshot is not None:
+                    found[name] = snapshot.moves
+        if found or self._seen:
+            self._seen = self._seen | found
+            summed: Moves = {}
+            for moves in self._seen.values():
+                summed = added(summed, moves)
+            self._summed = summed
+        self._next_look = time.monotonic() + _LOOK_EVERY

@@ -1,0 +1,182 @@
+"""The census: right when it is quiet, about right while there is traffic, and free of cost when nothing changes."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jollyae.spool import census
+from jollyae.spool.census import BUSY_PAUSE, EVERY, Census
+from jollyae.spool.places import Places
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """The places of an empty spool."""
+    made = Places.under(tmp_path)
+    for place in made.all():
+        place.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _put(path: Path, size: int, age: float = 0.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+
+
+def _settle(root: Path) -> None:
+    """As if the directories had not been changed for a while."""
+    for path in (root, *root.rglob("*")):
+        if path.is_dir():
+            os.utime(path, (1e9, 1e9))
+
+
+class Reads:
+    """Which directories are read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.paths: list[str] = []
+        scandir = os.scandir
+
+        def spied(path: Any) -> Any:
+            self.paths.append(os.path.basename(path))
+            return scandir(path)
+
+        monkeypatch.setattr("jollyae.spool.census.os.scandir", spied)
+
+    def taken(self) -> list[str]:
+        """Those since the last time."""
+        paths, self.paths = self.paths, []
+        return paths
+
+
+def test_each_place_is_counted(places: Places) -> None:
+    """Items with their bytes, below subdirectories too; since when the oldest is there; no notes or states."""
+    assert Census(places).held() == {}, "nothing was counted yet, which is not the same as nothing being there"
+    before = time.time() - 1
+    _put(places.incoming / "a", 10)
+    _put(places.incoming / "sub/b", 5)
+    _put(places.incoming / ".hidden", 1000)
+    _put(places.incoming / "c.part", 1000)
+    _put(places.working / "host-1-abc/d", 7)
+    _put(places.working / "host-1-abc/.state.json", 1000)
+    _put(places.failed / "e", 1)
+    _put(places.failed / ".e.note", 1000)
+    counting = Census(places)
+    counting.count()
+    held = counting.held()
+    assert {place: one[:2] for place, one in held.items()} == {
+        "incoming": (2, 15),
+        "working": (1, 7),
+        "deferred": (0, 0),
+        "finished": (0, 0),
+        "failed": (1, 1),
+    }
+    for place, one in held.items():
+        assert before < one.at <= time.time()
+        assert (one.oldest is None) == (place in ("deferred", "finished"))
+    assert before < (held["incoming"].oldest or 0) <= (places.incoming / "a").stat().st_ctime
+
+
+def test_only_what_is_wanted_counts_in_incoming(places: Places) -> None:
+    """What is excluded is never taken: it must not look like a backlog that grows old."""
+    for name in ("a.jpg", "sub/b.txt"):
+        _put(places.incoming / name, 1)
+        _put(places.finished / name, 1)
+    counting = Census(places, wanted=lambda name: name != "sub/b.txt")
+    counting.count()
+    assert (counting.held()["incoming"].items, counting.held()["finished"].items) == (1, 2)
+
+
+def test_moves_since_the_walk_are_added(places: Places) -> None:
+    """And no place has less than nothing; what is empty has no oldest."""
+    for name in "abc":
+        _put(places.incoming / name, 10)
+    moves = {"incoming": (-100, -1000), "failed": (5, 50)}
+    counting = Census(places, lambda: moves)
+    counting.count()
+    assert counting.held()["incoming"][:2] == (3, 30), "what was moved before the walk is not there for it"
+    moves = {"incoming": (-102, -1020), "failed": (6, 57)}
+    held = counting.held()
+    assert (held["incoming"][:2], held["failed"][:2]) == ((1, 10), (1, 7))
+    assert held["incoming"].oldest and not held["failed"].oldest
+    moves = {"incoming": (-110, -2000)}
+    assert counting.held()["incoming"][:3] == (0, 0, None)
+
+
+def test_a_directory_that_did_not_change_is_not_read_again(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the changed one is; one that changed just before it was read is read again, since its time may not tell."""
+    for number in range(3):
+        _put(places.finished / f"d{number}/x", 1)
+    _settle(places.control)
+    reads = Reads(monkeypatch)
+    counting = Census(places)
+    counting.count()
+    assert {"incoming", "finished", "d0", "d1", "d2"} <= set(reads.taken())
+    counting.count()
+    assert reads.taken() == []
+    _put(places.finished / "d1/y", 1)
+    for _ in range(2):
+        counting.count()
+        assert reads.taken() == ["d1"]
+        assert counting.held()["finished"].items == 4
+    _settle(places.control)
+    counting.count()
+    counting.count()
+    reads.taken()
+    counting.count()
+    assert reads.taken() == []
+    assert counting.held()["finished"].items == 4
+
+
+def test_what_cannot_be_read_keeps_its_last_count(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other places are counted all the same; a place that is gone is empty."""
+    _put(places.incoming / "a", 1)
+    _put(places.failed / "b", 1)
+    counting = Census(places)
+    counting.count()
+    first = counting.held()["incoming"]
+    _put(places.incoming / "a2", 1)
+    places.failed.joinpath("b").unlink()
+    places.failed.rmdir()
+    scandir = os.scandir
+
+    def refused(path: Any) -> Any:
+        if path == str(places.incoming):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("jollyae.spool.census.os.scandir", refused)
+    counting.count()
+    assert counting.held()["incoming"] == first
+    assert counting.held()["failed"].items == 0
+
+
+def test_it_walks_in_slices_and_rests_long(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice ends after its time; between them it pauses a hundred times as long, and after the walk as long as that
+    walk took times a hundred, and a minute at least."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.001
+        return now
+
+    for number in range(5000):
+        (places.finished / f"f{number}").touch()
+    counting = Census(places)
+    monkeypatch.setattr("jollyae.spool.census.time.monotonic", clock)
+    slices = 1
+    while not counting.step():
+        slices += 1
+        assert counting.pause(busy=True) == BUSY_PAUSE == 100 * census.SLICE
+        assert "finished" not in counting.held(), "a place is told when it is counted whole"
+    assert slices > 5
+    assert counting.held()["finished"].items == 5000
+    assert counting.pause() == max(EVERY, 100 * counting._worked)
+    monkeypatch.undo()
+    quick = Census(places, every=5.0)
+    quick.count()
+    assert quick.pause() >= 5.0
