@@ -152,7 +152,8 @@ def _foreseen(error: Exception) -> int:
 
 
 def _complain(message: str, hint: str, code: int) -> int:
-    print(terminal.wrapped(f"jollyae: {message}", sys.stderr, 2), file=sys.stderr)
+    for line in message.splitlines():
+        print(terminal.wrapped(f"jollyae: {line}", sys.stderr, 2), file=sys.stderr)
     if hint:
         print(terminal.wrapped(f"  {hint}", sys.stderr, 2), file=sys.stderr)
     return code

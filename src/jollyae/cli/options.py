@@ -60,8 +60,9 @@ class Option:
     def add_to(self, parser: argparse._ActionsContainer) -> None:
         """Declare it, its default taken from the environment where that has it."""
         keywords: dict[str, Any] = {"dest": self.dest, "default": self._default(), "help": self._help()}
+        keywords["action"] = _Take
         if self.parse is None:
-            keywords["action"] = "store_true"
+            keywords["nargs"] = 0
         else:
             keywords |= {"type": _typed(self.parse), "choices": self.choices or None}
             listed = "|".join(self.choices)
@@ -97,16 +98,35 @@ class Option:
         return self.parse(text)
 
 
+class _Take(argparse.Action):
+    """Takes a value, or for a switch True, and remembers that it was given."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        _given(namespace).add(self.dest)
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
+
+
 class _Extend(argparse.Action):
     """Collects a repeated option; the first on the command line replaces what the environment said."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
-        seen: set[str] = namespace.__dict__.setdefault("_seen", set())
-        before = getattr(namespace, self.dest) if self.dest in seen else ()
-        seen.add(self.dest)
+        before = getattr(namespace, self.dest) if self.dest in _given(namespace) else ()
+        _given(namespace).add(self.dest)
         setattr(namespace, self.dest, (*before, values))
+
+
+def _given(namespace: argparse.Namespace) -> set[str]:
+    found: set[str] = namespace.__dict__.setdefault("_given", set())
+    return found
+
+
+def was_given(option: Option, arguments: argparse.Namespace, *, environment: bool = True) -> bool:
+    """Whether the command line has the option, or the environment, if that counts."""
+    return option.dest in _given(arguments) or (environment and option.environment in os.environ)
 
 
 def add_all(parser: argparse.ArgumentParser, title: str, options: Iterable[Option]) -> None:

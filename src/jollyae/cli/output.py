@@ -116,7 +116,10 @@ class Live:
         """Draw the line anew."""
         self._measure(snapshot)
         columns = terminal.columns(self._stream)
-        line = terminal.cut(render(snapshot, self._waiting(), self._rate), max(columns - 1, 10))
+        self.draw(terminal.cut(render(snapshot, self._waiting(), self._rate), max(columns - 1, 10)))
+
+    def draw(self, line: str) -> None:
+        """Put this line where the last one was."""
         if line != self._line or self._shared:
             self._line = line
             self._stream.write(f"\r{line}\x1b[K")
@@ -182,7 +185,7 @@ def render(snapshot: Snapshot, waiting: str, rate: float) -> str:
 def set_up_logging(*, form: str, colour: str, verbose: int, quiet: int) -> StreamHandler:
     """Send the log to stderr; boto's own loggers stay quiet whatever is asked (they would tell secrets)."""
     handler = StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else _text(colour))
+    handler.setFormatter(formatter(form, colour))
     logger = logging.getLogger("jollyae")
     logger.handlers[:] = [handler]
     logger.setLevel(level(verbose, quiet))
@@ -190,5 +193,8 @@ def set_up_logging(*, form: str, colour: str, verbose: int, quiet: int) -> Strea
     return handler
 
 
-def _text(colour: str) -> TextFormatter:
+def formatter(form: str, colour: str) -> logging.Formatter:
+    """What writes the lines of the log: 'text' or 'json'."""
+    if form == "json":
+        return JsonFormatter()
     return TextFormatter(wants_colour(colour, sys.stderr), sys.stderr if sys.stderr.isatty() else None)

@@ -32,7 +32,7 @@ GROUPS = {
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    where.add(parser)
+    where.add(parser, or_config=True)
     for title, options in GROUPS.items():
         add_all(parser, title, options)
     parser.add_argument("-v", "--verbose", action="count", default=0, help="-v each delivered item, -vv all")
@@ -49,6 +49,10 @@ def settings(arguments: argparse.Namespace) -> "Settings":
 
 def main(arguments: argparse.Namespace) -> int:
     """Run; the exit code."""
+    if where.is_config(arguments):
+        from . import run_config
+
+        return run_config.main(arguments, _no_core)
     from ..service import processes, systemd_manager
 
     if not destinations(arguments):

@@ -175,3 +175,6 @@ METRICS = (
 )
 
 SHOW = (Option(("--no-progress",), "no live line on a terminal", parse=None),)
+
+KEYS = (*DESTINATION, *WORK, *NOTIFY, *OBJECT, *STORE)
+"""What may be a key of a queue in a configuration file."""

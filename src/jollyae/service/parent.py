@@ -327,12 +327,16 @@ class Parent:
         if self._signal:
             return
         assert self._loader is not None
+        if not isinstance(loaded, Refusal):
+            try:
+                self._change_to(self._loader.adopt(loaded))
+            except ConfigurationError as error:
+                loaded = Refusal(error.message, error.hint)
         if isinstance(loaded, Refusal):
             for line in loaded.message.splitlines():
                 log.error(f"not loaded again, the old configuration stays: {line}", extra={"hint": loaded.hint})
             self._know_of_load(successful=False)
         else:
-            self._change_to(self._loader.adopt(loaded))
             self._know_of_load(successful=True)
         self._is_starting = False
         self._look()

@@ -1,0 +1,417 @@
+"""The configuration file, ``jollyae.toml``: several queues, and what shall be shown of them.
+
+A file is right as a whole or not at all: an unknown key, a wrong type or value is a mistake, and all mistakes are told
+at once, each with its line. Nothing in it is replaced (no variables, no ``~``): what stands there is what is meant. It
+holds no secrets.
+"""
+
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..spool.places import Place, Places
+from .exporter import Wanted, address, textfile
+from .settings import ConfigurationError, Queue, Settings
+from .toml import Lines, nearest, syntax
+
+VARIABLE = "JOLLYAE_CONFIG"
+FORMATS = ("text", "json")
+LEVELS = ("error", "warning", "notice", "info", "debug")
+WEB_LISTEN = "127.0.0.1:8420"
+PLACES = ("spool", *(place.value for place in Place))
+PATHS = frozenset({*PLACES, "ca_bundle", "notify_secret_file"})
+"""The keys of a queue whose values are paths; a relative one is below the directory of the file."""
+NOT_KEYS = {
+    "once": "it is an option only: jollyae run -c FILE --once",
+    "dry_run": "it is an option only: jollyae run -c FILE --dry-run",
+    "metrics_addr": "it is for all queues: addr in [metrics]",
+    "metrics_file": "it is for all queues: file in [metrics]",
+    "heartbeat_url": "it belongs into [metrics]",
+    "log_format": "it is for all queues: format in [log]",
+}
+"""Options of ``run`` that are no keys of a queue, and why."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SECRET = re.compile(r"secret|password|passwd|passphrase|token|access_?key|api_?key|credential", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+_SHARED = ("incoming", "working", "deferred", "failed", "receipts")
+
+
+class Option(Protocol):
+    """What a configuration must know of an option of the command line."""
+
+    @property
+    def dest(self) -> str:
+        """Its name, with underscores: the key."""
+
+    @property
+    def parse(self) -> Callable[[str], Any] | None:
+        """Text to value; None: a switch. Raises :class:`ValueError`."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What it may be; () for anything."""
+
+    @property
+    def many(self) -> bool:
+        """Whether it is a list, or with ``KEY=VALUE`` a table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """How the log is written; None: as the command line says."""
+
+    format: str | None = None
+    level: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """Of the dashboard."""
+
+    listen: str = WEB_LISTEN
+    token_file: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    hosts: tuple[str, ...] = ()
+    read_only: bool = False
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration file as it is meant. ``lines``: where each queue begins in it."""
+
+    path: Path
+    queues: tuple[Queue, ...]
+    metrics: Wanted = field(default_factory=Wanted)
+    web: Web = field(default_factory=Web)
+    log: Log = field(default_factory=Log)
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def overridden(self, values: Mapping[str, Any]) -> "Config":
+        """With these settings in each queue, whatever the file says: those of the command line and the environment."""
+        queues = (replace(queue, settings=replace(queue.settings, **values)) for queue in self.queues)
+        return replace(self, queues=tuple(queues)) if values else self
+
+    def blame(self, queue: Queue, error: Exception) -> ConfigurationError:
+        """What went wrong with a queue, with where it stands. ``error`` has ``message`` and ``hint``."""
+        name = queue.name.partition("/")[0]
+        where = f"{self.path} line {self.lines.get(name, 0)}: queue {queue.name}"
+        return ConfigurationError(f"{where}: {getattr(error, 'message', error)}", getattr(error, "hint", ""))
+
+
+def find(environment: Mapping[str, str] = os.environ) -> Path:
+    """The file that is meant where none is named: JOLLYAE_CONFIG, else in ``$XDG_CONFIG_HOME``, else in ``/etc``, the
+    first that is there. Raises :class:`ConfigurationError` where none is."""
+    if named := environment.get(VARIABLE):
+        return Path(named)
+    home = environment.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    places = [Path(home) / "jollyae" / "jollyae.toml", Path("/etc/jollyae/jollyae.toml")]
+    for path in places:
+        if path.is_file():
+            return path
+    looked = ", ".join(map(str, places))
+    raise ConfigurationError(f"no configuration: looked for {looked}", f"Name it: -c FILE, or {VARIABLE}=FILE.")
+
+
+def load(path: str | Path, options: Iterable[Option]) -> Config:
+    """The configuration in the file; ``options``: those of ``run``, which are the keys of a queue. Looks at nothing but
+    the file. Raises :class:`ConfigurationError` with all that is wrong, a line for each mistake."""
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}", "Name another one with -c FILE.") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigurationError(f"{path} line {line}: not UTF-8") from error
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(syntax(path, text, str(error)), "The grammar is at https://toml.io") from error
+    reading = _Reading(path, Lines(text), {option.dest: option for option in options})
+    config = reading.config(found)
+    if reading.mistakes:
+        mistakes = sorted(reading.mistakes, key=lambda mistake: mistake[0])
+        raise ConfigurationError("\n".join(f"{path} line {line}: {what}" for line, what in mistakes))
+    return config
+
+
+class _Wrong(Exception):
+    """A value that cannot be."""
+
+
+Read = Callable[[Any], Any]
+
+
+class _Reading:
+    """Reads a file that was parsed, and collects what is wrong."""
+
+    def __init__(self, path: Path, lines: Lines, options: dict[str, Option]) -> None:
+        self.mistakes: list[tuple[int, str]] = []
+        self._base = Path(os.path.abspath(path)).parent
+        self._path = path
+        self._lines = lines
+        self._targets: dict[str, dict[str, Any]] = {}
+        keys: dict[str, Read] = dict.fromkeys(PLACES, self._file)
+        for name in options.keys() & Settings.__dataclass_fields__.keys() - NOT_KEYS.keys():
+            keys[name] = self._file if name in PATHS else self._reader(options[name])
+        if "notify" in keys:
+            keys["notify"] = self._notify(options["notify"])
+        self._queue_keys = keys
+
+    def config(self, found: dict[str, Any]) -> Config:
+        """All of it."""
+        known = ("metrics", "log", "web", "queue", "notify")
+        for key in found.keys() - set(known):
+            self._unknown((key,), known, what="table" if isinstance(found[key], dict) else "key")
+        for name, table in self._tables(found, "notify"):
+            self._targets[name] = {"name": name} | self._table(("notify", name), table, self._notify_keys())
+            if "url" not in table:
+                self._wrong(("notify", name), f"[notify.{name}] has no url")
+        metrics = {
+            "addr": _checked(address),
+            "file": _checked(textfile, self._file),
+            "heartbeat_url": _text,
+        }
+        log = {"format": _choice(FORMATS), "level": _choice(LEVELS)}
+        web = {"listen": _checked(address), "hosts": _texts, "read_only": _flag, "prefix": _text}
+        web |= dict.fromkeys(("token_file", "certificate", "key"), self._file)
+        shown = Wanted(**self._plain(found, "metrics", metrics))
+        told = Log(**self._plain(found, "log", log))
+        dashboard = Web(**self._plain(found, "web", web))
+        queues = [self._queue(name, table) for name, table in self._tables(found, "queue")]
+        if not queues and not self.mistakes:
+            self._wrong((), "there is no queue: write [queue.NAME] with spool = … and to = …")
+        whole = [queue for queue in queues if queue is not None]
+        self._refuse_shared(whole)
+        lines = {queue.name: self._lines["queue", queue.name] for queue in whole}
+        return Config(self._path, tuple(whole), shown, dashboard, told, lines)
+
+    # --- tables
+
+    def _tables(self, found: dict[str, Any], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The tables ``[kind.NAME]``."""
+        tables = found.get(kind, {})
+        if not isinstance(tables, dict):
+            self._wrong((kind,), f"each {kind} has a name: write [{kind}.NAME]")
+            return
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                self._wrong((kind, name), f"each {kind} has a name: write [{kind}.NAME], and {name} below it")
+            elif not _NAME.fullmatch(name):
+                self._wrong((kind, name), f"{name!r} cannot be a name: letters, digits and . _ -, at most 64")
+            else:
+                yield name, table
+
+    def _plain(self, found: dict[str, Any], name: str, keys: Mapping[str, Read]) -> dict[str, Any]:
+        table = found.get(name, {})
+        if isinstance(table, dict):
+            return self._table((name,), table, keys)
+        self._wrong((name,), f"{name} is a table: write [{name}]")
+        return {}
+
+    def _table(self, path: tuple[str, ...], table: dict[str, Any], keys: Mapping[str, Read]) -> dict[str, Any]:
+        """The values of a table; what is wrong with others is noted."""
+        values = {}
+        for key, value in table.items():
+            if key not in keys:
+                self._unknown((*path, key), keys)
+                continue
+            try:
+                values[key] = keys[key](value)
+                _refuse_password(value)
+            except (_Wrong, ValueError) as error:
+                self._wrong((*path, key), f"{key}: {error}")
+        return values
+
+    def _queue(self, name: str, table: dict[str, Any]) -> Queue | None:
+        path = ("queue", name)
+        before = len(self.mistakes)
+        values = self._table(path, table, self._queue_keys)
+        where = {place: values.pop(place, None) for place in PLACES}
+        if "spool" not in table:
+            self._wrong(path, f"[queue.{name}] has no spool: the directory that has, or gets, its places")
+        self._refuse_contradictions(path, table)
+        if len(self.mistakes) > before:
+            return None
+        root = where.pop("spool")
+        return Queue(name, Places.under(root, **where), Settings(**values))
+
+    def _refuse_contradictions(self, path: tuple[str, ...], table: dict[str, Any]) -> None:
+        given = [name for name in ("to", "exec", "album") if name in table]
+        if not given:
+            self._wrong(
+                path, f"[queue.{path[1]}] does not say where to deliver: to = URL, exec = COMMAND or album = URL"
+            )
+        for other in given[1:]:
+            self._wrong((*path, other), f"both {given[0]} and {other}: say only one of them")
+        if (program := _program(table.get("exec"))) and "/" in program and not program.startswith("/"):
+            self._wrong((*path, "exec"), f"exec: {program} is a relative path: write all of it, or a name in PATH")
+        if given == ["album"] and "originals" not in table:
+            self._wrong((*path, "album"), "album needs originals = URL: where the originals go")
+        for name in ("originals", "addedby"):
+            if name in table and "album" not in given:
+                self._wrong((*path, name), f"{name} goes with album")
+
+    def _refuse_shared(self, queues: list[Queue]) -> None:
+        """Whoever works on a spool takes over all that a dead worker had, and all that is deferred, whatever its
+        patterns are: of two queues there, one would deliver the other's items to the wrong destination."""
+        there: dict[tuple[str, str], str] = {}
+        for queue in queues:
+            for place in _SHARED:
+                directory = os.path.realpath(getattr(queue.places, place))
+                other = there.setdefault((place, directory), queue.name)
+                if other != queue.name:
+                    both = f"queues {other} and {queue.name} both have {directory} as {place}"
+                    why = "each would take what is the other's. Give each a spool of its own"
+                    self._wrong(("queue", queue.name), f"{both}: {why}")
+                    break
+
+    # --- values
+
+    def _reader(self, option: Option) -> Read:
+        parse = option.parse
+        if parse is None:
+            return _flag
+        if option.choices:
+            return _choice(option.choices)
+        if option.many:
+            return lambda value: _many(parse, value)
+        return lambda value: _parsed(parse, value)
+
+    def _file(self, value: Any) -> str:
+        """An absolute path; a relative one is below the file's directory."""
+        text = _text(value)
+        if not text or text[0] in "~$":
+            raise _Wrong(f"{text!r} is no path: nothing is replaced in this file, so write it out")
+        return str(self._base / text)
+
+    def _notify_keys(self) -> dict[str, Read]:
+        keys: dict[str, Read] = {"url": _text, "secret_file": self._file, "allow_internal": _flag}
+        return keys | dict.fromkeys(("region", "profile", "endpoint_url"), _text)
+
+    def _notify(self, option: Option) -> Read:
+        """A list of names of [notify.NAME], and of URLs."""
+
+        def read(value: Any) -> tuple[Any, ...]:
+            return tuple(self._target(option, word) for word in _texts(value))
+
+        return read
+
+    def _target(self, option: Option, word: str) -> Any:
+        assert option.parse is not None
+        if word not in self._targets:
+            if ":" not in word:
+                raise _Wrong(f"there is no [notify.{word}]" + nearest(word, self._targets))
+            return option.parse(word)
+        named = self._targets[word]
+        return replace(option.parse(named["url"]), **named) if "url" in named else None
+
+    # --- what is wrong
+
+    def _unknown(self, path: tuple[str, ...], known: Iterable[str], what: str = "key") -> None:
+        key = path[-1]
+        if key in NOT_KEYS and path[0] == "queue":
+            self._wrong(path, f"{key}: {NOT_KEYS[key]}")
+        elif _SECRET.search(key) and not nearest(key, known).endswith("_file"):
+            self._wrong(path, f"{key}: secrets do not belong in this file: use a key …_file, or the environment")
+        else:
+            self._wrong(path, f"unknown {what} {key!r}" + nearest(key, known))
+
+    def _wrong(self, path: tuple[str, ...], what: str) -> None:
+        self.mistakes.append((self._lines[path], what))
+
+
+def _program(command: Any) -> str:
+    try:
+        return shlex.split(command)[0] if isinstance(command, str) else ""
+    except (ValueError, IndexError):
+        return ""  # told when it is tried
+
+
+def _refuse_password(value: Any) -> None:
+    for text in value if isinstance(value, list) else (value,):
+        if isinstance(text, str) and _URL_PASSWORD.search(text):
+            raise _Wrong("a password does not belong in this file: use the environment, or a file for it")
+
+
+def _kind(value: Any) -> str:
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return names.get(type(value), "a date or time")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        say = f': write "{value}"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
+        raise _Wrong(f"it is {_kind(value)}, not text{say}")
+    if "\0" in value:
+        raise _Wrong("it has a NUL character")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong(f"it is {_kind(value)}: write true or false, without quotes")
+    return value
+
+
+def _choice(choices: tuple[str, ...]) -> Read:
+    def read(value: Any) -> str:
+        text = _text(value)
+        if text not in choices:
+            raise _Wrong(f"{text!r} is none of {', '.join(choices)}" + nearest(text, choices))
+        return text
+
+    return read
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _Wrong(f"it is {_kind(value)}: write a list" + (f', ["{value}"]' if isinstance(value, str) else ""))
+    return tuple(map(_text, value))
+
+
+def _checked(check: Callable[[str], Any], read: Read = _text) -> Read:
+    """As ``read``, if ``check`` raises no :class:`ValueError`."""
+
+    def checked(value: Any) -> Any:
+        text = read(value)
+        check(text)
+        return text
+
+    return checked
+
+
+def _parsed(parse: Callable[[str], Any], value: Any) -> Any:
+    """As the command line reads it; where that does not take any text, a number may stand without quotes."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and parse is not str:
+        return parse(str(value).removesuffix(".0"))
+    if isinstance(value, bool):
+        raise _Wrong("it is true or false, and must be a value")
+    return parse(_text(value))
+
+
+def _many(parse: Callable[[str], Any], value: Any) -> tuple[Any, ...]:
+    if isinstance(value, dict):
+        pairs = tuple(parse(f"{key}={_text(one)}") for key, one in value.items())
+        if all(isinstance(pair, tuple) for pair in pairs):
+            return pairs
+        raise _Wrong("it is a table: write a list")
+    parsed = tuple(map(parse, _texts(value))) if isinstance(value, list) else None
+    if parsed is None or any(isinstance(one, tuple) for one in parsed):
+        shape = '{ name = "value" }' if parsed is not None or _wants_pairs(parse) else '["…"]'
+        raise _Wrong(f"it is {_kind(value)}: write {shape}")
+    return parsed
+
+
+def _wants_pairs(parse: Callable[[str], Any]) -> bool:
+    try:
+        return isinstance(parse("name=value"), tuple)
+    except ValueError:
+        return False

@@ -1,0 +1,291 @@
+"""The configuration file: what it means, and what is told of one that is wrong."""
+
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jollyae.cli.options import pair
+from jollyae.cli.run_options import KEYS
+from jollyae.service import config
+from jollyae.service.config import NOT_KEYS, Config, Log, Web, find, load
+from jollyae.service.exporter import Wanted
+from jollyae.service.settings import ConfigurationError, Settings
+from jollyae.service.toml import Lines
+from jollyae.spool.places import Places
+from tests import configuration_page
+
+ROOT = Path(__file__).parents[2]
+GOOD = '[queue.a]\nspool = "/s"\nto = "file:///d"\n'
+
+
+def loaded(tmp_path: Path, text: str | bytes) -> Config:
+    """That text, loaded from a file."""
+    path = tmp_path / "jollyae.toml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load(path, KEYS)
+
+
+def wrong(tmp_path: Path, text: str | bytes) -> list[str]:
+    """What is wrong with that text, without the file's name."""
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(tmp_path, text)
+    lines = caught.value.message.splitlines()
+    assert all(line.startswith(f"{tmp_path}/jollyae.toml") for line in lines), lines
+    return [line.removeprefix(f"{tmp_path}/jollyae.toml ") for line in lines]
+
+
+def queue_with(line: str) -> str:
+    """A good queue with one line more, which is the fourth."""
+    return GOOD + line + "\n"
+
+
+# --- what it means
+
+
+def test_the_example_is_right() -> None:
+    """docs/jollyae.toml loads, and says what its comments say."""
+    found = load(ROOT / "docs" / "jollyae.toml", KEYS)
+    photos, logs, scans = found.queues
+    assert (photos.name, photos.settings.to, photos.settings.exclude) == (
+        "photos",
+        "s3://example-photos/camera",
+        ("*.tmp.jpg", "drafts/*"),
+    )
+    assert photos.settings.metadata == (("source", "camera"),)
+    assert (logs.settings.grace, logs.settings.on_done) == (60.0, "delete")
+    assert scans.places == Places.under("/srv/scans", incoming="/srv/ftp/scans")
+    assert (found.metrics, found.web) == (Wanted(addr="127.0.0.1:9464"), Web(listen="127.0.0.1:8420"))
+    assert found.log == Log(format="text", level="notice")
+
+
+def test_a_value_is_read_as_the_command_line_reads_it(tmp_path: Path) -> None:
+    """Numbers with and without quotes, units, lists, tables and switches."""
+    text = """
+settle = 0.5
+grace = "1m30s"
+concurrency = 7
+prune_empty = 90
+bandwidth = "08:00,512k 23:00,off"
+head_first = true
+tag = { a = "1", "b c" = "=" }
+include = ["*.jpg"]
+"""
+    settings = loaded(tmp_path, queue_with(text)).queues[0].settings
+    assert (settings.settle, settings.grace, settings.concurrency, settings.prune_empty) == (0.5, 90.0, 7, 90.0)
+    assert settings.tag == (("a", "1"), ("b c", "="))
+    assert (settings.head_first, settings.include, settings.bandwidth) == (True, ("*.jpg",), "08:00,512k 23:00,off")
+    assert loaded(tmp_path, GOOD).queues[0].settings == Settings(to="file:///d")
+
+
+def test_relative_paths_are_below_the_files_directory(tmp_path: Path) -> None:
+    """Wherever it is loaded from."""
+    text = '[metrics]\nfile = "x.prom"\n[queue.a]\nspool = "in/it"\nfailed = "../f"\nto = "s3://b"\nca_bundle = "c.pem"'
+    found = loaded(tmp_path, text)
+    assert found.queues[0].places == Places.under(tmp_path / "in/it", failed=tmp_path / "../f")
+    assert found.queues[0].settings.ca_bundle == str(tmp_path / "c.pem")
+    assert found.metrics.file == str(tmp_path / "x.prom")
+
+
+def test_every_option_of_run_is_a_key() -> None:
+    """But for those that are listed, with the reason; and all settings can be said."""
+    options = {option.dest for option in KEYS}
+    settable = {field.name for field in fields(Settings)} - {"share", "target"}
+    assert settable - options == set(), "a setting has no option"
+    assert options - settable - NOT_KEYS.keys() == set(), "an option is no key, and no reason is given"
+
+
+def test_the_table_of_keys_is_up_to_date() -> None:
+    """docs/CONFIGURATION.md has a row for each key; if this fails: python -m tests.configuration_page"""
+    text = configuration_page.PAGE.read_text()
+    assert text == configuration_page.page(text)
+    tables = {
+        "metrics": {field.name for field in fields(Wanted)},
+        "log": {field.name for field in fields(Log)},
+        "web": {field.name for field in fields(Web)},
+    }
+    for name, keys in tables.items():
+        section = text.partition(f"## [{name}]")[2].partition("\n## ")[0]
+        rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+        assert set(re.findall(r"`(\w+)`", " ".join(rows))) == keys
+
+
+# --- which file
+
+
+def test_which_file_is_meant(tmp_path: Path) -> None:
+    """The one that is named; else the user's; else, where there is none, a sentence with the places."""
+    mine = tmp_path / "xdg" / "jollyae" / "jollyae.toml"
+    here = {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    with pytest.raises(ConfigurationError, match=re.escape(f"looked for {mine}, /etc/jollyae/jollyae.toml")):
+        find(here)
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    assert find(here) == mine
+    assert find(here | {"JOLLYAE_CONFIG": "/x"}) == Path("/x")
+
+
+# --- what is wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('bandwith = "1M"', "unknown key 'bandwith'. Did you mean: bandwidth"),
+        ("on-done = 1", "unknown key 'on-done'. Did you mean: on_done"),
+        ("zzzz = 1", "unknown key 'zzzz'"),
+        ("once = true", "once: it is an option only: jollyae run -c FILE --once"),
+        ('on_done = "delet"', "on_done: 'delet' is none of keep, delete. Did you mean: delete"),
+        ("on_done = 1", 'on_done: it is a number, not text: write "1"'),
+        ('grace = "5x"', "grace: '5x' is no duration: write 90, 10m, 2h, 7d"),
+        ("grace = -5", "grace: '-5' is no duration: write 90, 10m, 2h, 7d"),
+        ("grace = true", "grace: it is true or false, and must be a value"),
+        ("grace = 1979-05-27", "grace: it is a date or time, not text"),
+        ("concurrency = 0", "concurrency: '0' must be a whole number, 1 or more"),
+        ("concurrency = 1.5", "concurrency: '1.5' must be a whole number, 1 or more"),
+        ('head_first = "true"', "head_first: it is text: write true or false, without quotes"),
+        ('include = "*.jpg"', 'include: it is text: write ["…"]'),
+        ('include = { a = "b" }', "include: it is a table: write a list"),
+        ('metadata = ["a=b"]', 'metadata: it is a list: write { name = "value" }'),
+        ('metadata = "a=b"', 'metadata: it is text: write { name = "value" }'),
+        ("metadata = { a = 1 }", 'metadata: it is a number, not text: write "1"'),
+        ('key = ["a"]', "key: it is a list, not text"),
+        ('key = "a\\u0000"', "key: it has a NUL character"),
+        ('exec = "true"', "both to and exec: say only one of them"),
+        ('originals = "file:///d"', "originals goes with album"),
+        ('ca_bundle = "~/x"', "ca_bundle: '~/x' is no path: nothing is replaced in this file, so write it out"),
+        ('failed = "$HOME/x"', "failed: '$HOME/x' is no path: nothing is replaced in this file, so write it out"),
+        ('bandwidth = "fast"', "bandwidth: 'fast' is no size: write 512k, 10M, 1.5G"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    """The line, the key, what is wrong with it, and what might have been meant."""
+    assert wrong(tmp_path, queue_with(line)) == [f"line 4: {said}"]
+
+
+@pytest.mark.parametrize(
+    "key", ["secret", "password", "aws_secret_access_key", "access_key_id", "sessionToken", "apikey"]
+)
+def test_secrets_are_refused(tmp_path: Path, key: str) -> None:
+    """Under whatever name, and in the URL of a store; and what was written there is not repeated."""
+    said = "secrets do not belong in this file: use a key …_file, or the environment"
+    assert wrong(tmp_path, queue_with(f'{key} = "hunter2"')) == [f"line 4: {key}: {said}"]
+    (told,) = wrong(tmp_path, queue_with('endpoint_url = "https://me:hunter2@store.example"'))
+    assert "a password does not belong in this file" in told and "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", ["line 1: there is no queue: write [queue.NAME] with spool = … and to = …"]),
+        (b"[queue.a]\n", ["line 1: [queue.a] has no spool", "line 1: [queue.a] does not say where to deliver"]),
+        (b'[queue]\nspool = "/s"\n', ["line 2: each queue has a name: write [queue.NAME], and spool below it"]),
+        (b"queue = 1", ["line 1: each queue has a name: write [queue.NAME]"]),
+        (b"[[queue]]\na = 1", ["line 1: each queue has a name: write [queue.NAME]"]),
+        (b'[queue."a/b"]\n', ["line 1: 'a/b' cannot be a name: letters, digits and . _ -, at most 64"]),
+        (b"\n[queues.a]\n", ["line 2: unknown table 'queues'. Did you mean: queue"]),
+        (b"metrics = 5", ["line 1: metrics is a table: write [metrics]"]),
+        (b'[metrics]\naddr = "x"', ["line 2: addr: 'x' must be HOST:PORT, such as 127.0.0.1:9464"]),
+        (b'[log]\nlevel = "loud"', ["line 2: level: 'loud' is none of error, warning, notice, info, debug"]),
+        (b"[web]\nhosts = 'a'", ['line 2: hosts: it is text: write a list, ["a"]']),
+        (b'[queue.a]\nto = "x\n', ["line 2, column 8: illegal character"]),
+        (b"[queue.a]\nx = 1\nx = 2\n", ["line 3, column 6: cannot overwrite a value"]),
+        (b"[queue.a\n", ["line 1, column 9: expected ']'"]),
+        (b"a = [", ["line 1: invalid value"]),
+        (b"# caf\xe9", ["line 1: not UTF-8"]),
+        (b'[queue.a]\nspool = "/s"\nalbum = "sqlite:///a"', ["line 3: album needs originals = URL"]),
+        (b'[queue.a]\nspool = "/s"\nexec = "./x {}"', ["line 3: exec: ./x is a relative path"]),
+    ],
+    ids=lambda value: value.decode("latin-1") if isinstance(value, bytes) else "",
+)
+def test_a_file_that_cannot_be(tmp_path: Path, text: bytes, said: Sequence[str]) -> None:
+    """Each is told with its line, and none as a traceback."""
+    found = wrong(tmp_path, text)
+    assert len(found) == len(said)
+    for line, beginning in zip(found, said, strict=True):
+        assert line.startswith(beginning)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """In the order of their lines, those in nested and in later tables too."""
+    text = """
+[log]
+levle = "info"
+
+[queue.a]
+spool = "/a"
+to = "s3://b"
+metadata = { x = "y" }
+key = '''
+{name}'''
+include = [
+  "a",
+]
+on-done = "keep"
+
+[queue.b]
+spool = "/b"
+"""
+    assert [line.partition(":")[0] for line in wrong(tmp_path, text)] == ["line 3", "line 14", "line 16"]
+
+
+def test_two_queues_on_one_spool_are_refused(tmp_path: Path) -> None:
+    """By any path to it, and where they share a place only; a chain is none of it."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    two = '[queue.a]\nspool = "there"\nto = "s3://b"\n[queue.b]\nspool = "{}"\nto = "s3://b"\n{}\n'
+    expected = f"line 4: queues a and b both have {tmp_path}/there/incoming as incoming"
+    assert wrong(tmp_path, two.format("link", 'include = ["*.b"]'))[0].startswith(expected)
+    assert "as deferred" in wrong(tmp_path, two.format("x", 'deferred = "there/deferred"'))[0]
+    assert len(loaded(tmp_path, two.format("x", 'incoming = "there/finished"')).queues) == 2
+
+
+def test_what_goes_wrong_with_a_queue_says_where_it_stands(tmp_path: Path) -> None:
+    """A fault that shows only when it is tried names the file, the line and the queue."""
+    found = loaded(tmp_path, "\n" + GOOD)
+    error = found.blame(found.queues[0], ConfigurationError("no", "Do."))
+    assert (error.message, error.hint) == (f"{tmp_path}/jollyae.toml line 2: queue a: no", "Do.")
+
+
+# --- lines
+
+_KEYS = st.text("abc", min_size=1, max_size=2)
+_VALUES = st.sampled_from(
+    ["1", '"x"', "[1,\n 2,\n]", '"""\n[no]\na = 1\n"""', "{ z = 1 }", "'#'", "1 # [x]", '"\\u2028"']
+)
+
+
+@given(st.dictionaries(_KEYS, st.dictionaries(_KEYS, _VALUES, max_size=3), max_size=3))
+def test_each_key_is_found_in_its_line(tables: dict[str, dict[str, str]]) -> None:
+    """Whatever stands between them."""
+    text = ""
+    expected: dict[tuple[str, ...], int] = {}
+    for name, table in tables.items():
+        text += "\n# [comment]\n"
+        expected[(name,)] = text.count("\n") + 1
+        text += f"[{name}]\n"
+        for key, value in table.items():
+            expected[name, key] = text.count("\n") + 1
+            text += f"{key} = {value}\n"
+    tomllib.loads(text)
+    lines = Lines(text)
+    assert {path: lines[path] for path in expected} == expected
+
+
+def test_the_files_that_are_looked_for_are_those_of_the_docs() -> None:
+    """CONFIGURATION.md names the variable and both places."""
+    text = configuration_page.PAGE.read_text()
+    assert config.VARIABLE in text and "$XDG_CONFIG_HOME/jollyae/jollyae.toml" in text
+    assert os.path.join("/etc", "jollyae", "jollyae.toml") in text
+
+
+def test_a_key_value_pair_is_a_table() -> None:
+    """The parser of pairs is what makes a table of a key; all that have it are documented so."""
+    pairs = [option.dest for option in KEYS if option.parse is pair]
+    assert pairs == ["metadata", "tag"]
