@@ -94,5 +94,5 @@ build: setup ## wheel and sdist, in dist/
 	$(VENV)/hatchling build
 
 clean: ## remove all that can be made again, .venv too
-	rm -rf .venv .bench dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

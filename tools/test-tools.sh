@@ -5,6 +5,10 @@
 cd "$(dirname "$0")/.." || exit 1
 tools/apt-install.sh openssh-server openssh-client openssh-sftp-server rsync curl strace procps ffmpeg ||
     echo "test-tools: the tests that need them are skipped, by name" >&2
+# Apart, for not every Debian has them: systemd rates and reads our units (nothing of it is started), the others show the
+# manuals and read the completions.
+tools/apt-install.sh systemd util-linux man-db groff-base mandoc zsh fish ||
+    echo "test-tools: the tests of units, manuals and completions that need them are skipped, by name" >&2
 # Apart: it is large, and no reason to have none of the others. Playwright's driver is a node that needs libatomic.
 tools/apt-install.sh chromium libatomic1 ||
     echo "test-tools: the tests of the album in a browser are skipped, by name" >&2
