@@ -6,11 +6,11 @@ import pytest
 
 from jollyae import Item, Spool
 from jollyae.cli import main as cli
-from jollyae.service.status import look, why
+from jollyae.service.status import look
+from jollyae.service.why import Situation, explain
 from jollyae.spool import owner
 from jollyae.spool.claims import Claims
 from jollyae.spool.readiness import Readiness
-from jollyae.spool.survey import Count
 from jollyae.worker import state
 from jollyae.worker.state import Paused, Snapshot, StateFile
 from tests.helpers import drop, eventually, working
@@ -93,8 +93,7 @@ def test_what_is_held_in_a_pause_stays_a_trouble(spool: Spool) -> None:
 )
 def test_paused_means_that_all_are(snapshots: list[Snapshot], live: int, said: str) -> None:
     """As long as one worker is not paused, items move; a paused one is named beside that."""
-    counts = {place: Count() for place in ("incoming", "working", "deferred", "finished", "failed")}
-    assert why(counts, snapshots, live, None, "/s").sentence.startswith(said)
+    assert explain(Situation("/s", {}, snapshots, live)).sentence.startswith(said)
 
 
 def test_troubles_of_one_kind_are_one_pair_of_lines(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,8 @@
 """The state of a spool as values, for ``status`` and whoever reads its JSON."""
 
 import os
-from contextlib import suppress
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ from ..spool import floor, names, owner, survey
 from ..spool.spool import Spool
 from ..worker import state
 from ..worker.telling import STUCK_HINT
-from .why import Situation, Why, explain
+from . import standing
+from .why import Silent, Situation, explain
 
 Counts = dict[str, survey.Count]
 # What live workers say of themselves, for those who read it through here.
@@ -24,24 +26,77 @@ Stuck = state.Stuck
 @dataclass(frozen=True, slots=True)
 class Live:
     """A live worker. ``snapshot``: what it wrote of itself last, None where that cannot be read; ``written``: when,
-    seconds since 1970, 0 where it has not."""
+    seconds since 1970, 0 where it has not. ``pid``: of its process; ``stopped``: by a signal."""
 
     name: str
     snapshot: state.Snapshot | None
     written: float
+    pid: int = 0
+    stopped: bool = False
+
+    def silent(self, now: float) -> Silent | None:
+        """How it does not answer; None where it does."""
+        seen = standing.silence(self.snapshot, now) if self.snapshot is not None else 0.0
+        if self.stopped:
+            return Silent(self.pid, seen, True)
+        is_dead = self.snapshot is not None and not standing.lives(self.snapshot, now)
+        return Silent(self.pid, seen, False) if is_dead else None
 
 
 def live_workers(spool: Spool) -> list[Live]:
     """The workers of the spool that live: those whose own directory is locked. Raises :class:`OSError`."""
-    found = []
-    for directory, holder in survey.workers(spool.places):
-        if holder == os.path.basename(directory):
-            with suppress(OSError):
-                written = os.stat(os.path.join(directory, state.FILE)).st_mtime
-                found.append(Live(holder, state.read(directory), written))
-                continue
-            found.append(Live(holder, None, 0.0))
-    return found
+    own = [path for path, holder in survey.workers(spool.places) if holder == os.path.basename(path)]
+    return [_live(path) for path in own]
+
+
+def _live(path: str) -> Live:
+    name = os.path.basename(path)
+    pid = _pid(name)
+    try:
+        written = os.stat(os.path.join(path, state.FILE)).st_mtime
+    except OSError:
+        return Live(name, None, 0.0, pid, _is_stopped(pid))
+    return Live(name, state.read(path), written, pid, _is_stopped(pid))
+
+
+def _pid(worker: str) -> int:
+    """The process of a worker of this machine; 0 for one of another."""
+    host, _, number = worker.rpartition("-")[0].rpartition("-")
+    return int(number) if host == owner.hostname() and number.isdecimal() else 0
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process of this machine was stopped by a signal, as far as can be seen (Linux)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] in (b"T", b"t")
+    except OSError:
+        return False
+
+
+def situation(
+    spool: Spool,
+    items: Mapping[str, int],
+    live: Sequence[Live],
+    last: Mapping[str, survey.Trouble],
+    destination: str = "",
+) -> Situation:
+    """All that the sentence is made of. ``items``: how many are in each place; ``last``: the newest trouble of some
+    places. Raises :class:`OSError`."""
+    now = time.time()
+    return Situation(
+        spool=str(spool.places.control),
+        items=items,
+        snapshots=[one.snapshot for one in live if one.snapshot is not None],
+        live=len(live),
+        by_hand=spool.paused(),
+        silent=[silent for one in live if (silent := one.silent(now)) is not None],
+        last=last,
+        deadly=next(survey.deadly(spool.places), None),
+        below_floor=below_floor(spool),
+        destination=destination,
+        now=now,
+    )
 
 
 def look(spool: Spool) -> dict[str, Any]:
@@ -50,25 +105,31 @@ def look(spool: Spool) -> dict[str, Any]:
     counts = survey.count(spool.places)
     live = live_workers(spool)
     snapshots = [one.snapshot for one in live if one.snapshot is not None]
-    by_hand = spool.paused()
+    troubles = survey.troubles(spool.places)
+    last = {one.place: one for one in reversed(troubles)}
+    now = situation(spool, {place: count.items for place, count in counts.items()}, live, last)
+    why = explain(now)
     return {
         "spool": str(spool.places.control),
-        "why": why(counts, snapshots, len(live), by_hand, str(spool.places.control)).sentence,
-        "paused_by_hand": by_hand,
+        "why": why.sentence,
+        "level": why.level,
+        "try": why.command,
+        "paused_by_hand": now.by_hand,
         "places": {
             name: {"items": count.items, "bytes": count.bytes, "oldest_s": count.oldest}
             for name, count in counts.items()
         },
-        "below_floor": _below_floor(spool),
+        "below_floor": now.below_floor,
         "ignored": counts["incoming"].ignored,
         # Each worker sees the same ones; what it told up to a second ago may be taken by now.
         "unready": min(max((snapshot.unready for snapshot in snapshots), default=0), counts["incoming"].items),
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
-        "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *survey.troubles(spool.places)]],
+        "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *troubles]],
     }
 
 
-def _below_floor(spool: Spool) -> str:
+def below_floor(spool: Spool) -> str:
+    """Why nothing more is put in; '' where it is."""
     try:
         return floor.read(spool.places).shortage(spool.places.incoming).why
     except OSError:
@@ -84,9 +145,3 @@ def _stuck(spool: Spool, counts: Counts, snapshots: list[state.Snapshot], live: 
         closed = [os.path.relpath(directory, incoming) for directory in full]
         found = {names.encode(name) + "/": "cannot be taken: its directory lets us not rename" for name in closed}
     return [survey.Trouble(name, "incoming", error, STUCK_HINT, 0.0, 0, 0.0) for name, error in found.items()]
-
-
-def why(counts: Counts, snapshots: list[state.Snapshot], live: int, by_hand: str | None, spool: str) -> Why:
-    """One sentence: is it moving, and if not, why and what to do. ``spool``: its directory."""
-    items = {place: count.items for place, count in counts.items()}
-    return explain(Situation(spool, items, snapshots, live, by_hand))

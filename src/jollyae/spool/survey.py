@@ -3,7 +3,9 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 from . import names, notes, owner
 from .places import Place, Places
@@ -101,6 +103,18 @@ def _trouble(path: str, directory: str, place: Place) -> Trouble | None:
     name = names.encode(os.path.relpath(path, directory)) if place is not Place.WORKING else note.name
     due = notes.due_at(path) if place is Place.DEFERRED else 0.0
     return Trouble(name, place.value, note.error, note.hint, note.at, note.attempts, due)
+
+
+def deadly(places: Places, most: int = 1000) -> Iterator[tuple[str, int]]:
+    """The items in ``working/`` with which more than one worker died: the name (as :func:`.names.encode` writes it) and
+    how many did. At most ``most`` notes are read. Raises :class:`OSError`."""
+    for directory, _ in islice(workers(places), most):
+        for name in islice(owner.items_below(directory), most):
+            path = os.path.join(directory, name)
+            with suppress(FileNotFoundError):
+                note = notes.read(path, os.lstat(path))
+                if note is not None and note.adoptions > 1:
+                    yield note.name, note.adoptions
 
 
 def workers(places: Places) -> Iterator[tuple[str, str]]:

@@ -13,9 +13,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from ..spool import names, notes
 from ..spool.places import Place
+from ..spool.survey import Trouble
 from .alike import Kind, kind_of
 from .queue import Queue, identify, placed
 
@@ -72,7 +74,7 @@ ALL = Filter()
 class Failure:
     """One item that failed or was deferred. ``id``: for URLs; ``name``, ``error``, ``hint``: safe to show as text;
     ``at``: when it happened, ``due``: when it is tried again (0: not by itself), seconds since 1970; ``group``: the
-    id of its group."""
+    id of its group; ``has_note``: somebody wrote why."""
 
     id: str
     name: str
@@ -85,6 +87,7 @@ class Failure:
     adoptions: int
     due: float
     group: str
+    has_note: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,19 @@ class Failures:
                     chunk = []
         if chunk:
             yield chunk
+
+    def last(self) -> dict[str, Trouble]:
+        """The newest trouble of each place that has one."""
+        with self._lock:
+            self._look()
+            found: dict[str, Trouble] = {}
+            for place in PLACES:
+                newest = (entry for entry in self._entries if entry.place == place)
+                one = next((one for entry in islice(newest, 20) if (one := self._failure(entry)) is not None), None)
+                if one is not None:
+                    error = one.error if one.has_note else ""
+                    found[place] = Trouble(one.name, place, error, one.hint, one.at, one.attempts, one.due)
+            return found
 
     def changed(self) -> None:
         """Look again at the next call: something was moved."""
@@ -345,6 +361,7 @@ class Failures:
             adoptions=note.adoptions if note else 0,
             due=due,
             group=kind.id,
+            has_note=note is not None,
         )
 
 

@@ -1,172 +1,28 @@
-"""All queues at a glance: frozen values, made anew of what lies on the disk each time they are asked for."""
+"""All queues at a glance, made anew of what lies on the disk each time they are asked for."""
 
+import os
+import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from ..service import status, why
+from ..service import past, status
 from ..service.status import Flight, Live, Paused, Snapshot, Stuck
-from ..spool import names
+from ..service.why import Situation, Why, explain
+from ..spool import names, users
 from ..spool.places import Place
-from . import counts
+from . import counts, places
+from .failures import Failures
+from .pace import Pace
 from .queue import Queue, identify
+from .views import Drain, FlightView, Latency, PauseView, PlaceView, Speed, StuckView, WorkerView
+from .views import QueueView as QueueView
 
-OLD = 10.0
-"""A count so many seconds old is shown with its time."""
 MOST_FLIGHTS = 50
 """So many items in flight are listed for a queue."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceView:
-    """What is in one place (or 'unready': still being written, within incoming). ``oldest``: when the oldest item came
-    there, seconds since 1970, None where there is none or it is not known. ``as_of``: when it was counted, seconds
-    since 1970; 0 where it has not been yet (then ``items`` and ``bytes`` say nothing: show a dash). ``at_least``: there
-    may be more than was counted. ``old``: so long ago that ``as_of`` must be shown. ``error``: why it cannot be
-    read."""
-
-    name: str
-    items: int = 0
-    bytes: int = 0
-    oldest: float | None = None
-    as_of: float = 0.0
-    at_least: bool = False
-    old: bool = False
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FlightView:
-    """One item in flight. ``name``: safe to show; ``id``: for URLs and the page's element ids; bytes; ``started``:
-    seconds since 1970, 0 where not known; ``rate``: bytes a second since then, None where not known."""
-
-    id: str
-    name: str
-    size: int
-    sent: int
-    started: float
-    attempt: int
-    worker: str
-    rate: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PauseView:
-    """A pause. ``by``: 'hand', 'destination' or 'spool'; ``since`` and ``next_probe``: seconds since 1970, 0 where
-    there is none; ``workers``: how many of the live ones are in it."""
-
-    by: str
-    error: str
-    hint: str = ""
-    reason: str = ""
-    since: float = 0.0
-    next_probe: float = 0.0
-    workers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerView:
-    """A live worker. Counters since ``started`` (seconds since 1970). ``seen``: when it last wrote of itself;
-    ``silent``: too long ago for one that lives: it hangs or is stopped."""
-
-    name: str
-    pid: int
-    started: float
-    destination: str
-    delivered: int
-    delivered_bytes: int
-    failed: int
-    deferred: int
-    limit: int
-    in_flight: int
-    paused: bool
-    watch: str
-    seen: float = 0.0
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StuckView:
-    """An item in ``incoming/`` that cannot be taken."""
-
-    id: str
-    name: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """Items and bytes a second. ``now``: over the last seconds; ``minute``: over the last minute; None: not known (no
-    worker, or too short a look)."""
-
-    now: float | None = None
-    minute: float | None = None
-    now_bytes: float | None = None
-    minute_bytes: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """From arrival to delivery, in seconds, of the ``items`` delivered in the last ``over`` seconds; None where there
-    were none."""
-
-    p50: float | None = None
-    p99: float | None = None
-    items: int = 0
-    over: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """How the backlog goes. ``state``: 'empty', 'draining' (then ``seconds`` until it is empty at the present rate),
-    'growing', 'still' (nothing moves) or 'unknown' (looked at too shortly)."""
-
-    state: str = "unknown"
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QueueView:
-    """One queue at one moment (``at``, seconds since 1970). ``places``: incoming, working, deferred, finished, failed,
-    in this order. ``level``: 'ok', 'waits' or 'trouble'; ``sentence``: why it moves or not, and what to do;
-    ``command``: a command line that helps, or ''. ``paused_by_hand``: the reason, None where it is not.
-    ``next_attempt``: when the first deferred item is due, 0 where not known. ``free_bytes``, ``free_inodes``: -1 where
-    not known."""
-
-    name: str
-    spool: str
-    destination: str
-    at: float
-    places: tuple[PlaceView, ...]
-    unready: int
-    ignored: int
-    in_flight: tuple[FlightView, ...]
-    in_flight_count: int
-    speed: Speed
-    latency: Latency
-    drain: Drain
-    workers: tuple[WorkerView, ...]
-    pauses: tuple[PauseView, ...]
-    paused_by_hand: str | None
-    stuck: tuple[StuckView, ...]
-    sentence: str
-    level: str
-    command: str
-    reason: str
-    next_attempt: float = 0.0
-    last_delivery: float = 0.0
-    credentials_expiry: float = 0.0
-    free_bytes: int = -1
-    free_inodes: int = -1
-
-    def place(self, name: str) -> PlaceView:
-        """The place of this name."""
-        return next(place for place in self.places if place.name == name)
-
-    @property
-    def backlog(self) -> int:
-        """Items that are to be delivered now: incoming and working."""
-        return self.place("incoming").items + self.place("working").items
+LATENCY_OVER = 300.0
+"""Latency is that of the last so many seconds…"""
+LATENCY_AT_MOST = 3600.0
+"""…or of so many, where nothing was delivered in those."""
 
 
 class Dashboard:
@@ -175,7 +31,11 @@ class Dashboard:
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         self.queues = tuple(queues)
+        self.failures = {queue.name: Failures(queue) for queue in self.queues}
+        """What failed in each queue, by its name."""
         self._counting = counts.Counting(self.queues)
+        self._paces = {queue.name: Pace() for queue in self.queues}
+        self._queues = {queue.name: queue for queue in self.queues}
 
     def overview(self) -> list[QueueView]:
         """All queues as they are now, in the order given. Reads small files; takes milliseconds, whatever lies there.
@@ -185,15 +45,37 @@ class Dashboard:
     def look(self, name: str) -> QueueView:
         """One queue as it is now. Raises :class:`KeyError` where there is none of this name."""
         queue = self.queue(name)
-        seen = self._counting.of(name)
-        return view(queue, status.live_workers(queue.spool), seen, time.time())
+        try:
+            return self._look(queue)
+        except OSError as error:
+            return lost(queue, error)
+
+    def _look(self, queue: Queue) -> QueueView:
+        if not os.path.isdir(queue.spool.places.incoming):
+            os.listdir(queue.spool.places.incoming)  # says what is wrong
+        live = status.live_workers(queue.spool)
+        snapshots = [one.snapshot for one in live if one.snapshot is not None]
+        now = time.time()
+        known = places.known(snapshots, now)
+        counted = self._counting.of(queue.name) if len(known) < len(Place) else None
+        seen = tuple(known.get(place) or places.walked(counted, place, now) for place in Place)
+        items = {one.name: one.items for one in seen}
+        last = self.failures[queue.name].last() if items["failed"] or items["deferred"] else {}
+        situation = status.situation(queue.spool, items, live, last, queue.destination)
+        backlog = items["incoming"] + items["working"]
+        pace = self._paces[queue.name]
+        pace.add(now, snapshots, backlog if all(one.as_of for one in seen[:2]) else None)
+        did = past.read(queue.spool, LATENCY_AT_MOST, snapshots, now)
+        return view(queue, live, seen, explain(situation), situation, pace.speed(now, did, bool(live)), did, pace)
 
     def queue(self, name: str) -> Queue:
         """The queue of this name. Raises :class:`KeyError`."""
-        for queue in self.queues:
-            if queue.name == name:
-                return queue
-        raise KeyError(name)
+        return self._queues[name]
+
+    def moved(self, name: str) -> None:
+        """Something was moved by hand in the queue of this name: look anew."""
+        self.failures[name].changed()
+        self._counting.again(name)
 
     def close(self) -> None:
         """End what runs in the background."""
@@ -209,50 +91,80 @@ def overview(queues: Sequence[Queue]) -> list[QueueView]:
         dashboard.close()
 
 
-def view(queue: Queue, workers: list[Live], seen: counts.Counts, now: float) -> QueueView:
-    """A queue from its live workers' snapshots and what was counted."""
-    spool = queue.spool
-    by_hand = spool.paused()
-    snapshots = [one.snapshot for one in workers if one.snapshot is not None]
-    said = status.why(seen.places, snapshots, len(workers), by_hand, str(spool.places.control))
-    flights = [flight(one, worker.worker, now) for worker in snapshots for one in worker.in_flight]
+def lost(queue: Queue, error: OSError) -> QueueView:
+    """A queue whose spool cannot be read."""
+    at = time.time()
+    situation = Situation(str(queue.spool.places.control), {}, gone=_gone(queue, error), now=at)
+    why = explain(situation)
+    seen = tuple(PlaceView(place.value, error=error.strerror or str(error)) for place in Place)
+    return view(queue, [], seen, why, situation, Speed(), past.Past((), None), None)
+
+
+def _gone(queue: Queue, error: OSError) -> tuple[str, str]:
+    """What happened to the spool, and what to do."""
+    root = names.show(str(queue.spool.places.control))
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        hint = f"Was it removed, or is its disk not mounted? To make a new one: jollyae init {shlex.quote(root)}"
+        return f"there is no spool at {root}", hint
+    where = names.show(str(error.filename or root))
+    whose = users.whose(error.filename) if isinstance(error, PermissionError) and error.filename else ""
+    return f"{where} cannot be read: {error.strerror}", whose or "Mend what it says."
+
+
+def view(
+    queue: Queue,
+    live: Sequence[Live],
+    seen: tuple[PlaceView, ...],
+    why: Why,
+    situation: Situation,
+    speed: Speed,
+    did: past.Past,
+    pace: Pace | None,
+) -> QueueView:
+    """A queue from what was found out about it. Pure."""
+    snapshots = situation.snapshots
+    flights = [flight(one, worker.worker, situation.now) for worker in snapshots for one in worker.in_flight]
     stuck = {one.name: one for snapshot in snapshots for one in snapshot.stuck}
+    backlog = sum(one.items for one in seen[:2])
+    is_still = not live or len(situation.paused) == len(live) or situation.by_hand is not None
     return QueueView(
         name=queue.name,
-        spool=str(spool.places.control),
+        spool=situation.spool,
         destination=next((one.destination for one in snapshots), queue.destination),
-        at=now,
-        places=tuple(place(seen, one.value, now) for one in Place),
+        at=situation.now,
+        places=seen,
         unready=max((one.unready for one in snapshots), default=0),
-        ignored=seen.places["incoming"].ignored if seen.places else 0,
+        ignored=max((one.ignored for one in seen), default=0),
         in_flight=tuple(flights[:MOST_FLIGHTS]),
         in_flight_count=len(flights),
-        speed=Speed(),
-        latency=Latency(),
-        drain=Drain(),
-        workers=tuple(worker_view(one, now) for one in workers),
+        speed=speed,
+        latency=latency(did, situation.now),
+        drain=pace.drain(backlog, speed, is_still=is_still) if pace is not None else Drain(),
+        workers=tuple(worker_view(one, situation.now) for one in live),
         pauses=pauses(snapshots),
-        paused_by_hand=by_hand,
+        paused_by_hand=situation.by_hand,
         stuck=tuple(stuck_view(one) for one in stuck.values()),
-        sentence=said.sentence,
-        level=said.level,
-        command=said.command,
-        reason=said.reason,
-        last_delivery=max((one.last_delivery for one in snapshots), default=0.0),
+        sentence=why.sentence,
+        level=why.level,
+        command=why.command,
+        reason=why.reason,
         next_attempt=min((one.next_attempt for one in snapshots if one.next_attempt), default=0.0),
+        last_delivery=max((one.last_delivery for one in snapshots), default=0.0),
         credentials_expiry=min((one.credentials_expiry for one in snapshots if one.credentials_expiry), default=0.0),
         free_bytes=min((one.free_bytes for one in snapshots if one.free_bytes >= 0), default=-1),
         free_inodes=min((one.free_inodes for one in snapshots if one.free_inodes >= 0), default=-1),
+        below_floor=situation.below_floor,
     )
 
 
-def place(seen: counts.Counts, name: str, now: float) -> PlaceView:
-    """A place as it was counted."""
-    if not seen.places:
-        return PlaceView(name, error=seen.error)
-    found = seen.places[name]
-    oldest = None if found.oldest is None else seen.at - found.oldest
-    return PlaceView(name, found.items, found.bytes, oldest, seen.at, old=now - seen.at > OLD)
+def latency(did: past.Past, now: float) -> Latency:
+    """Over the last five minutes, or where nothing was delivered in them, the last hour."""
+    for over in (LATENCY_OVER, LATENCY_AT_MOST):
+        minute = did.since(now - over)
+        if minute.delivered:
+            p50, p99 = past.quantile(minute.delivery, 0.5), past.quantile(minute.delivery, 0.99)
+            return Latency(p50, p99, minute.delivered, over)
+    return Latency()
 
 
 def flight(one: Flight, worker: str, now: float) -> FlightView:
@@ -267,9 +179,9 @@ def flight(one: Flight, worker: str, now: float) -> FlightView:
 
 def worker_view(one: Live, now: float) -> WorkerView:
     """A live worker."""
-    said = one.snapshot
+    said, silent = one.snapshot, one.silent(now) is not None
     if said is None:
-        return WorkerView(one.name, 0, 0.0, "", 0, 0, 0, 0, 0, 0, False, "", one.written)
+        return WorkerView(one.name, one.pid, 0.0, "", 0, 0, 0, 0, 0, 0, False, "", one.written, silent)
     return WorkerView(
         name=one.name,
         pid=said.pid,
@@ -284,7 +196,7 @@ def worker_view(one: Live, now: float) -> WorkerView:
         paused=said.paused is not None,
         watch=said.watch,
         seen=max(one.written, said.last_scan),
-        silent=bool(said.last_scan) and now - said.last_scan > why.SILENT,
+        silent=silent,
     )
 
 
