@@ -24,7 +24,19 @@ ALLOWED = {
 }
 """For each package, what of ours it may import; '' is ``jollyae/__init__.py`` itself."""
 
-HEAVY = ("boto3", "botocore", "msgspec", "uvloop", "shtab", "PIL", "httpx", "starlette", "uvicorn", "jinja2")
+HEAVY = (
+    "boto3",
+    "botocore",
+    "msgspec",
+    "uvloop",
+    "shtab",
+    "PIL",
+    "httpx",
+    "starlette",
+    "uvicorn",
+    "jinja2",
+    "opentelemetry",
+)
 
 
 def _modules() -> dict[str, Path]:

@@ -21,6 +21,7 @@ from ..worker.worker import Listener, Worker
 from . import machine, notifications
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
 from .settings import ConfigurationError, Settings
+from .tracing import traced
 
 
 def destination(settings: Settings) -> Destination:
@@ -140,6 +141,7 @@ def _refuse_circles(places: Places, settings: Settings) -> None:
 
 def work(place: Spool, where: Destination, rules: Rules, listeners: tuple[Listener, ...] = ()) -> Summary:
     """Run a worker between a spool and a destination."""
+    where = traced(where)
     worker = Worker(place, where.process, rules, destination=where.name, listeners=listeners)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(serve(worker, where))

@@ -27,6 +27,7 @@ from ..worker.worker import Worker
 from . import compose, notifications
 from .deliveries import Destination
 from .settings import ConfigurationError, Queue, Settings
+from .tracing import traced
 
 _HEAD = struct.Struct(">I")  # before each report: its length in bytes
 
@@ -155,7 +156,7 @@ def work(
     has."""
     try:
         log.addFilter(lambda record: _sign(record, fields))
-        where = compose.destination(settings)
+        where = traced(compose.destination(settings), queue.name)
         spool = compose.spool(queue.places, copy=settings.copy)
         rules = settings.rules()
         worker = Worker(
