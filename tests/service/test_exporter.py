@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from jollyae.service import exporter, metrics
+from jollyae.service.companions import Report
 from jollyae.service.exporter import Heard, address, answer, listen, textfile, write_file
 from jollyae.service.metrics import Reload
 from jollyae.service.settings import ConfigurationError
-from jollyae.worker.state import Paused, Snapshot
+from jollyae.worker.state import Counted, Paused, Snapshot
 from tests.helpers import until
 from tests.service.snapshots import NOW, snapshot
 from tests.service.test_metrics import check_with_promtool, parsed
@@ -54,9 +55,9 @@ class Companion:
                 command, pass_fds=[theirs.fileno()], stderr=told, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}
             )
 
-    def tell(self, queue: str, told: Snapshot | Reload | None, *target: str) -> None:
+    def tell(self, queue: str, told: Snapshot | Reload | None) -> None:
         """What the parent says."""
-        data = pickle.dumps((queue, told, *target))
+        data = pickle.dumps(Report(queue, told))
         self.feed.sendall(struct.pack(">I", len(data)) + data)
 
     def end(self) -> int:
@@ -147,7 +148,7 @@ def test_it_promtool(start: Start, addr: str) -> None:
     """What comes over the wire is what promtool wants."""
     companion = start(addr=addr)
     companion.tell("photos", now_seen())
-    companion.tell("photos-hook", now_seen(), "hook")
+    companion.tell("photos/hook", now_seen())
     until(lambda: up(addr) and "jollyae_notifications" in ask(addr, "/metrics")[2])
     check_with_promtool(ask(addr, "/metrics")[2])
 
@@ -319,6 +320,18 @@ def test_before_the_first_queue_it_is_alive_and_not_ready() -> None:
     assert answer(Heard(), "GET", "/metrics", "", NOW)[2].endswith('jollyae_build_info{version="0.1.0"} 1\n')
 
 
+def test_who_cannot_be_notified_is_no_reason() -> None:
+    """A dead webhook neither makes us unready nor stops the heartbeat; that nobody tries it would."""
+    heard = _heard(places={}, last_delivery=NOW)
+    waiting = {"incoming": Counted(1, 1, NOW - 9999)}
+    refused = Paused("destination", "no route", reason="network")
+    heard.hear("photos/hook", snapshot(paused=refused, places=waiting, last_delivery=0.0))
+    assert answer(heard, "GET", "/readyz", "", NOW)[0] == 200 and heard.why_still(NOW) == ""
+    assert answer(heard, "GET", "/livez", "", NOW + 300)[0] == 503 and "photos/hook: no sign" in heard.why_still(
+        NOW + 300
+    )
+
+
 def test_a_pause_by_hand_is_ready() -> None:
     """Somebody wants it so."""
     assert answer(_heard(paused=Paused("hand", "lunch")), "GET", "/readyz", "", NOW)[0] == 200
@@ -341,6 +354,14 @@ def test_a_textfile_has_its_ending() -> None:
     assert textfile("/x/jollyae.prom") == "/x/jollyae.prom"
     with pytest.raises(ValueError, match=r"must end with \.prom"):
         textfile("/x/jollyae.txt")
+
+
+@pytest.mark.parametrize("text", ["", "example.com", "file:///etc/passwd", "https://"])
+def test_no_heartbeat(text: str) -> None:
+    """It is asked over HTTP and by nothing else."""
+    with pytest.raises(ValueError, match="must be http"):
+        exporter.heartbeat(text)
+    assert exporter.heartbeat("https://hc.example/x") == "https://hc.example/x"
 
 
 def test_an_address_that_is_taken_is_told(addr: str) -> None:

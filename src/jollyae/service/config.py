@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..spool.places import Place, Places
-from .exporter import Wanted, address, textfile
+from .exporter import Wanted, address, heartbeat, textfile
 from .settings import ConfigurationError, Queue, Settings
 from .toml import Lines, nearest, syntax
 
@@ -177,7 +177,7 @@ class _Reading:
         metrics = {
             "addr": _checked(address),
             "file": _checked(textfile, self._file),
-            "heartbeat_url": _text,
+            "heartbeat_url": _checked(heartbeat),
         }
         log = {"format": _choice(FORMATS), "level": _choice(LEVELS)}
         web = {"listen": _checked(address), "hosts": _texts, "read_only": _flag, "prefix": _text}

@@ -77,6 +77,14 @@ def textfile(text: str) -> str:
     return text
 
 
+def heartbeat(text: str) -> str:
+    """The URL of who waits for a heartbeat. Raises :class:`ValueError`."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{text!r} must be http://… or https://…")
+    return text
+
+
 def listen(addr: str) -> socket.socket:
     """A socket that listens there. Raises :class:`ConfigurationError`."""
     host, port = address(addr)
@@ -109,15 +117,16 @@ class Heard:
         self._totals = Totals()
         self.reload: Reload | None = None
 
-    def hear(self, queue: str, told: Snapshot | Reload | None, target: str = "") -> None:
-        """One message: a queue's snapshot, None where the queue is gone, or how the configuration was read."""
+    def hear(self, queue: str, told: Snapshot | Reload | None) -> None:
+        """One message: a queue's snapshot, None where the queue is gone, or how the configuration was read. A queue of
+        messages about another one's deliveries is called QUEUE/TARGET."""
         if isinstance(told, Reload):
             self.reload = told
         elif told is None:
             self._seen.pop(queue, None)
             self._totals.forget(queue)
         else:
-            self._seen[queue] = Seen(queue, self._totals.add(queue, told), target)
+            self._seen[queue] = Seen(queue, self._totals.add(queue, told), queue.partition("/")[2])
 
     def text(self, *, open_metrics: bool = False) -> str:
         """The page of metrics."""
@@ -130,11 +139,13 @@ class Heard:
             yield f"queue {one.queue}", "" if lives else f"silent for {standing.silence(one.snapshot, now):.0f} s"
 
     def ready(self, now: float) -> Iterator[tuple[str, str]]:
-        """As :meth:`alive`, with what the destinations are."""
+        """As :meth:`alive`, with how the destinations are. Who cannot be notified is no reason not to be ready."""
         if not self._seen:
             yield "queues", "none has been heard of yet"
         yield from self.alive(now)
         for one in self._seen.values():
+            if one.target:
+                continue
             paused = one.snapshot.paused
             against = "" if paused is None or paused.by == "hand" else f"paused: {paused.reason or metrics.OTHER}"
             yield f"destination of {one.queue}", against
@@ -143,8 +154,13 @@ class Heard:
         """Why there is no sign of life to be given; '' where all is well."""
         if not self._seen:
             return "no queue has been heard of yet"
-        reasons = ((one.queue, standing.why_still(one.snapshot, now)) for one in self._seen.values())
+        reasons = ((one.queue, self._against(one, now)) for one in self._seen.values())
         return "; ".join(f"{queue}: {why}" for queue, why in reasons if why)
+
+    def _against(self, one: Seen, now: float) -> str:
+        if one.target and standing.lives(one.snapshot, now):
+            return ""  # that a message waits keeps no item from being delivered
+        return standing.why_still(one.snapshot, now)
 
 
 # --- HTTP
@@ -289,6 +305,12 @@ def companion(wanted: Wanted, *, strict: bool = True) -> Companion:
             if strict:
                 raise
     return Companion("metrics", serve, (wanted, _LISTENING.get(wanted.addr or "")))
+
+
+def try_out(wanted: Wanted) -> None:
+    """See whether a companion could listen there. Raises :class:`ConfigurationError`."""
+    if wanted.addr and wanted.addr not in _LISTENING:
+        listen(wanted.addr).close()
 
 
 def serve(feed: Line, wanted: Wanted, listening: socket.socket | None = None) -> int:

@@ -58,8 +58,8 @@ def run_all(
     the log written as it says. Raises :class:`ConfigurationError` where one queue cannot begin: then none does."""
     prepare(config, ())
 
-    def plan(config: Config) -> Plan:
-        companions = (exporter.companion(config.metrics),) if config.metrics else ()
+    def plan(config: Config, *, strict: bool = False) -> Plan:
+        companions = (exporter.companion(config.metrics, strict=strict),) if config.metrics else ()
         style(config.log)
         queues = [one for queue in config.queues for one in (queue, *notifications.queues(queue))]
         return Plan(tuple(queues), companions, config.log)
@@ -67,11 +67,12 @@ def run_all(
     def reload(running: tuple[Queue, ...]) -> Config:
         again = load()
         prepare(again, running)
+        exporter.try_out(again.metrics)
         return again
 
     once = any(queue.settings.once for queue in config.queues)
     loader = None if once else Loader(reload, plan)
-    summaries = Parent(plan(config), in_child, watchers=watchers, manager=manager, loader=loader).run()
+    summaries = Parent(plan(config, strict=True), in_child, watchers=watchers, manager=manager, loader=loader).run()
     return worst([summary.exit_code for summary in summaries])
 
 

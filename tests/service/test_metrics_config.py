@@ -1,0 +1,148 @@
+"""``[metrics]`` of a configuration file, on the real program: several queues on one page, loaded again at SIGHUP."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import until
+from tests.service.test_exporter import ask, up
+from tests.service.test_metrics import parsed
+
+ROOT = Path(__file__).parents[2]
+
+
+def _config(directory: Path, addr: str, more: str = "") -> Path:
+    path = directory / "jollyae.toml"
+    queues = "".join(
+        f'[queue.{name}]\nspool = "{directory}/{name}"\nto = "file://{directory}/there-{name}"\nsettle = "0"\n'
+        for name in ("photos", "logs")
+    )
+    path.write_text(f'[metrics]\naddr = "{addr}"\nfile = "jollyae.prom"\n{more}{queues}')
+    return path
+
+
+class Run:
+    """``jollyae run -c FILE``, its log in a file."""
+
+    def __init__(self, config: Path) -> None:
+        self._log = config.with_suffix(".log")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JOLLYAE_"))}
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-m", "jollyae", "run", "-c", str(config)],
+                stderr=log,
+                env=clean | {"PYTHONPATH": str(ROOT / "src")},
+            )
+
+    @property
+    def log(self) -> str:
+        """What it said so far."""
+        return self._log.read_text()
+
+    def said(self, text: str, times: int = 1) -> None:
+        """Wait until it has said that so often."""
+        until(lambda: self.log.count(text) >= times or self.process.poll() is not None, f"{text} in {self.log}")
+        assert self.log.count(text) >= times, self.log
+
+    def end(self) -> int:
+        """Stop it; the exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(60)
+
+
+Start = Callable[[Path], Run]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the program, and ends it."""
+    started: list[Run] = []
+
+    def begin(config: Path) -> Run:
+        started.append(Run(config))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.end()
+
+
+def _free() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def _delivered(addr: str, queue: str) -> float:
+    return parsed(ask(addr, "/metrics")[2]).get(("jollyae_delivered_items_total", "queue", queue), -1)
+
+
+def test_several_queues_and_a_reload(tmp_path: Path, start: Start) -> None:
+    """Both queues are on one page. At SIGHUP another address is listened on and the counters go on; an address that is
+    taken, or a mistake, leaves all as it was, and the page says that it was not read."""
+    addr = _free()
+    run = start(_config(tmp_path, addr))
+    until(lambda: up(addr) and _delivered(addr, "logs") == 0, run.log)
+    for queue, count in (("photos", 3), ("logs", 2)):
+        for number in range(count):
+            (tmp_path / queue / "incoming" / f"{number}").write_text("x")
+    until(lambda: (_delivered(addr, "photos"), _delivered(addr, "logs")) == (3, 2), run.log)
+    assert parsed(ask(addr, "/metrics")[2])[("jollyae_config_last_reload_successful",)] == 1
+    until(lambda: (tmp_path / "jollyae.prom").exists(), run.log)
+
+    other = _free()
+    _config(tmp_path, other)
+    run.process.send_signal(signal.SIGHUP)
+    run.said("configuration loaded again")
+    until(lambda: up(other) and _delivered(other, "photos") == 3, run.log)
+    assert not up(addr)
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        _config(tmp_path, f"127.0.0.1:{taken.getsockname()[1]}")
+        run.process.send_signal(signal.SIGHUP)
+        run.said("not loaded again")
+    assert "cannot listen on" in run.log and "Address already in use" in run.log
+    until(lambda: parsed(ask(other, "/metrics")[2])[("jollyae_config_last_reload_successful",)] == 0, run.log)
+
+    _config(tmp_path, other, 'adress = "x"\n')
+    run.process.send_signal(signal.SIGHUP)
+    run.said("not loaded again", 2)
+    _config(tmp_path, other)
+    run.process.send_signal(signal.SIGHUP)
+    until(lambda: parsed(ask(other, "/metrics")[2])[("jollyae_config_last_reload_successful",)] == 1, run.log)
+    assert _delivered(other, "logs") == 2 and run.end() == 0
+
+
+def test_an_address_that_is_taken_at_the_start(tmp_path: Path, start: Start) -> None:
+    """It is a fault of the configuration: 78, and nothing is begun."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = start(_config(tmp_path, f"127.0.0.1:{taken.getsockname()[1]}"))
+        assert run.process.wait(60) == os.EX_CONFIG
+    assert "cannot listen on" in run.log and "another port" in run.log
+
+
+def test_a_companion_that_is_killed_comes_back(tmp_path: Path, start: Start) -> None:
+    """It is started again on the same port, and knows what was delivered before."""
+    addr = _free()
+    run = start(_config(tmp_path, addr))
+    until(lambda: up(addr) and _delivered(addr, "photos") == 0, run.log)
+    (tmp_path / "photos" / "incoming" / "one").write_text("x")
+    until(lambda: _delivered(addr, "photos") == 1, run.log)
+    os.kill(_companion(run.process.pid, tmp_path), signal.SIGKILL)
+    run.said("metrics on", 2)
+    until(lambda: up(addr) and _delivered(addr, "photos") == 1, run.log)
+    assert run.end() == 0
+
+
+def _companion(parent: int, directory: Path) -> int:
+    """The child of the parent that is no worker."""
+    children = {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+    workers = {int(path.name.split("-")[-2]) for path in directory.glob("*/working/*")}
+    (found,) = children - workers
+    return found
