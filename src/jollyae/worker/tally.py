@@ -31,8 +31,10 @@ class _Count:
 _FAILED_BY = 16  # the first of those by reason; those before have names
 _DEFERRED_BY = _FAILED_BY + len(REASONS)
 _DELIVERY = _DEFERRED_BY + len(REASONS)  # the buckets, and the sum behind them
-_ATTEMPT = _DELIVERY + len(DELIVERY_BOUNDS) + 2
-SIZE = _ATTEMPT + len(ATTEMPT_BOUNDS) + 2
+_DELIVERY_SUM = _DELIVERY + len(DELIVERY_BOUNDS) + 1
+_ATTEMPT = _DELIVERY_SUM + 1
+_ATTEMPT_SUM = _ATTEMPT + len(ATTEMPT_BOUNDS) + 1
+SIZE = _ATTEMPT_SUM + 1
 """How many numbers a tally has."""
 _LAST_DELIVERY = 4
 
@@ -109,11 +111,16 @@ class Tally:
     def deliver(self, sizes: Sequence[int], delivery: Sequence[float], attempt: Sequence[float], now: float) -> None:
         """Some items were delivered ``now`` (seconds since 1970): their bytes, and for each how many seconds passed
         from its arrival, and from the beginning of the attempt to the acknowledgement."""
-        self.delivered += len(sizes)
-        self.bytes += sum(sizes)
-        self.last_delivery = int(now * 1e6)
-        _count(self.counts, _DELIVERY, DELIVERY_BOUNDS, delivery)
-        _count(self.counts, _ATTEMPT, ATTEMPT_BOUNDS, attempt)
+        counts = self.counts  # the hot path: without a function for each number
+        counts[0] += len(sizes)
+        counts[1] += sum(sizes)
+        counts[_LAST_DELIVERY] = int(now * 1e6)
+        for one in delivery:
+            counts[_DELIVERY + bisect_left(DELIVERY_BOUNDS, one)] += 1
+        for one in attempt:
+            counts[_ATTEMPT + bisect_left(ATTEMPT_BOUNDS, one)] += 1
+        counts[_DELIVERY_SUM] += max(int(sum(delivery) * 1e6), 0)
+        counts[_ATTEMPT_SUM] += max(int(sum(attempt) * 1e6), 0)
 
     def delivery_counts(self) -> list[int]:
         """How many deliveries took how long, as in :class:`Histogram`."""
@@ -150,12 +157,6 @@ def total(tallies: Iterable[Tally]) -> Tally:
     summed = Tally([sum(numbers) for numbers in zip(*arrays, strict=True)])
     summed.last_delivery = max((array[_LAST_DELIVERY] for array in arrays), default=0)
     return summed
-
-
-def _count(counts: Counts, first: int, bounds: tuple[float, ...], seconds: Sequence[float]) -> None:
-    for one in seconds:
-        counts[first + bisect_left(bounds, one)] += 1
-    counts[first + len(bounds) + 1] += max(int(sum(seconds) * 1e6), 0)
 
 
 def _by_reason(counts: Iterable[int]) -> dict[str, int]:
