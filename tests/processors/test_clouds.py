@@ -309,7 +309,7 @@ def test_no_answer_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("jollyae.processors.clouds.delivery.DEADLINE", 0.2)
     with Server(Visit.wait_for_end) as server, pytest.raises(Temporary, match="no answer in time") as caught:
         deliver(f"http://127.0.0.1:{server.port}", bench.item(BODY))
-    assert (caught.value.scope, caught.value.reason) == (Scope.DESTINATION, "unreachable")
+    assert (caught.value.scope, caught.value.state) == (Scope.DESTINATION, "unreachable")
 
 
 def test_no_such_host(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

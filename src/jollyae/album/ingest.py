@@ -90,7 +90,9 @@ class Ingest:
             return await self._pictures.read(item.fd, item.name, item.mtime)
         except Permanent as error:
             if item.changed():
-                raise Temporary(f"the file changed while it was read: {names.show(item.name)}", after=AGAIN) from error
+                raise Temporary(
+                    f"the file changed while it was read: {names.show(item.name)}", after=AGAIN, reason="content"
+                ) from error
             raise
 
     async def _add(self, item: Item, picture: "Picture", kept: Fields) -> bool:
@@ -132,9 +134,11 @@ def explain(error: StoreError) -> Temporary:
     (<Scope.DESTINATION: 'destination'>, <Scope.UNSURE: 'unsure'>)
     """
     if isinstance(error, Stale):
-        return Temporary(error.message, hint=error.hint, after=AGAIN)
+        return Temporary(error.message, hint=error.hint, after=AGAIN, reason="collision")
     scope = Scope.DESTINATION if error.is_temporary else Scope.UNSURE
-    return Temporary(error.message, hint=error.hint, scope=scope, reason="album")
+    return Temporary(
+        error.message, hint=error.hint, scope=scope, reason="server" if error.is_temporary else "other", state="album"
+    )
 
 
 def owner_of(item: Item) -> str:

@@ -55,7 +55,9 @@ class FileDelivery:
         """Deliver the item. Raises :class:`Temporary` and :class:`Permanent`."""
         key = self.key(item)
         if any(len(part.encode()) > names.MAX_COMPONENT for part in key.split("/")):
-            raise Permanent(f"a component of {names.show(key)} is over {names.MAX_COMPONENT} bytes", hint="Use --key.")
+            raise Permanent(
+                f"a component of {names.show(key)} is over {names.MAX_COMPONENT} bytes", hint="Use --key.", reason="key"
+            )
         target = os.path.join(self._directory, key)
         try:
             return self._deliver(item, target)
@@ -80,7 +82,9 @@ class FileDelivery:
             fs.rename(temporary, target)
         except FileExistsError:
             if os.path.isdir(target):
-                raise Permanent(f"{_url(target)} is a directory", hint="Use another --key.") from None
+                raise Permanent(
+                    f"{_url(target)} is a directory", hint="Use another --key.", reason="collision"
+                ) from None
             return self._meet(item, temporary, target, digest)
         return _arrived(target)
 
@@ -131,7 +135,7 @@ def _claim_temporary(target: str) -> tuple[str, int]:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         if not fs.try_lock(descriptor):
             os.close(descriptor)
-            raise Temporary("another worker delivers to the same name at this moment", after=1.0)
+            raise Temporary("another worker delivers to the same name at this moment", after=1.0, reason="collision")
         if fs.is_at(descriptor, temporary):
             os.ftruncate(descriptor, 0)
             return temporary, descriptor
@@ -215,20 +219,24 @@ def _collision(target: str) -> Permanent:
     return Permanent(
         f"{_url(target)} exists with other content",
         hint="Choose --if-exists keep-both or overwrite, or a --key with {date} or {sha256} in it.",
+        reason="collision",
     )
 
 
 def _fault(error: OSError, destination: str, key: str) -> Temporary | Permanent:
     why = f"cannot write to {destination}: {error.strerror}"
     if error.errno in _BAD_NAME:
-        return Permanent(f"{key} cannot be a file there: {error.strerror}", hint="Use another --key.")
+        return Permanent(f"{key} cannot be a file there: {error.strerror}", hint="Use another --key.", reason="key")
     if error.errno in (errno.ENOTDIR, errno.EISDIR):
-        return Permanent(f"{key}: a file stands where a directory must be", hint="Use another --key.")
+        return Permanent(
+            f"{key}: a file stands where a directory must be", hint="Use another --key.", reason="collision"
+        )
     if error.errno in (errno.EACCES, errno.EPERM):  # of this directory or of all: three in a row will tell
         hint = "Give the rights; it is tried again by itself."
-        return Temporary(f"{why}: {key}", hint=hint, scope=Scope.UNSURE, reason="rights")
+        return Temporary(f"{why}: {key}", hint=hint, scope=Scope.UNSURE, reason="denied")
     if error.errno == errno.ENOENT:
         hint = "Mount or make the directory; it is tried again by itself."
-        return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason="missing")
+        return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason="bucket")
     hint = "Free some room, or mend the disk; it is tried again by itself."
-    return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason="disk")
+    reason = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "server"
+    return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason=reason, state="disk")

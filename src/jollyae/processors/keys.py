@@ -79,7 +79,9 @@ class KeyTemplate:
             return f"{self._before}{name}"
         key = self._join(self._render(name, mtime, sha256))
         if why := _why_impossible(key):
-            raise Permanent(f"no key is possible: {names.show(key[:200])}: {why}", hint="Rename it, or change --key.")
+            raise Permanent(
+                f"no key is possible: {names.show(key[:200])}: {why}", hint="Rename it, or change --key.", reason="key"
+            )
         return key
 
     def _join(self, rest: str) -> str:
@@ -138,7 +140,7 @@ class KeysByContent(KeyTemplate):
         """See :meth:`KeyTemplate.key`. Raises :class:`Temporary` for content that nobody has told of: the file is not
         what was read before."""
         if sha256 not in self._told:
-            raise Temporary(f"the file changed while it was read: {names.show(name)}", after=0.5)
+            raise Temporary(f"the file changed while it was read: {names.show(name)}", after=0.5, reason="content")
         return self._join(self._told[sha256][0])
 
 
@@ -197,7 +199,9 @@ def _date(mtime: float, form: str) -> str:
         return datetime.fromtimestamp(mtime, UTC).strftime(form)
     except (OverflowError, ValueError, OSError) as error:
         raise Permanent(
-            f"no key is possible: its modification time {mtime:.0f} is no date: {error}", hint="Try: touch the file."
+            f"no key is possible: its modification time {mtime:.0f} is no date: {error}",
+            hint="Try: touch the file.",
+            reason="key",
         ) from error
 
 

@@ -345,6 +345,8 @@ class PackedKeys(KeyTemplate):
         key = super().key(name, mtime, sha256) + self._packing.suffix(name)
         if len(key.encode()) > MAX_KEY:
             raise Permanent(
-                f"no key is possible: {names.show(key[:200])}: it is too long", hint="Rename it, or change --key."
+                f"no key is possible: {names.show(key[:200])}: it is too long",
+                hint="Rename it, or change --key.",
+                reason="key",
             )
         return key

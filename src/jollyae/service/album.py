@@ -116,7 +116,7 @@ def destination(settings: Settings, importing: "Importing | None" = None) -> Des
             with keys.told(sha256, key):
                 return await keeping.process(item) or {}
         except Permanent as error:  # the destination's own hint is about keys that are made of names
-            raise Permanent(error.message, hint=_DAMAGED) from error
+            raise Permanent(error.message, hint=_DAMAGED, reason="content") from error
 
     amend = importing.amend if importing is not None else None
     ingest = Ingest(lambda: pictures(settings), keep, lambda: open_quietly(url), by=settings.addedby or "", amend=amend)

@@ -64,15 +64,19 @@ async def attempt(process: AsyncProcess, item: Item) -> Fields:
         if not item.changed():
             return fields
         item.supersede(fields)
-    raise Temporary("it changes while it is sent", hint="Write to tmp/ and rename into incoming/ when complete.")
+    raise Temporary(
+        "it changes while it is sent", hint="Write to tmp/ and rename into incoming/ when complete.", reason="content"
+    )
 
 
 def _defect(item: Item) -> Permanent:
     if stat.S_ISREG(item.mode):
         whose = f"it belongs to user {users.user(item.stat.st_uid)} and its mode is {stat.filemode(item.mode)}"
         hint = f"We are {users.user(os.geteuid())}: chmod it, or have a group in common. Then: jollyae retry SPOOL NAME"
-        return Permanent(f"it cannot be read: {whose}", hint=hint)
+        return Permanent(f"it cannot be read: {whose}", hint=hint, reason="denied")
     kind = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
     kind[stat.S_IFDIR] = "a directory"  # that took the file's place in the instant of the claim
     hint = "Put the file itself into incoming/, and remove this."
-    return Permanent(f"it is not a regular file but {kind.get(stat.S_IFMT(item.mode), 'a device')}", hint=hint)
+    return Permanent(
+        f"it is not a regular file but {kind.get(stat.S_IFMT(item.mode), 'a device')}", hint=hint, reason="content"
+    )

@@ -69,7 +69,7 @@ def reason(status: int | None, code: str) -> str:
     """What a pause is told by."""
     told = explain(StoreError(status, code, "because", request_id="tx1"), WHERE)
     assert isinstance(told, Temporary)
-    return told.reason
+    return told.state
 
 
 def test_one_outage_has_one_reason() -> None:

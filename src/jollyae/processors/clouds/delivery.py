@@ -120,6 +120,7 @@ class CloudDelivery:
             f"refused: {names.show(self.url(key))}: it exists with other content",
             hint="Rename the file and `jollyae retry` it, or choose: --if-exists overwrite, --if-exists keep-both, "
             "or a --key with {date:%Y/%m/%d} or {sha256}.",
+            reason="collision",
         )
 
     def key(self, name: str, mtime: float, sha256: str) -> str:
@@ -169,7 +170,7 @@ class CloudDelivery:
                 raise
             why = str(error).partition("\n")[0]
             raise Permanent(
-                f"no key is possible: {names.show(key)}: {why}", hint="Rename it, or change --key."
+                f"no key is possible: {names.show(key)}: {why}", hint="Rename it, or change --key.", reason="key"
             ) from error
 
     async def find(self, key: str, scope: Scope) -> Seen | None:
@@ -198,6 +199,7 @@ class CloudDelivery:
         return Temporary(
             f"something is in the way, and we may not look: {names.show(self.url(key))}: {error.message}",
             hint="The credentials need the right to read objects, to tell a repeat from a collision.",
+            reason="denied",
         )
 
     async def holds(self, key: str, found: Seen, content: Content) -> bool:
@@ -266,7 +268,9 @@ class _Job:
         found = await self.delivery.find(key, Scope.ITEM)
         if found is None:
             where = names.show(self.delivery.url(key))
-            raise Temporary(f"something was in the way and is gone: {where}", scope=Scope.UNSURE, after=0.5)
+            raise Temporary(
+                f"something was in the way and is gone: {where}", scope=Scope.UNSURE, after=0.5, reason="collision"
+            )
         return await self._taken(key, found)
 
     async def _taken(self, key: str, found: Seen) -> dict[str, Any]:
@@ -375,6 +379,7 @@ class _Job:
                 f"not proved: {names.show(self.delivery.url(key))}: the store's size or digest is not ours",
                 hint="The file is kept and sent again.",
                 after=5.0,
+                reason="server",
             )
 
     def _receipt(self, key: str, etag: str, version: str, *, already_there: bool = False) -> dict[str, Any]:

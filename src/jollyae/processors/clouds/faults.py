@@ -38,8 +38,9 @@ _ACCESS = Meaning(
     "The credentials need the right to create and read objects here (Google: Storage Object Creator and Viewer; "
     "Azure: Storage Blob Data Contributor).",
     Scope.UNSURE,
+    reason="denied",
 )
-_BUCKET = Meaning("there is no such bucket", "Check the name in --to, or make it.")
+_BUCKET = Meaning("there is no such bucket", "Check the name in --to, or make it.", reason="bucket")
 _ROWS = {403: _ACCESS, 404: _BUCKET}
 
 
@@ -77,7 +78,9 @@ def explain(error: BaseException, where: str, credentials_hint: str = "") -> Tem
     """
     told = read(error)
     if told.code == NoAnswer.CREDENTIALS or told.status == 401:
-        return faults.explain(told, where, Meaning("no credentials that the store takes", credentials_hint))
+        return faults.explain(
+            told, where, Meaning("no credentials that the store takes", credentials_hint, reason="credentials")
+        )
     return faults.explain(told, where, _ROWS.get(told.status or 0))
 
 

@@ -159,7 +159,7 @@ _BY_HAND = f"See what it says: {sys.executable} -m {__package__}.child 0"
 
 def _not_started(why: str, hint: str) -> Temporary:
     told = f"the decoder of pictures does not start: {why}"
-    return Temporary(told, hint=hint, scope=Scope.DESTINATION, reason="decoder")
+    return Temporary(told, hint=hint, scope=Scope.DESTINATION, reason="machine", state="decoder")
 
 
 def _environment() -> dict[str, str]:

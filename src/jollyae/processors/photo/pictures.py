@@ -119,13 +119,13 @@ class Pictures:
             return _too_slow(seconds)
         if -code in _OUTSIDE:
             told = f"its decoder was ended from outside ({_signal(code)})"
-            return Temporary(told, hint="The machine may be short of memory.")
+            return Temporary(told, hint="The machine may be short of memory.", reason="machine")
         crashes = self._count_crash(descriptor)
         told = f"the decoder crashed over it ({_signal(code)})"
         if crashes < CRASHES:
-            return Temporary(told, hint=f"It is tried {CRASHES} times.")
+            return Temporary(told, hint=f"It is tried {CRASHES} times.", reason="content")
         hint = "It is damaged, or made to do harm; or a library has a bug: upgrade Pillow, then retry it."
-        return Permanent(f"{told}, {crashes} times", hint=hint)
+        return Permanent(f"{told}, {crashes} times", hint=hint, reason="content")
 
     def _count_crash(self, descriptor: int) -> int:
         """How often this very file has crashed a child of ours now."""
@@ -152,7 +152,9 @@ def _open(path: str) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise Temporary(f"it cannot be opened: {error.strerror}", hint="Look at the file and its rights.") from error
+        raise Temporary(
+            f"it cannot be opened: {error.strerror}", hint="Look at the file and its rights.", reason="denied"
+        ) from error
 
 
 def _late(seconds: float, before: float | None, after: float | None) -> Permanent | Temporary:
@@ -161,12 +163,12 @@ def _late(seconds: float, before: float | None, after: float | None) -> Permanen
     if not is_waiting:
         return _too_slow(seconds)
     told = f"it was not read within {seconds:.0f} s, and most of that its decoder waited"
-    return Temporary(told, hint="The disk or the machine is slow or overloaded.")
+    return Temporary(told, hint="The disk or the machine is slow or overloaded.", reason="machine")
 
 
 def _too_slow(seconds: float) -> Permanent:
     told = f"it takes more than {seconds:.0f} s to decode"
-    return Permanent(told, hint="It is made to take for ever, or too large to be shown.")
+    return Permanent(told, hint="It is made to take for ever, or too large to be shown.", reason="content")
 
 
 def _signal(code: int) -> str:

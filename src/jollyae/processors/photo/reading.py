@@ -87,7 +87,9 @@ def _read(descriptor: int, extension: str, mtime: float, allow: Allow, seconds: 
     )
     if not whole.is_whole(kind, read_at, before.st_size):
         raise Permanent(
-            f"the {kind.name} is cut off: its end is missing", hint="Copy it again from where it came from."
+            f"the {kind.name} is cut off: its end is missing",
+            hint="Copy it again from where it came from.",
+            reason="content",
         )
     with open(os.dup(descriptor), "rb") as file:
         _Reader(kind, file, picture, mtime, allow, seconds).read()
@@ -97,14 +99,16 @@ def _read(descriptor: int, extension: str, mtime: float, allow: Allow, seconds: 
 
 def _need_content(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise Permanent("it is no regular file", hint="Put files here.")
+        raise Permanent("it is no regular file", hint="Put files here.", reason="content")
     if found.st_size == 0:
-        raise Permanent("it is empty: 0 bytes", hint="Copy it again from where it came from.")
+        raise Permanent("it is empty: 0 bytes", hint="Copy it again from where it came from.", reason="content")
 
 
 def _need_unchanged(before: os.stat_result, after: os.stat_result) -> None:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise Temporary("it was written to while it was read", hint="Rename files in when they are whole.")
+        raise Temporary(
+            "it was written to while it was read", hint="Rename files in when they are whole.", reason="content"
+        )
 
 
 def _kind(read_at: kinds.Read, extension: str) -> Kind:
@@ -112,7 +116,7 @@ def _kind(read_at: kinds.Read, extension: str) -> Kind:
     if kind is None:
         looks = kinds.guess(read_at(0, 64))
         told = f"it is {looks}" if looks else "its content is of no kind that is known here"
-        raise Permanent(f"no picture or video: {told}", hint=f"What can be shown: {KNOWN}.")
+        raise Permanent(f"no picture or video: {told}", hint=f"What can be shown: {KNOWN}.", reason="content")
     return kind
 
 
@@ -133,13 +137,14 @@ def _judged(error: OSError) -> Permanent | Temporary:
     if error.errno == errno.ENOMEM:
         raise MemoryError from error
     if error.errno in _OF_THE_MACHINE:
-        return Temporary(f"it cannot be read: {error.strerror}", hint="Look at the disk it is on.")
+        return Temporary(f"it cannot be read: {error.strerror}", hint="Look at the disk it is on.", reason="machine")
     return _unreadable("it", error)
 
 
 def _unreadable(what: str, error: BaseException) -> Permanent:
     said = tags.clean(str(error)) or type(error).__name__
-    return Permanent(f"{what} cannot be decoded: {said}", hint="It is damaged. Copy it again from where it came from.")
+    hint = "It is damaged. Copy it again from where it came from."
+    return Permanent(f"{what} cannot be decoded: {said}", hint=hint, reason="content")
 
 
 class _Unsupported(Exception):
@@ -196,7 +201,7 @@ class _Reader:
             raise (_judged(error) if error.errno is not None else _refused(what, error)) from error
         except Image.DecompressionBombError as error:
             hint = f"Pictures of more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels are not decoded."
-            raise Permanent(f"{what} is a bomb: {error}", hint=hint) from error
+            raise Permanent(f"{what} is a bomb: {error}", hint=hint, reason="content") from error
         except Exception as error:  # decoders raise what they like on damaged bytes
             raise _refused(what, error) from error
 

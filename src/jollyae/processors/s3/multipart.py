@@ -47,7 +47,9 @@ async def deliver(target: Target, item: Item) -> dict[str, Any]:
     :class:`StoreError`."""
     if item.size > MAX_SIZE:
         raise Permanent(
-            f"too large: {item.size} bytes, and an S3 object has {MAX_SIZE} at most", hint="Split the file."
+            f"too large: {item.size} bytes, and an S3 object has {MAX_SIZE} at most",
+            hint="Split the file.",
+            reason="size",
         )
     job = _Multipart(target, item)
     try:
@@ -282,9 +284,8 @@ class _Multipart:
             raise faults.explain(StoreError(error.status, "NoSuchUpload"), self.target.url(key)) from error
         if error.status == 409 or error.code in ("InvalidPart", "InvalidPartOrder"):
             await self.give_up()
-            raise Temporary(
-                f"begins again: {names.show(self.target.url(key))}: {error.status} {error.code} to Complete", after=1.0
-            ) from error
+            told = f"begins again: {names.show(self.target.url(key))}: {error.status} {error.code} to Complete"
+            raise Temporary(told, after=1.0, reason="server") from error
         raise error
 
     async def _acknowledged(self, key: str, sent: Sent, stored: Stored) -> dict[str, Any]:

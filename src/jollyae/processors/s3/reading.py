@@ -14,7 +14,7 @@ from .options import S3Options, split_url
 from .transport import StoreError
 
 _CONNECTIONS = 8
-_DENIED = Meaning("access denied", "The credentials need s3:GetObject and s3:ListBucket here.")
+_DENIED = Meaning("access denied", "The credentials need s3:GetObject and s3:ListBucket here.", reason="denied")
 
 
 class BucketReader:

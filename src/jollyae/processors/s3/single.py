@@ -203,6 +203,7 @@ class Single:
                 hint="No S3 store answers so: a proxy or a portal in between may.",
                 scope=Scope.UNSURE,
                 after=5.0,
+                reason="server",
             )
         try:
             proved = stored.checksums and agrees(stored.checksums, self.checksum, self.target.url(key))

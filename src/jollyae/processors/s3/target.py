@@ -121,11 +121,13 @@ class Target:
                 f"refused: {names.show(self.url(key))}: it has this file's digest, but other bytes",
                 hint="The store damaged it, or somebody changed it. Look at it; remove it or rename the file, then "
                 "`jollyae retry` it.",
+                reason="collision",
             )
         return Permanent(
             f"refused: {names.show(self.url(key))}: it exists with other content",
             hint="Rename the file and `jollyae retry` it, or choose: --if-exists overwrite, --if-exists keep-both, "
             "or a --key with {date:%Y/%m/%d} or {sha256}.",
+            reason="collision",
         )
 
     def contradicted(self, key: str, found: Found, size: int) -> Temporary:
@@ -134,6 +136,7 @@ class Target:
             f"the store contradicts itself: {names.show(self.url(key))}: ours, but {found.size} bytes and not {size}",
             hint="It is asked again. If this stays so: look at the object, and remove it if it is damaged.",
             after=5.0,
+            reason="server",
         )
 
     def other_md5(self, key: str, etag: str) -> Damaged:
@@ -143,11 +146,14 @@ class Target:
             f"the store has other bytes: {names.show(self.url(key))}: its ETag {etag} is not their MD5, as others were",
             hint="Something between here and the store changes data: a proxy, a network card, memory.",
             after=5.0,
+            reason="server",
         )
 
     def gone(self, key: str) -> Temporary:
         """The error for an object that was in the way and is no longer."""
-        return Temporary(f"an object was in the way and is gone: {names.show(self.url(key))}", after=0.5)
+        return Temporary(
+            f"an object was in the way and is gone: {names.show(self.url(key))}", after=0.5, reason="collision"
+        )
 
     def receipt(self, key: str, content: Content, stored: Stored | Found, **more: Any) -> dict[str, Any]:
         """The fields of the receipt of what is now at the key. ``sha256`` is there where it is known: of what went in
@@ -173,6 +179,7 @@ class Target:
                 hint="The file is kept and sent again.",
                 scope=Scope.ITEM,
                 after=5.0,
+                reason="server",
             )
         return found
 
@@ -182,6 +189,7 @@ class Target:
             hint=("Check the keys. " if scope is Scope.UNSURE else "")  # HEAD has no body that would say more
             + "The credentials need s3:GetObject (and s3:ListBucket) to tell a repeat from a collision.",
             scope=scope,
+            reason="denied",
         )
 
 
@@ -200,5 +208,6 @@ def agrees(stored: Mapping[str, str], checksum: Checksum | None, where: str) -> 
             f"the store has other bytes: {names.show(where)}: {checksum.algorithm} {value}, ours {checksum.value}",
             hint="Something between here and the store changes data: a proxy, a network card, memory.",
             after=5.0,
+            reason="server",
         )
     return True
