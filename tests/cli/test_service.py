@@ -1,9 +1,11 @@
 """``jollyae service``: prints, installs, and leaves alone what others wrote."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from jollyae.cli.main import build_parser
 from tests.cli.conftest import Call
 
 SPOOL = ("/srv/spool", "--to", "s3://uploads")
@@ -100,3 +102,78 @@ def test_a_spool_that_others_may_write(call: Call, tmp_path: Path) -> None:
     """The mode of incoming/ says that others put files in."""
     call("init", str(tmp_path / "spool"), "--mode", "1733")
     assert "CAP_LEASE" in call("service", "systemd", str(tmp_path / "spool"), "--to", "s3://uploads").out
+
+
+# --- a configuration
+
+
+CONFIG = """
+[metrics]
+file = "/var/lib/node_exporter/jollyae.prom"
+[queue.photos]
+spool = "/srv/photos"
+to = "s3://bucket/prefix"
+grace = 60
+notify = ["hook"]
+[queue.scans]
+spool = "/srv/scans"
+incoming = "/srv/scans/in"
+to = "file:///mnt/scans"
+{more}
+[notify.hook]
+url = "https://hooks.example/x"
+secret_file = "hook.secret"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Two queues, one with a webhook."""
+    path = tmp_path / "jollyae.toml"
+    path.write_text(CONFIG.format(more=""))
+    return path
+
+
+def test_a_unit_for_a_configuration(call: Call, config: Path) -> None:
+    """It may write where its queues are and deliver to, has the secrets, and reloads what is right."""
+    told = call("service", "systemd", "-c", config, "--path", "--idle-exit", "90")
+    assert told.code == 0, told.err
+    assert f"run -c {config} --idle-exit 90\n" in told.out
+    assert f" check -c {config} --no-network\nExecReload=/bin/kill -HUP $MAINPID\n" in told.out
+    assert "\nReadWritePaths=/srv/photos /srv/scans /mnt/scans /var/lib/node_exporter\n" in told.out
+    assert "\nPathModified=/srv/photos/incoming\nPathModified=/srv/scans/in\n" in told.out
+    secret = config.parent / "hook.secret"
+    assert f"\nLoadCredential={str(secret).strip('/').replace('/', '-')}:{secret}\n" in told.out
+    assert "\nTimeoutStopSec=90\n" in told.out and "\nMemoryDenyWriteExecute=yes\n" in told.out
+    assert "webhook" not in told.err, "its address is in the file"
+
+
+def test_a_command_in_a_configuration(call: Call, config: Path) -> None:
+    """One queue with a command is enough for what commands need."""
+    config.write_text(CONFIG.format(more="").replace('to = "file:///mnt/scans"', 'exec = "ocr {}"'))
+    assert "MemoryDenyWriteExecute=yes, ProcSubset" in call("service", "systemd", "-c", config).out
+    assert f"flock -n {config} " in call("service", "cron", "-c", config).out
+
+
+def test_a_wrong_configuration_makes_no_unit(call: Call, config: Path) -> None:
+    """What run would refuse is refused here, with its line."""
+    config.write_text(CONFIG.format(more="bandwith = 5"))
+    told = call("service", "systemd", "-c", config)
+    assert told.code == 78 and "unknown key 'bandwith'" in told.err and not told.out
+
+
+def test_a_webhook_on_the_command_line_is_told(call: Call) -> None:
+    """Units are for all to read, and the address may be a secret."""
+    told = call("service", "systemd", *SPOOL, "--notify", "https://hooks.example/x")
+    assert "--notify https://hooks.example/x" in told.out and "for all to read" in told.err
+
+
+def test_every_option_comes_through_as_it_was(call: Call) -> None:
+    """Words are made of values, and the same values come of them."""
+    given = [*SPOOL, "--prune-empty", "200d", "--keep-finished", "30d,500G", "--min-free", "5%", "--grace", "1.5"]
+    given += ["--bandwidth", "08:00,512k 23:00,off", "--notify", "spool:///srv/next", "--metrics-addr", "9464"]
+    [line] = [line for line in call("service", "systemd", *given).out.splitlines() if line.startswith("ExecStart=")]
+    words = [word.replace("%%", "%") for word in shlex.split(line)]
+    parse = build_parser(("run",)).parse_args
+    before, after = vars(parse(["run", *given])), vars(parse(words[words.index("run") :]))
+    assert {key: after[key] for key in after if key != "_seen"} == {key: before[key] for key in after if key != "_seen"}

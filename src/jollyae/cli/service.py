@@ -1,18 +1,19 @@
 """``jollyae service systemd|launchd|cron SPOOL --to URL``: what a service manager needs to run it."""
 
 import argparse
+import itertools
 import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import run, where
-from .options import PLACES, Option, UsageError, seconds
-from .run_options import DESTINATION, OBJECT, STORE, WORK
+from .options import PLACES, Option, UsageError, seconds, was_given
+from .run_options import DESTINATION, KEYS, OBJECT, STORE, WORK
 
 if TYPE_CHECKING:
     from ..service.managers.job import Job
@@ -22,14 +23,14 @@ _NOT_ALWAYS = {"once", "dry_run", "idle_exit"}
 _OPTIONS = tuple(option for group in run.GROUPS.values() for option in group if option.dest not in _NOT_ALWAYS)
 _RUN = (*_OPTIONS, *PLACES)
 _CHECK = (*DESTINATION, *(option for option in WORK if option.dest in ("copy", "on_done")), *OBJECT, *STORE, *PLACES)
-_FILES = {"ca_bundle", "metrics_file", *(option.dest for option in PLACES)}
+_FILES = {"ca_bundle", "metrics_file", "notify_secret_file", *(option.dest for option in PLACES)}
 _EVERY = {"systemd": 300.0, "launchd": 300.0, "cron": 60.0}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     parser.add_argument("manager", choices=MANAGERS, help="what starts it")
-    where.add(parser)
+    where.add(parser, or_config=True)
     own = parser.add_argument_group("the service")
     own.add_argument("--install", action="store_true", help="write the files, and say which commands come next")
     own.add_argument(
@@ -175,6 +176,8 @@ def _warn(job: "Job", arguments: argparse.Namespace) -> None:
         told.append("the keys in your environment are not in it: put them into a file, and say --credentials FILE")
     if not job.is_users and job.user != "root" and job.program[0].startswith(("/root/", "/home/")):
         told.append(f"{job.program[0]} is in a home directory: can {job.user} run it? For all users: pipx --global")
+    if any(word.startswith(("http://", "https://")) for word in _after_notify(job.run)):
+        told.append("a webhook's address stands in it for all to read: where that is a secret, use a file, with -c")
     if arguments.manager == "cron" and shutil.which("flock") is None:
         told.append("without flock(1) two may run at a time, which is safe and only costs memory")
     for text in told:
@@ -182,10 +185,7 @@ def _warn(job: "Job", arguments: argparse.Namespace) -> None:
 
 
 def _job(arguments: argparse.Namespace) -> "Job":
-    if not run.destinations(arguments):
-        raise UsageError("say where to deliver: --to URL, --exec COMMAND, or --album URL", hint="As for jollyae run.")
-    run.refuse_two(arguments)
-    job = _of_a_spool(arguments)
+    job = _of_a_config(arguments) if where.is_config(arguments) else _of_a_spool(arguments)
     return replace(
         job,
         name=arguments.name,
@@ -203,22 +203,41 @@ def _job(arguments: argparse.Namespace) -> "Job":
 def _of_a_spool(arguments: argparse.Namespace) -> "Job":
     """What ``run SPOOL`` with these options needs."""
     from ..service.managers import job
+    from ..service.settings import Queue
 
+    if not run.destinations(arguments):
+        raise UsageError("say where to deliver: --to URL, --exec COMMAND, or --album URL", hint="As for jollyae run.")
+    run.refuse_two(arguments)
     places, settings = where.places(arguments), run.settings(arguments)
     target = settings.to or settings.album or f"exec {shlex.split(settings.exec or '')[0]}"
-    return job.Job(
-        program=job.this_program(),
+    return job.of_queues(
+        [Queue(places.control.name, places, settings)],
         run=("run", str(places.control), *words(arguments, _RUN), *_loudness(arguments)),
         check=("check", str(places.control), *words(arguments, _CHECK)),
         about=f"{places.control} to {target}",
-        spools=(job.common(places),),
-        writes=(*job.written(settings), *_beside(arguments.metrics_file)),
-        incoming=(str(places.incoming),),
-        executes=settings.exec is not None,
-        others_write=job.others_write(places),
-        grace=settings.grace,
-        environment=job.environment(os.environ),
+        writes=_beside(arguments.metrics_file),
     )
+
+
+def _of_a_config(arguments: argparse.Namespace) -> "Job":
+    """What ``run -c FILE`` needs, with the options that are given for all of its queues."""
+    from ..service.managers import job
+
+    config = where.config(arguments, KEYS)
+    path = os.path.abspath(config.path)
+    given = [one for one in _OPTIONS if was_given(one, arguments) and one not in DESTINATION]
+    return job.of_queues(
+        config.queues,
+        run=("run", "-c", path, *words(arguments, given), *_loudness(arguments)),
+        check=("check", "-c", path),
+        about=f"{path}: {', '.join(queue.name for queue in config.queues)}",
+        writes=_beside(arguments.metrics_file or config.metrics.file),
+        config=path,
+    )
+
+
+def _after_notify(words: Sequence[str]) -> list[str]:
+    return [word for before, word in itertools.pairwise(words) if before == "--notify"]
 
 
 def _beside(file: str | None) -> tuple[str, ...]:
@@ -247,7 +266,9 @@ def _words(option: Option, value: Any) -> Iterator[str]:
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return "=".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")
+    return getattr(value, "url", str(value))  # of a target
 
 
 def _loudness(arguments: argparse.Namespace) -> Iterator[str]:

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from ..spool.places import Places
 from ..spool.spool import Spool
 from ..worker.outbox import Outbox
+from . import credentials
 from .deliveries import Destination
 from .settings import ConfigurationError, Queue, Settings, Target
 
@@ -62,7 +63,13 @@ def queues(queue: Queue) -> tuple[Queue, ...]:
 def _queue(about: Queue, target: Target) -> Queue:
     own = about.settings
     settings = Settings(
-        target=target, once=own.once, grace=own.grace, on_done="delete", concurrency=AT_ONCE, settle=0.0
+        target=target,
+        once=own.once,
+        grace=own.grace,
+        on_done="delete",
+        concurrency=AT_ONCE,
+        settle=0.0,
+        idle_exit=own.idle_exit,
     )
     return Queue(f"{about.name}/{target.name}", places(about.places, target), settings, about=about.name)
 
@@ -172,7 +179,7 @@ def _secret_text(target: Target) -> str:
     if target.secret_file is None:
         return os.environ.get(SECRET, "")
     try:
-        text = Path(target.secret_file).read_text()
+        text = Path(credentials.readable(target.secret_file)).read_text()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         path = shlex.quote(target.secret_file)

@@ -3,13 +3,15 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ...spool.places import Places
-from ..settings import ConfigurationError, Settings
+from .. import credentials
+from ..settings import ConfigurationError, Queue, Settings
 
 _OTHERS_MAY_WRITE = 0o022
 ENVIRONMENT = (
@@ -119,7 +121,36 @@ def written(settings: Settings) -> tuple[str, ...]:
             found.append(os.path.normpath(unquote(urlsplit(url).path)))
     if settings.album is not None and settings.album.startswith("sqlite://"):
         found.append(os.path.dirname(os.path.abspath(unquote(urlsplit(settings.album).path))))
+    found += [unquote(urlsplit(one.url).path) for one in settings.notify if one.url.startswith("spool://")]
     return tuple(found)
+
+
+def executes(settings: Settings) -> bool:
+    """Whether it runs programs of yours."""
+    return settings.exec is not None or any(one.url.startswith("exec:") for one in settings.notify)
+
+
+def secrets(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """The files with secrets that it reads, each with what a copy of it is called."""
+    files = [one.secret_file for one in settings.targets()]
+    return tuple((credentials.name(file), os.path.abspath(file)) for file in dict.fromkeys(files) if file)
+
+
+def of_queues(queues: Sequence[Queue], **more: Any) -> Job:
+    """A job for these queues; ``more``: what they do not say."""
+    settings = [queue.settings for queue in queues]
+    return Job(
+        program=this_program(),
+        spools=tuple(common(queue.places) for queue in queues),
+        writes=tuple(path for one in settings for path in written(one)) + more.pop("writes", ()),
+        incoming=tuple(str(queue.places.incoming) for queue in queues),
+        executes=any(map(executes, settings)),
+        others_write=any(others_write(queue.places) for queue in queues),
+        grace=max(one.grace for one in settings),
+        secrets=tuple(dict.fromkeys(pair for one in settings for pair in secrets(one))),
+        environment=environment(os.environ),
+        **more,
+    )
 
 
 def others_write(places: Places) -> bool:
