@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from tests.processors.s3.fake import Bench, MiB
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 VERB_PAGES = {verb: DOCS / "verbs" / f"{verb}.md" for verb in VERBS}
+OPERATIONS = DOCS / "OPERATIONS.md"
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "OUTPUT", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
 OF_COMMANDS = {"JOLLYAE_NAME", "JOLLYAE_PATH", "JOLLYAE_SIZE", "JOLLYAE_ATTEMPT", "JOLLYAE_KEY"}
@@ -325,3 +327,21 @@ def test_the_readmes_python(tmp_path: Path) -> None:
     told = subprocess.run(command, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True, timeout=60)
     assert told.returncode == 0, told.stderr
     assert (tmp_path / "letters" / "finished" / "notes.txt").exists()
+
+
+_COMMANDS = re.findall(r"^    (?:sudo -u \w+ )?jollyae (.*)$", OPERATIONS.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", [line for line in _COMMANDS if not line.startswith("check -c")])
+def test_the_commands_of_operations(line: str) -> None:
+    """Each command of OPERATIONS.md is one of this version."""
+    words = shlex.split(line, comments=True)
+    parsed, unknown = build_parser((words[0],)).parse_known_args(words)
+    assert parsed.verb == words[0] and not unknown
+
+
+def test_every_alert_is_in_operations() -> None:
+    """Who is woken by an alert finds it there, or where it points to."""
+    rules = (ROOT / "src" / "jollyae" / "ops" / "jollyae-rules.yml").read_text()
+    text = OPERATIONS.read_text() + (DOCS / "METRICS.md").read_text()
+    assert not [name for name in re.findall(r"alert: Jollyae(\w+)", rules) if name not in text]
