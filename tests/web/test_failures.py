@@ -190,6 +190,7 @@ def test_a_spool_that_is_gone_has_no_failures(spool: Spool) -> None:
     assert actions.retry_matching(queue(spool), looked, Filter()).retried == 0
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_failures_are_shown_in_slices_and_retried_in_chunks(spool: Spool) -> None:
     """No call slurps: each says how far it is, and in the end all are counted and all are retried."""
     for number in range(100_000):

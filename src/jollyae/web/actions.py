@@ -1,6 +1,7 @@
 """What the dashboard can do, all by the spool's own moves: retry, pause, resume, upload. A worker may do something
 with the same item at the same instant; one of the two wins, and the result says so."""
 
+import errno
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -116,5 +117,8 @@ def upload(queue: Queue, name: str, stream: BinaryIO) -> Answer:
     except FileExistsError:
         return Answer(False, f"incoming/ has an item named {names.show(name)} already", 409)
     except OSError as error:
-        return Answer(False, f"{names.show(name)} is not queued: {error.strerror}", 507)
+        status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500
+        return Answer(
+            False, f"{names.show(name)} is not queued: {names.printable(error.strerror or str(error))}", status
+        )
     return Answer(True, f"{names.show(name)} is queued", 201)

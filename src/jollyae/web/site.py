@@ -49,7 +49,7 @@ class Site:
     @cached_property
     def failures(self) -> Mapping[str, Failures]:
         """What failed, for each queue by its name."""
-        return {queue.name: Failures(queue) for queue in self.dashboard.queues}
+        return self.dashboard.failures
 
     @cached_property
     def retries(self) -> Mapping[str, Retries]:
