@@ -278,6 +278,8 @@ class Spool:
         except FileExistsError:
             return f"incoming/ has an item named {names.show(first)} now: it stays in failed/"
         except OSError as error:
+            if not os.path.lexists(failed):
+                return f"no such item in {where}"  # somebody else retried it at this moment
             return f"it stays in failed/: {error.strerror}"
         with suppress(OSError):  # it is back; the note is litter now
             notes.forget(failed)
