@@ -20,6 +20,7 @@ VERBS = {
     "pause": "stop a spool's workers from taking items",
     "resume": "end a pause",
     "log": "what was delivered",
+    "drain": "wait until all that is there now is delivered",
     "web": "the dashboard: all queues at a glance, in a browser",
     "init": "make a spool's places",
     "check": "try whether this can run",

@@ -120,13 +120,8 @@ def deadly(places: Places, most: int = 1000) -> Iterator[tuple[str, int]]:
 def workers(places: Places) -> Iterator[tuple[str, str]]:
     """The directories of the workers in ``working/``, and the name of the worker that holds each: its own, its
     adopter's, or '' where it is dead and not adopted yet."""
-    try:
-        entries = sorted(os.scandir(places.working), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False) and os.path.exists(os.path.join(entry.path, owner.LOCK)):
-            yield entry.path, owner.holder(entry.path)
+    for path in _worker_directories(places):
+        yield path, owner.holder(path)
 
 
 def backlog(places: Places, most: int = 10_000) -> int:
@@ -137,3 +132,41 @@ def backlog(places: Places, most: int = 10_000) -> int:
         if total >= most:
             break
     return total
+
+
+def lying(places: Places) -> Iterator[tuple[Place, str, int]]:
+    """What is still to be delivered: the place, the name and the inode of each item, in the order of its way. One that
+    moves meanwhile may come twice; one that goes back, not at all."""
+    for name, inode in _items(str(places.incoming)):
+        if names.is_wanted(name):
+            yield Place.INCOMING, name, inode
+    for path in _worker_directories(places):
+        for name, inode in _items(path):
+            yield Place.WORKING, name, inode
+    for name, inode in _items(str(places.deferred)):
+        yield Place.DEFERRED, name, inode
+
+
+def _worker_directories(places: Places) -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(places.working), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) and os.path.exists(os.path.join(entry.path, owner.LOCK)):
+            yield entry.path
+
+
+def _items(directory: str) -> Iterator[tuple[str, int]]:
+    """As :func:`.owner.items_below`, each with its inode."""
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(os.path.join(directory, prefix)) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(f"{prefix}{entry.name}/")
+                else:
+                    yield prefix + entry.name, entry.inode()
