@@ -171,6 +171,18 @@ def test_check_finds_what_is_wrong(call: Call, spool: Path, tmp_path: Path) -> N
     assert lines[0]["state"] == "failed"
 
 
+def test_run_says_what_it_made(call: Call, tmp_path: Path) -> None:
+    """A spool or a place that was mistyped is made: that is told, once, and not what was there."""
+    to = ("--exec", "true", "--once")
+    new = tmp_path / "typo"
+    said = call("run", new, *to)
+    assert said.code == 0 and said.err.count("notice made") == 1 and f"made a new spool, {new}" in said.err
+    assert "notice made" not in call("run", new, *to).err
+    (new / "failed").rmdir()
+    said = call("run", new, *to, "--incoming", tmp_path / "elsewhere")
+    assert f"made {new}/failed, {tmp_path}/elsewhere" in said.err
+
+
 @pytest.mark.parametrize("to", ["ftp://x", "s3://", "file://relative/x", "nonsense"])
 def test_a_destination_that_cannot_be_is_refused(call: Call, spool: Path, to: str) -> None:
     """A URL that is no destination is a configuration error with what would be right."""
@@ -197,7 +209,7 @@ def test_an_endpoint_of_the_environment_that_is_no_url(
     said = call("run", spool, "--to", "s3://b", "--once")
     assert said.code == 78 and told in said.err
     said = call("check", spool, "--to", "s3://b")
-    assert said.code == 1 and told in said.out and "Try: jollyae check" not in said.out
+    assert said.code == 78 and told in said.out and "Try: jollyae check" not in said.out
 
 
 def test_a_key_template_that_cannot_be_is_refused(call: Call, spool: Path, tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import run, terminal, where
-from .options import Option, add_all
+from .options import Option, UsageError, add_all
 from .run_options import DESTINATION, OBJECT, STORE
 
 if TYPE_CHECKING:
     from ..processors.finding import Finding
+    from ..service.config import Config
     from ..service.settings import Settings
     from ..spool.places import Places
 
@@ -23,7 +25,7 @@ _OTHERS = (
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    where.add(parser)
+    where.add(parser, or_config=True)
     add_all(parser, "destination", DESTINATION)
     add_all(parser, "work", _OTHERS)
     add_all(parser, "objects", OBJECT)
@@ -35,14 +37,27 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Check; exit code 0 if all is well (warnings too), 1 if something failed."""
-    if arguments.health:
-        return _health(where.places(arguments))
+    """Check; exit code 0 if all is well (warnings too), 1 if something failed, 78 if the configuration cannot be."""
     import asyncio
 
+    if where.is_config(arguments):
+        if arguments.health:
+            raise UsageError("--health goes with a SPOOL", hint="Try: jollyae check --health SPOOL")
+        return asyncio.run(_check_all(where.config(arguments, (*_OTHERS, *OBJECT, *STORE)), arguments))
+    if arguments.health:
+        return _health(where.places(arguments))
     run.refuse_two(arguments)
     settings = run.settings(arguments) if run.destinations(arguments) else None
     return asyncio.run(_check(where.places(arguments), settings, arguments))
+
+
+async def _check_all(config: "Config", arguments: argparse.Namespace) -> int:
+    from ..service import check
+
+    code = 0
+    async for finding in check.everything(config, network=not arguments.no_network):
+        code = max(code, _show(finding, arguments))
+    return code
 
 
 def _health(places: "Places") -> int:
@@ -59,10 +74,10 @@ async def _check(places: "Places", settings: "Settings | None", arguments: argpa
 
     code = 0
     for finding in check.spool(places, copy=arguments.copy):
-        code |= _show(finding, arguments)
+        code = max(code, _show(finding, arguments))
     if settings is not None:
         async for finding in check.store(settings, network=not arguments.no_network):
-            code |= _show(finding, arguments)
+            code = max(code, _show(finding, arguments))
     return code
 
 
@@ -76,8 +91,11 @@ def _show(finding: "Finding", arguments: argparse.Namespace) -> int:
         word = f"{finding.state.value:<8}"
         if wants_colour(arguments.color, sys.stdout):
             word = f"{colours[finding.state.value]}{word}\x1b[0m"
-        line = terminal.wrapped(f"{finding.state.value:<8} {finding.subject}: {finding.text}", sys.stdout, 9)
+        whose = f"{finding.queue} " if finding.queue else ""
+        line = terminal.wrapped(f"{finding.state.value:<8} {whose}{finding.subject}: {finding.text}", sys.stdout, 9)
         print(word + line[8:])
         if finding.hint:
             print(terminal.wrapped(f"         {finding.hint}", sys.stdout, 9))
-    return int(finding.state.value == "failed")
+    if finding.state.value != "failed":
+        return 0
+    return os.EX_CONFIG if finding.subject == "settings" else 1

@@ -14,12 +14,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What ``subject`` (a word or two) was found to be; ``hint`` says what to do."""
+    """What ``subject`` (a word or two) was found to be; ``hint`` says what to do. ``queue``: whose it is, where several
+    are checked."""
 
     subject: str
     state: State
     text: str
     hint: str = ""
+    queue: str = ""
 
 
 def ok(subject: str, text: str) -> Finding:

@@ -1,30 +1,45 @@
 """Can this run? Each thing is tried for real; one finding a line."""
 
 import os
+import shlex
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..processors.finding import Finding, failed, ok, warning
 from ..spool import fs, mount, readiness, watch
+from ..spool.floor import NO_FLOOR, Floor
 from ..spool.places import Places
 from ..spool.spool import Spool, SpoolError
+from . import exporter, notifications
 from .compose import destination
+from .config import Config
 from .deliveries import CLOUDS, cloud_delivery, s3_delivery
-from .settings import ConfigurationError, Settings
+from .settings import ConfigurationError, Queue, Settings
+from .units import counted, human
 
 _LITTLE_ROOM = 0.05
+_CAP_LEASE = 28  # capability.h
 
 
-def spool(places: Places, *, copy: bool) -> Iterator[Finding]:
-    """The spool: its places, rights, file system, room, and what the kernel tells about it."""
+def spool(places: Places, *, copy: bool, floor: Floor = NO_FLOOR, makes: bool = False) -> Iterator[Finding]:
+    """The spool: its places, rights, file system, room, and what the kernel tells about it. ``makes``: who will run
+    makes what is missing."""
     place = Spool(places=places, make=False, copy=copy)
-    if missing := place.missing():
-        names = ", ".join(str(path) for path in missing)
-        what = f"missing: {names}" if places.control.is_dir() else f"there is no directory {places.control}"
-        yield failed("places", what, f"Try: jollyae init {places.control}")
+    try:
+        missing = place.missing()
+    except PermissionError as error:
+        closed = _deepest(Path(error.filename).parent)
+        yield failed("rights", f"cannot look into {closed}", _whose(closed))
+        return
+    if missing:
+        yield _missing(places, missing, makes=makes)
+        return
+    if (refused := _refused(places)) is not None:
+        yield refused
         return
     try:
         place.prove()
@@ -32,17 +47,91 @@ def spool(places: Places, *, copy: bool) -> Iterator[Finding]:
     except SpoolError as error:
         yield failed("places", error.message, error.hint)
         return
-    yield _room(places.working)
+    yield from _room(places.working, floor)
     yield _watch(places.incoming)
     yield _lease(places.tmp)
+    if (others := _others(places.incoming)) is not None:
+        yield others
 
 
-def _room(directory: Path) -> Finding:
-    usage = shutil.disk_usage(directory)
-    text = f"{usage.free / (1 << 30):.1f} GiB free"
-    if usage.free < _LITTLE_ROOM * usage.total:
-        return warning("room", f"{text}, under 5 %", "Free some: a full disk stops the spool (and loses nothing).")
-    return ok("room", text)
+def _missing(places: Places, missing: list[Path], *, makes: bool) -> Finding:
+    shown = ", ".join(str(path) for path in missing)
+    what = f"missing: {shown}" if places.control.is_dir() else f"there is no directory {places.control}"
+    if not makes:
+        return failed("places", what, f"Try: jollyae init {places.control}")
+    for directory in sorted({_deepest(path.parent) for path in missing}):
+        if not _may_write(directory):
+            return failed("places", f"{what}, and cannot be made in {directory}", _whose(directory))
+    return warning("places", f"{what}: run makes what is missing", "If a disk belongs there, mount it first.")
+
+
+def _refused(places: Places) -> Finding | None:
+    """Where we have no right to write, said in the numbers that a container knows."""
+    for path in places.all():
+        if not _may_write(path):
+            if os.statvfs(path).f_flag & os.ST_RDONLY:
+                return failed("rights", f"{path} is read-only", "Mount it for writing.")
+            return failed("rights", f"cannot write in {path}", _whose(path))
+    return None
+
+
+def _may_write(directory: Path) -> bool:
+    return os.access(directory, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _deepest(path: Path) -> Path:
+    """That, or of what is above it the first that is there, as far as we can see."""
+    while path != path.parent:
+        with suppress(OSError):
+            path.stat()
+            return path
+        path = path.parent
+    return path
+
+
+def _whose(path: Path) -> str:
+    found = path.stat()
+    owner, we = f"{found.st_uid}:{found.st_gid}", f"{os.geteuid()}:{os.getegid()}"
+    if found.st_uid == os.geteuid():
+        return f"Give its owner, whom we are ({we}), the right to: chmod u+rwx {shlex.quote(str(path))}"
+    return (
+        f"It is owned by {owner}, we are {we}: run as its owner (a container with --user {owner}), or chown it to us."
+    )
+
+
+def _room(directory: Path, floor: Floor) -> Iterator[Finding]:
+    found = os.statvfs(directory)
+    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    inodes = f", {found.f_favail:,} inodes" if found.f_files else ""
+    text = f"{human(free)} free{inodes}"
+    if why := floor.shortage(directory).why:
+        yield warning("room", f"below the floor: {why}", "submit refuses until there is more; deliveries go on.")
+    elif free < _LITTLE_ROOM * total:
+        yield warning("room", f"{text}, under 5 %", "Free some: a full disk stops the spool (and loses nothing).")
+    elif found.f_files and found.f_favail < _LITTLE_ROOM * found.f_files:
+        hint = "Remove small files: each item is one, and where none can be made the spool stops."
+        yield warning("room", f"{text}, under 5 % of them", hint)
+    else:
+        yield ok("room", text)
+
+
+def _others(incoming: Path) -> Finding | None:
+    """Whether files of other owners may come, whose writers the kernel does not tell us of."""
+    found = incoming.stat()
+    if _has(_CAP_LEASE) or (found.st_uid == os.geteuid() and not found.st_mode & 0o022):
+        return None
+    text = "others may put files here, and the kernel tells only of our own whether they are still written"
+    hint = (
+        "Theirs are taken after 3 s of rest. Give us CAP_LEASE (AmbientCapabilities= in the unit) for the lease test."
+    )
+    return warning("other owners", text, hint)
+
+
+def _has(capability: int) -> bool:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return bool(int(next(line for line in lines if line.startswith("CapEff:")).split()[1], 16) >> capability & 1)
+    return True  # no Linux, no leases
 
 
 def _watch(incoming: Path) -> Finding:
@@ -109,7 +198,7 @@ async def store(settings: Settings, *, network: bool = True) -> AsyncIterator[Fi
 def _local(settings: Settings) -> Finding:
     where = destination(settings)
     if settings.exec is not None:
-        program = settings.exec.split()[0]
+        program = shlex.split(settings.exec)[0]
         found = shutil.which(program)
         if found is None:
             return failed("command", f"{program} is not found", "Install it, or write its whole path.")
@@ -125,3 +214,48 @@ def _local(settings: Settings) -> Finding:
     except OSError as error:
         return failed("write", f"cannot write to {directory}: {error.strerror}", "Give us the right to write there.")
     return ok("write", f"wrote to {directory}, and removed it")
+
+
+async def everything(config: Config, *, network: bool = True) -> AsyncIterator[Finding]:
+    """All queues of a configuration, and what is beside them."""
+    yield ok("configuration", f"{config.path}: {counted(len(config.queues), 'queue')}")
+    for queue in config.queues:
+        async for finding in _queue(queue, network=network):
+            yield replace(finding, queue=queue.name)
+    for finding in _beside(config):
+        yield finding
+
+
+async def _queue(queue: Queue, *, network: bool) -> AsyncIterator[Finding]:
+    settings = queue.settings
+    for finding in spool(queue.places, copy=settings.copy, floor=settings.rules().floor, makes=True):
+        yield finding
+    async for finding in store(settings, network=network):
+        yield finding
+    for target in settings.targets():
+        try:
+            found = notifications.destination(target)
+            found.close()
+            said = await found.describe()
+            yield ok(f"notify {target.name}", f"{found.name}{f', {said}' if said else ''} (nothing was sent)")
+        except ConfigurationError as error:
+            yield failed("settings", error.message, error.hint)
+
+
+def _beside(config: Config) -> Iterator[Finding]:
+    metrics, web = config.metrics, config.web
+    if metrics.addr is not None:
+        try:
+            exporter.listen(metrics.addr).close()
+            yield ok("metrics", f"{metrics.addr} is free")
+        except ConfigurationError as error:
+            yield warning("metrics", error.message, "If that is this service, which runs already, all is well.")
+    if metrics.file is not None:
+        directory = os.path.dirname(metrics.file)
+        if _may_write(Path(directory)):
+            yield ok("metrics", f"{metrics.file} can be written")
+        else:
+            yield failed("metrics", f"cannot write in {directory}", "Make it, or give us the right to.")
+    for path in (web.token_file, web.certificate, web.key):
+        if path is not None and not os.access(path, os.R_OK):
+            yield warning("web", f"cannot read {path}", "Its reader is jollyae web: who runs that must be able to.")

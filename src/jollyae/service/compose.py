@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from ..processors.command import Command, CommandError
 from ..processors.keys import KeyTemplate, TemplateError
 from ..processors.packing import Packed, PackedCopy
-from ..spool import owner
+from ..spool import names, owner
 from ..spool.outcomes import Permanent, Temporary
 from ..spool.places import Places
 from ..spool.spool import Spool
@@ -102,8 +102,21 @@ def _cloud(settings: Settings) -> Destination:
 def spool(places: Places, *, copy: bool = False) -> Spool:
     """The spool at these places, made where it is missing and proved. Raises :class:`SpoolError`."""
     made = Spool(places=places, copy=copy)
+    _tell_made(made)
     made.prove()
     return made
+
+
+def _tell_made(spool: Spool) -> None:
+    """What was mistyped is made, too: say so."""
+    control = spool.places.control
+    beside = [path for path in spool.made if path != control and control not in path.parents]
+    if control in spool.made:
+        notice("made a new spool, %s", names.show(str(control)))
+    elif within := [path for path in spool.made if control in path.parents]:
+        beside = [*within, *beside]
+    if beside:
+        notice("made %s", ", ".join(names.show(str(path)) for path in beside))
 
 
 def run(places: Places, settings: Settings, listeners: tuple[Listener, ...] = ()) -> Summary:

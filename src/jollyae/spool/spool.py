@@ -49,6 +49,8 @@ class Spool:
             raise TypeError("give either a path or places")
         self.places = places if places is not None else Places.under(str(path))
         self.copy = copy
+        self.made: tuple[Path, ...] = ()
+        """The directories that were missing, and were made."""
         if make:
             self.make()
 
@@ -71,6 +73,7 @@ class Spool:
                 raise SpoolError(f"cannot make {directory}: {error.strerror}") from error
             else:
                 directory.chmod(modes.get(directory, 0o700))
+                self.made = (*self.made, directory)
 
     def missing(self) -> list[Path]:
         """The places that are not there."""

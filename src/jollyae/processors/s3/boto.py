@@ -59,6 +59,10 @@ class BotoTransport:
         """The client, for those who need to know what it knows."""
         return await self._connect()
 
+    def credentials_expiry(self) -> float:
+        """When the credentials that are used expire, seconds since 1970; 0 where they do not, or none is known."""
+        return session.expiry(self._connected.credentials) if self._connected is not None else 0.0
+
     async def in_thread(self, call: Callable[[], Any]) -> Any:
         """Run something of boto's that may block."""
         return await self._run(call, DEADLINE)

@@ -3,16 +3,36 @@
 import base64
 import hashlib
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 from ..finding import Finding, failed, ok, warning
-from . import faults
+from . import faults, session
 from .boto import BotoTransport
 from .options import MIN_PART, S3Options
 from .transport import Attributes, Checksum, Complete, Create, Part, Put, StoreError
 
 _MAX_SKEW = 300.0  # seconds; AWS refuses requests that are 15 minutes off
+_SOME_SKEW = 30.0
+_SOON = 3600.0  # seconds in which a session ends that a person must renew
+_PLACES = "the environment, ~/.aws, the container's and the machine's role"
+_NOT_RENEWED = ("env", "shared-credentials-file", "config-file")
+_SOURCES = {
+    "env": "the environment",
+    "explicit": "the program",
+    "shared-credentials-file": "~/.aws/credentials",
+    "config-file": "~/.aws/config",
+    "custom-process": "credential_process",
+    "iam-role": "the machine's role",
+    "container-role": "the container's role",
+    "assume-role": "an assumed role",
+    "assume-role-with-web-identity": "a web identity's role",
+    "sso": "a session of aws sso login",
+    "login": "a session of aws login",
+}
+"""botocore's methods, for people."""
 _NO_CONDITION = "Run with --head-first (it asks before each upload, which is not atomic), or --if-exists overwrite."
 
 
@@ -29,6 +49,8 @@ class Check:
         """One finding after the other; the first that makes the rest pointless is the last."""
         try:
             yield ok("settings", await self._transport.describe())
+            if not self._options.no_sign_request:
+                yield credentials((await self._transport.connected()).credentials, time.time())
             async for finding in self._clock():
                 yield finding
             await self._transport.put(self._put(b"first", if_none_match=not self._options.head_first))
@@ -51,12 +73,8 @@ class Check:
         except StoreError as error:
             if error.status is None:
                 raise
-            if error.skew is None:
-                return
-            if abs(error.skew) > _MAX_SKEW:
-                yield failed("clock", f"this clock is {abs(error.skew):.0f} s off the store's", "Try: timedatectl")
-            else:
-                yield ok("clock", f"within {abs(error.skew):.0f} s of the store's")
+            if error.skew is not None:
+                yield clock(error.skew)
 
     async def _readable(self) -> Finding:
         try:
@@ -143,3 +161,42 @@ class Check:
             checksum=checksum,
             if_none_match=if_none_match,
         )
+
+
+def clock(skew: float) -> Finding:
+    """What it means that the store's clock, as its answer dates itself, is so many seconds before ours.
+
+    >>> clock(-400).text, clock(0.4).text
+    ("this clock is 400 s ahead of the store's", "within 1 s of the store's")
+    """
+    off = abs(skew)
+    text = f"this clock is {off:.0f} s {'behind' if skew > 0 else 'ahead of'} the store's"
+    if off > _MAX_SKEW:
+        return failed("clock", text, "Amazon refuses what is 15 minutes off. Set it: Try: timedatectl set-ntp true")
+    if off > _SOME_SKEW:
+        return warning("clock", text, "It drifts. Try: timedatectl set-ntp true")
+    return ok("clock", f"within {max(off, 1):.0f} s of the store's")
+
+
+def credentials(found: Any, now: float) -> Finding:
+    """Where botocore's credentials came from and until when they hold; ``now``: seconds since 1970."""
+    subject = "credentials"
+    if found is None:
+        hint = (
+            "Try: aws configure, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. For a public bucket: --no-sign-request"
+        )
+        return failed(subject, f"none found: looked in {_PLACES}", hint)
+    source = _SOURCES.get(found.method, found.method or "an unknown place")
+    until = session.expiry(found)
+    if until:
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
+        text = f"from {source}, they hold until {when}"
+        if found.method in _NOT_RENEWED:
+            return warning(subject, text, "Nothing renews these. Give keys that do not expire, or a role.")
+        if until - now < _SOON and found.method == "sso":
+            return warning(subject, text, "Renew the session. Try: aws sso login")
+        return ok(subject, f"{text}, and are renewed before")
+    if found.token:
+        text = f"from {source}, with a session token: they expire, and nothing here says when"
+        return warning(subject, text, "Nothing renews these. Give keys that do not expire, or a role.")
+    return ok(subject, f"from {source}, they do not expire")

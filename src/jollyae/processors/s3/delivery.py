@@ -99,6 +99,10 @@ class BucketDelivery(S3Delivery):
         """How keys are made."""
         return self._target.template
 
+    def credentials_expiry(self) -> float:
+        """When the credentials that are used expire, seconds since 1970; 0 where they do not, or it is not known."""
+        return self.control.credentials_expiry()
+
     async def check(self) -> AsyncIterator[Finding]:
         """Try all that delivery needs; see :mod:`.check`."""
         async for finding in Check(self.control, self._options, self.template.prefix).findings():

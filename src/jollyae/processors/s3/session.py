@@ -84,6 +84,12 @@ def endpoint_of(
     return (url, "the AWS config file") if url else ("", "")
 
 
+def expiry(credentials: Any) -> float:
+    """When they expire, in seconds since 1970; 0 where they do not, or nobody says. What can be renewed is, before."""
+    until = getattr(credentials, "_expiry_time", None)  # botocore tells it nowhere else
+    return until.timestamp() if until is not None else 0.0
+
+
 def check_bundle(path: str) -> None:
     """Raise :class:`StoreError` where the file of certificate authorities cannot be read: botocore's own error does not
     name it. A directory of them is boto3's to judge."""

@@ -1,0 +1,238 @@
+"""``check``: what it says of spools, credentials, clocks and configurations."""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.credentials import Credentials, RefreshableCredentials
+
+from jollyae import Spool
+from jollyae.cli import main as cli
+from jollyae.processors.finding import Finding, State
+from jollyae.processors.s3.check import clock, credentials
+from jollyae.service import check
+from jollyae.spool.floor import Amount, Floor
+from tests.helpers import as_nobody, needs_root
+
+NOW = 1_795_000_000.0
+Call = Callable[..., tuple[int, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def checked(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """``checked(text, words…)``: the exit code and the findings for that configuration."""
+    for name in list(os.environ):
+        if name.startswith(("JOLLYAE_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def checked(text: str, *words: str) -> tuple[int, list[dict[str, Any]]]:
+        path = tmp_path / "jollyae.toml"
+        path.write_text(text)
+        code = cli.run(["check", "-c", str(path), "--json", *words])
+        said = capfd.readouterr()
+        assert code == 78 or not said.err, said.err
+        return code, [json.loads(line) for line in said.out.splitlines()]
+
+    return checked
+
+
+def of(findings: list[dict[str, Any]], queue: str, subject: str) -> dict[str, Any]:
+    """The one finding of that queue on that subject."""
+    (found,) = [one for one in findings if (one["queue"], one["subject"]) == (queue, subject)]
+    return found
+
+
+# --- configurations
+
+
+def test_a_configuration_that_is_well(tmp_path: Path, checked: Call) -> None:
+    """All queues are tried, and each line says whose it is; what run will make is no failure; nothing is left."""
+    Spool(tmp_path / "a")
+    text = f"""
+[metrics]
+file = "x.prom"
+[queue.a]
+spool = "a"
+to = "file://{tmp_path}"
+[queue.b]
+spool = "b"
+exec = "true {{}}"
+"""
+    code, findings = checked(text)
+    assert code == 0
+    assert findings[0]["text"] == f"{tmp_path}/jollyae.toml: 2 queues"
+    assert of(findings, "a", "places")["state"] == "ok"
+    assert of(findings, "a", "write")["text"] == f"wrote to {tmp_path}, and removed it"
+    assert of(findings, "b", "places")["state"] == "warning"
+    assert of(findings, "b", "command")["state"] == "ok"
+    assert of(findings, "", "metrics")["state"] == "ok"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "jollyae.toml"]
+
+
+def test_what_fails_is_1_and_what_cannot_be_is_78(tmp_path: Path, checked: Call) -> None:
+    """A program that is not there can be installed; a key template that cannot be must be changed."""
+    assert checked('[queue.a]\nspool = "a"\nexec = "nosuch {}"')[0] == 1
+    code, findings = checked(f'[queue.a]\nspool = "a"\nto = "file://{tmp_path}"\nkey = "{{now}}"')
+    assert code == 78 and "{date:" in of(findings, "a", "settings")["text"]
+    assert checked('[queue.a]\nspoool = "a"\nto = "s3://b"') == (78, [])
+
+
+def test_without_the_network_only_what_is_here_is_tried(tmp_path: Path, checked: Call) -> None:
+    """A service that starts while the network is down must start."""
+    Spool(tmp_path / "a")
+    text = '[queue.a]\nspool = "a"\nto = "s3://b"\nendpoint_url = "http://127.0.0.1:9"\n'
+    code, findings = checked(text, "--no-network")
+    assert code == 0 and of(findings, "a", "settings")["text"].startswith("s3://b: not asked")
+    code, findings = checked(text, "--no-sign-request")
+    assert code == 1 and "connection refused" in of(findings, "a", "write")["text"]
+
+
+def test_targets_and_ports(tmp_path: Path, checked: Call) -> None:
+    """Of notifications: can there be such a target? A port that is taken may be the running service's own."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        text = f"""
+[metrics]
+addr = "127.0.0.1:{server.getsockname()[1]}"
+[queue.a]
+spool = "a"
+exec = "true"
+notify = ["hook"]
+[notify.hook]
+url = "https://hooks.example/x"
+secret_file = "secret"
+"""
+        code, findings = checked(text)
+        assert of(findings, "", "metrics")["state"] == "warning"
+        assert code == 78 and f"{tmp_path}/secret" in of(findings, "a", "settings")["text"]
+        (tmp_path / "secret").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        code, findings = checked(text)
+        assert code == 0 and "nothing was sent" in of(findings, "a", "notify hook")["text"]
+
+
+# --- spools
+
+
+def one(findings: Any, subject: str) -> Finding:
+    """The finding on that subject."""
+    found: list[Finding] = [one for one in findings if one.subject == subject]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def open_for_all(path: Path) -> None:
+    """Let others look into the directory and those above it that are the tests' own."""
+    for one in (path, *path.parents[:3]):
+        one.chmod(one.stat().st_mode | 0o055)
+
+
+@needs_root
+def test_whose_the_spool_is(tmp_path: Path) -> None:
+    """Where we may not write it says by whose right one may, in the numbers that a container is given."""
+    open_for_all(tmp_path)
+    spool = Spool(tmp_path / "spool")
+    for path in spool.places.all():
+        os.chown(path, 1000, 1000)
+        path.chmod(0o755)
+    with as_nobody():
+        found = one(check.spool(spool.places, copy=False), "rights")
+    assert found.state is State.FAILED and found.text == f"cannot write in {spool.places.incoming}"
+    assert found.hint.startswith("It is owned by 1000:1000, we are 65534:")
+    assert "run as its owner (a container with --user 1000:1000)" in found.hint
+
+
+@needs_root
+def test_a_spool_that_cannot_be_seen(tmp_path: Path) -> None:
+    """Another user's, with the rights that init gives: whose it is, and no traceback."""
+    open_for_all(tmp_path)
+    spool = Spool(tmp_path / "spool")
+    os.chown(spool.places.control, 1000, 1000)
+    with as_nobody():
+        found = one(check.spool(spool.places, copy=False), "rights")
+    assert found.text == f"cannot look into {spool.places.control}" and "1000:1000" in found.hint
+
+
+@needs_root
+def test_a_spool_that_cannot_be_made(tmp_path: Path) -> None:
+    """What run would make, it must be able to make."""
+    open_for_all(tmp_path)
+    missing = Spool(tmp_path / "spool").places
+    for path in missing.all():
+        if path != missing.control:
+            path.rmdir()
+    os.chown(missing.control, 1000, 1000)
+    missing.control.chmod(0o755)
+    with as_nobody():
+        found = one(check.spool(missing, copy=False, makes=True), "places")
+    assert found.state is State.FAILED and "cannot be made in" in found.text and "1000:1000" in found.hint
+    assert one(check.spool(missing, copy=False, makes=True), "places").state is State.WARNING
+    assert one(check.spool(missing, copy=False), "places").state is State.FAILED
+
+
+def test_room(spool: Spool) -> None:
+    """Bytes and inodes that are free, and a floor that is not kept."""
+    told = one(check.spool(spool.places, copy=False), "room")
+    assert "free" in told.text
+    low = one(check.spool(spool.places, copy=False, floor=Floor(free=Amount(percent=100))), "room")
+    assert low.state is State.WARNING and "submit refuses" in low.hint
+
+
+@needs_root
+def test_files_of_other_owners(spool: Spool) -> None:
+    """Who may not ask the kernel about the files of others is told, where others may put files in."""
+    subject = "other owners"
+    spool.places.incoming.chmod(0o1733)
+    assert subject not in [found.subject for found in check.spool(spool.places, copy=False)], "root may"
+    open_for_all(spool.places.control.parent)
+    for path in spool.places.all():
+        os.chown(path, 65534, 65534)
+    with as_nobody():
+        assert one(check.spool(spool.places, copy=False), subject).state is State.WARNING
+
+
+# --- stores
+
+
+@pytest.mark.parametrize(
+    ("skew", "state", "text"),
+    [
+        (0.3, State.OK, "within 1 s of the store's"),
+        (-29.0, State.OK, "within 29 s of the store's"),
+        (45.0, State.WARNING, "this clock is 45 s behind the store's"),
+        (-3600.0, State.FAILED, "this clock is 3600 s ahead of the store's"),
+    ],
+)
+def test_clocks(skew: float, state: State, text: str) -> None:
+    """By how much this clock is off, and in which direction."""
+    found = clock(skew)
+    assert (found.state, found.text) == (state, text)
+
+
+def _renewed(method: str, seconds: float) -> RefreshableCredentials:
+    until = datetime.fromtimestamp(NOW + seconds, UTC)
+    return RefreshableCredentials("a", "b", "c", until, lambda: {}, method, time_fetcher=lambda: until - timedelta(1))
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "text"),
+    [
+        (None, State.FAILED, "none found: looked in the environment, ~/.aws, the container's and the machine's role"),
+        (Credentials("a", "b", None, "env"), State.OK, "from the environment, they do not expire"),
+        (Credentials("a", "b", "c", "env"), State.WARNING, "with a session token: they expire"),
+        (Credentials("a", "b", None, "shared-credentials-file"), State.OK, "from ~/.aws/credentials"),
+        (_renewed("iam-role", 7200), State.OK, "hold until 2026-11-18 13:06 UTC, and are renewed before"),
+        (_renewed("sso", 600), State.WARNING, "hold until 2026-11-18 11:16 UTC"),
+        (_renewed("sso", 7200), State.OK, "from a session of aws sso login"),
+        (_renewed("env", 7200), State.WARNING, "from the environment, they hold until"),
+    ],
+)
+def test_where_credentials_came_from(found: Any, state: State, text: str) -> None:
+    """In words of people, with when they expire and whether somebody renews them; never the secret."""
+    told = credentials(found, NOW)
+    assert told.state is state and text in told.text
