@@ -18,8 +18,11 @@ from jollyae import Permanent, Scope, Spool, Temporary
 from jollyae.processors import packing
 from jollyae.processors.keys import KeyTemplate
 from jollyae.processors.packing import Packed, PackedCopy, PackedKeys, Packing, Unpacker
+from jollyae.service.fetch import Fetched, Wishes, fetch
+from jollyae.service.settings import Settings
 from jollyae.spool import names
 from jollyae.spool.item import Item
+from jollyae.spool.owner import items_below
 from tests import corpus
 from tests.helpers import drop, once, tells, whereabouts
 from tests.processors.s3.fake import Bench
@@ -34,9 +37,11 @@ HOSTILE = {**corpus.TEXT, "in a directory": "🎄/🎁.jpg", "xml in a directory
 
 
 class Place:
-    """One destination. ``url``: of what is at the key ''; ``lacks``: what it cannot do or show, and why."""
+    """One destination. ``url``: of what is at the key ''; ``endpoint``: its server's, where there is one; ``lacks``:
+    what it cannot do or show, and why."""
 
     url = ""
+    endpoint = ""
     lacks: dict[str, str] = {}  # noqa: RUF012 - only read
 
     def delivery(self, template: KeyTemplate, **options: Any) -> Delivery:
@@ -107,6 +112,19 @@ def packed(place: Place, item: Item, how: Packing, key: str = "{path}", **option
 
     [receipt] = run(make, item)
     return receipt
+
+
+def fetched(place: Place, urls: list[str], target: Path, wishes: Wishes) -> list[Fetched]:
+    """What was fetched; what was not is an error."""
+    told: list[Fetched] = []
+
+    def warn(url: str, error: Exception) -> None:
+        raise AssertionError(f"{url}: {error}")
+
+    settings = Settings(endpoint_url=place.endpoint or None)
+    outcome = asyncio.run(fetch(urls, f"{target}/", settings, wishes, told.append, warn))
+    assert outcome.exit_code == 0 and outcome.done == len(told)
+    return told
 
 
 def unpacked(body: bytes, method: str) -> bytes:
@@ -378,6 +396,47 @@ class Promises:
         assert place.there() == {"f.gz": sent}
         with pytest.raises(Permanent, match="other content"):
             packed(place, bench.item(body[::-1], "f"), how, **LARGE)
+
+    @pytest.mark.parametrize("form", ["", "gzip", "zstd.suffix"])
+    @pytest.mark.parametrize("size", [0, 3000, 11 * MiB])
+    def test_fetched_again(self, place: Place, bench: Bench, tmp_path: Path, form: str, size: int) -> None:
+        """What was delivered comes back as the file that it was: bytes, name, mode, time; not over another."""
+        place.needs("fetching")
+        method, _, suffix = form.partition(".")
+        if method and not suffix:
+            place.needs("encoding")
+        body = os.urandom(1000) * (size // 1000) + bytes(size % 1000)
+        item = bench.item(body, "d/some report.csv")
+        if method:
+            packed(place, item, Packing(method, suffix=bool(suffix)), preserve=True, **LARGE)
+        else:
+            one(place, item, preserve=True, **LARGE)
+        [key] = place.there()
+        there = tmp_path / "back"
+        wishes = Wishes(unpack="suffix" if "proof" in place.lacks else "auto")
+        for was_there in (False, True):
+            told = fetched(place, [place.url + key], there, wishes)
+            assert [one.was_there for one in told] == [was_there]
+            assert told[0].proof or "proof" in place.lacks
+        found = there / "some report.csv"
+        assert found.read_bytes() == body and [path.name for path in there.iterdir()] == ["some report.csv"]
+        assert (found.stat().st_mode, found.stat().st_mtime_ns) == (item.mode, item.mtime_ns)
+        found.write_bytes(b"other")
+        with pytest.raises(AssertionError, match="other content"):
+            fetched(place, [place.url + key], there, wishes)
+        assert found.read_bytes() == b"other"
+
+    def test_hostile_names_fetched_again(self, place: Place, bench: Bench, tmp_path: Path) -> None:
+        """All below a prefix, under the names that they had, whatever these were."""
+        place.needs("fetching")
+        wanted = {f"in/{name}" for what, name in HOSTILE.items() if what not in place.lacks}
+        items = [bench.item(os.fsencode(name), name) for name in wanted]
+        run(lambda: place.delivery(KeyTemplate()), *items)
+        there = tmp_path / "back"
+        fetched(place, [f"{place.url}in"], there, Wishes(recursive=True))
+        assert {f"in/{name}" for name in items_below(str(there))} == wanted
+        for name in wanted:
+            assert (there / name[3:]).read_bytes() == os.fsencode(name)
 
     def test_progress(self, place: Place, bench: Bench) -> None:
         """A delivered item is sent to its last byte."""

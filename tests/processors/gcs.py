@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 TOKEN = "right"
 BUCKET = "photos"
@@ -118,7 +119,19 @@ class _Handler(BaseHTTPRequestHandler):
             {"x-goog-generation": str(stored.generation)},
         )
 
+    def _list(self) -> None:
+        prefix = self.query.get("prefix", "")
+        keys = sorted(key for key in self.server.objects if key.startswith(prefix))
+        about = "<LastModified>2026-11-22T03:00:00Z</LastModified>"
+        rows = [f"<Contents><Key>{escape(key)}</Key>{about}<Size>{self._size(key)}</Size></Contents>" for key in keys]
+        self._xml(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{''.join(rows)}</ListBucketResult>")
+
+    def _size(self, key: str) -> int:
+        return len(self.server.objects[key].body)
+
     def _get(self, key: str, _: bytes) -> None:
+        if "list-type" in self.query:
+            return self._list()
         found = self.server.objects.get(key)
         if found is None:
             return self._error(404, "NoSuchKey")

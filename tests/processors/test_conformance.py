@@ -25,6 +25,7 @@ class Files(Place):
     lacks = {  # noqa: RUF012 - only read
         "credentials": "a directory has none",
         "encoding": "a file has none",
+        "proof": "a file has no metadata",
         **{what: "encoded it is over 255 bytes" for what, name in HOSTILE.items() if len(names.encode(name)) > 255},
     }
 
@@ -56,7 +57,7 @@ class Own(Place):
 
     def __init__(self, store: MemoryStore | LocalStore, *, keeps_attributes: bool) -> None:
         self.cloud = Cloud("gs://own", store, store, keeps_attributes=keeps_attributes)
-        self.lacks = {"network": "there is none", "credentials": "there are none"}
+        self.lacks = {"network": "there is none", "credentials": "there are none", "fetching": "it has no URL"}
         if isinstance(store, LocalStore):
             self.lacks["conditional replace"] = "obstore's LocalStore has none"
             self.lacks["metadata"] = "obstore's LocalStore has none"
@@ -80,6 +81,7 @@ class Google(Place):
 
     def __init__(self, server: Gcs) -> None:
         self.server = server
+        self.endpoint = server.url
 
     def _delivery(self, template: KeyTemplate, token: str, **options: Any) -> Delivery:
         chosen = S3Options(**{"endpoint_url": self.server.url, **options})

@@ -62,7 +62,7 @@ class Bucket(Place):
 
     def delivery(self, template: KeyTemplate, **options: Any) -> Delivery:
         chosen = {"endpoint_url": self.endpoint, "transport": self.transport, **self.options, **options}
-        return BucketDelivery(self.url, S3Options(**chosen), key=template.text, concurrency=8)
+        return BucketDelivery(self.url, S3Options(**chosen), key=template, concurrency=8)
 
     def there(self) -> dict[str, bytes]:
         found = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])

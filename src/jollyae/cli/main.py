@@ -21,6 +21,7 @@ VERBS = {
     "resume": "end a pause",
     "log": "what was delivered",
     "drain": "wait until all that is there now is delivered",
+    "fetch": "bring objects back as the files that they were",
     "web": "the dashboard: all queues at a glance, in a browser",
     "init": "make a spool's places",
     "check": "try whether this can run",

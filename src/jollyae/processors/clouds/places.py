@@ -81,6 +81,14 @@ class Cloud:
             return key
         return _LAST_DOT.sub("%2E", key.replace("\\", "%5C"))
 
+    def common_name(self, name: str) -> str:
+        """The name that S3 has for a name of metadata here.
+
+        >>> Cloud("az://c", None, None).common_name("jollyae_sha256"), Cloud("gs://b", None, None).common_name("a_b")
+        ('jollyae-sha256', 'a_b')
+        """
+        return name.replace("_", "-") if self.url.startswith("az:") and name.startswith("jollyae_") else name
+
     @property
     def digest_name(self) -> str:
         """The metadata that has the content's SHA-256."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from jollyae.processors.keys import KeyTemplate
-from jollyae.processors.reading import BLOCK
+from jollyae.processors.reading import BLOCK, Kept
 from jollyae.spool import names
 
 from ..s3.options import S3Options
@@ -37,6 +37,20 @@ class CloudReader:
         except BaseError as error:
             raise self._explained(error, key) from error
         return found.meta["size"]
+
+    async def look(self, key: str) -> Kept | None:
+        """See :class:`~jollyae.processors.reading.Reader`."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            found = await obstore.get_async(self._cloud.patient, self._whole(key), options={"head": True})
+        except FileNotFoundError:
+            return None
+        except BaseError as error:
+            raise self._explained(error, key) from error
+        metadata = {self._cloud.common_name(str(name)): str(value) for name, value in found.attributes.items()}
+        return Kept(found.meta["size"], (found.meta["e_tag"] or "").strip('"'), metadata)
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """See :class:`~jollyae.processors.reading.Reader`."""

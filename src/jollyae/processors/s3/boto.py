@@ -90,7 +90,7 @@ class BotoTransport:
             size=answer["ContentLength"],
             etag=_bare(answer),
             version=answer.get("VersionId", ""),
-            metadata=answer.get("Metadata", {}),
+            metadata={name.lower(): value for name, value in answer.get("Metadata", {}).items()},  # rclone: capitals
             checksums=_checksums(answer),
         )
 

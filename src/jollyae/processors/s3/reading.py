@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from jollyae.processors.keys import KeyTemplate
-from jollyae.processors.reading import BLOCK
+from jollyae.processors.reading import BLOCK, Kept
 from jollyae.spool import names
 
 from . import faults
 from .boto import BotoTransport
 from .faults import Meaning
 from .options import S3Options, split_url
-from .transport import StoreError
+from .transport import Found, StoreError
 
 _CONNECTIONS = 8
 _DENIED = Meaning("access denied", "The credentials need s3:GetObject and s3:ListBucket here.", reason="denied")
@@ -35,6 +35,25 @@ class BucketReader:
             if error.status == 404:
                 return None
             raise self._explained(error, key) from error
+
+    async def look(self, key: str) -> Kept | None:
+        """See :class:`~jollyae.processors.reading.Reader`."""
+        try:
+            found = await self._look(key)
+        except StoreError as error:
+            if error.status == 404:
+                return None
+            raise self._explained(error, key) from error
+        whole = {name: value for name, value in found.checksums.items() if "-" not in value}
+        return Kept(found.size, found.etag, found.metadata, whole)
+
+    async def _look(self, key: str) -> Found:
+        try:
+            return await self._control.head(self._whole(key), checksums=True)
+        except StoreError as error:
+            if error.status not in (400, 403, 501):  # with KMS that may need another right, and some know no checksums
+                raise
+        return await self._control.head(self._whole(key))
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """See :class:`~jollyae.processors.reading.Reader`."""
@@ -60,7 +79,7 @@ class BucketReader:
         token: dict[str, str] = {}
         try:
             while True:
-                page = await self._call("list_objects_v2", Prefix=self._whole(f"{folder}/"), **token)
+                page = await self._call("list_objects_v2", Prefix=self._whole(f"{folder}/" if folder else ""), **token)
                 for found in page.get("Contents", []):
                     yield found["Key"][begin:], found["Size"]
                 if not page.get("IsTruncated"):
