@@ -149,9 +149,11 @@ def test_a_large_spool_does_not_hold_the_page(spool: Spool) -> None:
     for number in range(3000):
         drop(spool, f"m{number}")
     counting = Counting([queue(spool)])
-    first = counting.of("photos", wait=0)
-    assert first.at == 0 and not first.places
-    until(lambda: counting.of("photos", wait=0).places and counting.of("photos").places["incoming"].items == 3000)
+    assert not counting.of("photos", wait=0).places
+    until(lambda: (found := counting.of("photos", wait=0)).places and found.places["incoming"].items == 3000)
+    drop(spool, "one more")
+    counting.again("photos")
+    until(lambda: counting.of("photos").places["incoming"].items == 3001)
     counting.close()
 
 

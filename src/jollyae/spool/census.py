@@ -36,12 +36,13 @@ Moves = Mapping[str, tuple[int, int]]
 
 class Held(NamedTuple):
     """What is in one place. ``oldest``: when the oldest came there (seconds since 1970; its change time), None where
-    there is none. ``at``: when it was last counted whole."""
+    there is none. ``at``: when it was last counted whole. ``ignored``: files in ``incoming/`` that are no items."""
 
     items: int
     bytes: int
     oldest: float | None
     at: float
+    ignored: int = 0
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class _Directory:
     bytes: int = 0
     oldest: float = float("inf")
     below: list[str] = field(default_factory=list)
+    ignored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class Census:
                         continue
                     total.items += found.items
                     total.bytes += found.bytes
+                    total.ignored += found.ignored
                     total.oldest = min(total.oldest, found.oldest)
             except OSError:
                 continue
@@ -140,7 +143,7 @@ class Census:
             # What was moved during the walk was seen or not: half of it, as far as we know.
             moved = (before[0] + (after[0] - before[0]) // 2, before[1] + (after[1] - before[1]) // 2)
             oldest = total.oldest if total.items else None
-            self._base[place.value] = _Base(Held(total.items, total.bytes, oldest, began), moved)
+            self._base[place.value] = _Base(Held(total.items, total.bytes, oldest, began, total.ignored), moved)
         self._known = known
 
     def _below(self, place: Place, root: str, known: dict[str, _Directory]) -> Iterator[_Directory | None]:
@@ -170,8 +173,8 @@ class Census:
                 if number % _BREATH == _BREATH - 1:
                     yield
                 if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
+                    found.ignored += place is Place.INCOMING and not entry.is_dir(follow_symlinks=False)
+                elif entry.is_dir(follow_symlinks=False):
                     found.below.append(entry.path)
                 elif place is not Place.INCOMING or self._wanted(prefix + entry.name):
                     try:
@@ -181,12 +184,14 @@ class Census:
                     found.items += 1
                     found.bytes += stat.st_size
                     found.oldest = min(found.oldest, stat.st_ctime)
+                else:
+                    found.ignored += 1
 
 
 def _moved(base: _Base, moves: tuple[int, int]) -> Held:
     """What was counted, with the moves since. The oldest is taken to be there still while anything is."""
     items = max(base.held.items + moves[0] - base.moved[0], 0)
     if not items:
-        return Held(0, 0, None, base.held.at)
+        return Held(0, 0, None, base.held.at, base.held.ignored)
     size = max(base.held.bytes + moves[1] - base.moved[1], 0)
-    return Held(items, size, base.held.oldest, base.held.at)
+    return Held(items, size, base.held.oldest, base.held.at, base.held.ignored)

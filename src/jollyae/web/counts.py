@@ -1,42 +1,62 @@
-"""How much lies in each place where no worker lives that would know: counted in the background, by one thread that
-spends most of its time waiting, so that a million waiting items cost the machine little and a page nothing."""
+"""How much lies in each place where no worker lives that would know: counted by one thread in small steps, so that a
+million waiting items cost the machine little and a page nothing."""
 
+import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..spool import survey
+from ..spool.census import Census, Held
+from ..spool.places import Place
 from ..spool.spool import Spool
 from .queue import Queue
 
-REST = 20.0
-"""After a walk the thread rests so many times as long as the walk took…"""
-AT_LEAST = 2.0
-"""…and so many seconds at the least."""
+EVERY = 2.0
+"""Seconds between two walks of a small spool; the larger, the more."""
 FIRST = 0.3
 """Who asks first waits so many seconds for the first walk: enough for some ten thousand items."""
+WANTED = 30.0
+"""What nobody asked for in so many seconds is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a walk found. ``at``: when it ended, seconds since 1970; ``took``: seconds; ``error``: why there are no
-    counts."""
+    """What was counted, by the place's name; a place that is not there was not counted yet, or ``errors`` says why it
+    cannot be."""
 
-    places: dict[str, survey.Count] = field(default_factory=dict)
-    at: float = 0.0
-    took: float = 0.0
-    error: str = ""
+    places: Mapping[str, Held] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
 
 
-def take(spool: Spool) -> Counts:
-    """Walk the places now."""
-    began = time.monotonic()
-    try:
-        places = survey.count(spool.places)
-    except OSError as error:
-        return Counts(at=time.time(), took=time.monotonic() - began, error=f"{error.strerror}: {error.filename}")
-    return Counts(places, time.time(), time.monotonic() - began)
+class _Walk:
+    """The counting of one queue. ``next``: when to go on, ``asked``: when somebody wanted it last (monotonic)."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._places = spool.places
+        self._census = Census(spool.places, every=EVERY)
+        self.began = self.next = self.asked = time.monotonic()
+        self.is_whole = False
+
+    def step(self) -> None:
+        """Go on, and know when to go on again."""
+        ended = self._census.step()
+        self.is_whole |= ended
+        hurry = not self.is_whole and time.monotonic() - self.began < FIRST
+        self.next = time.monotonic() + (0.0 if hurry else self._census.pause())
+
+    def counts(self) -> Counts:
+        """What is known."""
+        places = self._census.held({})
+        missing = [place for place in Place if place not in places] if self.is_whole else []
+        return Counts(places, {place.value: why for place in missing if (why := self._why(place))})
+
+    def _why(self, place: Place) -> str:
+        try:
+            os.scandir(self._places.of(place)).close()
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
 
 
 class Counting:
@@ -44,55 +64,59 @@ class Counting:
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         self._spools = {queue.name: queue.spool for queue in queues}
-        self._found: dict[str, Counts] = {}
-        self._wanted: dict[str, float] = {}
+        self._walks: dict[str, _Walk] = {}
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
         self._over = False
 
     def of(self, name: str, wait: float = FIRST) -> Counts:
-        """The latest counts of the queue; empty ones (``at`` is 0) while the first walk lasts longer than ``wait``."""
+        """What is known of the queue by now; who asks first waits so long for the first walk to end."""
         with self._news:
-            self._wanted[name] = time.monotonic()
+            walk = self._walks.get(name)
+            if walk is None or time.monotonic() - walk.asked > WANTED:
+                walk = self._walks[name] = _Walk(self._spools[name])  # what was counted long ago is not shown as known
+            walk.asked = time.monotonic()
             if self._thread is None and not self._over:
-                self._thread = threading.Thread(target=self._walk, name="counting", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="counting", daemon=True)
                 self._thread.start()
             self._news.notify_all()
-            self._news.wait_for(lambda: name in self._found or self._over, wait)
-            return self._found.get(name, Counts())
+            self._news.wait_for(lambda: walk.is_whole or self._over or time.monotonic() - walk.began > FIRST, wait)
+            return walk.counts()
 
     def again(self, name: str) -> None:
-        """What was counted is wrong by now: something was moved. Count soon."""
+        """What was counted is wrong by now: something was moved. Count soon, if that is soon done."""
         with self._news:
-            found = self._found.get(name)
-            if found is not None and found.took < FIRST:
-                del self._found[name]
+            walk = self._walks.get(name)
+            if walk is not None and walk.is_whole and walk.next - time.monotonic() <= EVERY:
+                walk.next = 0.0
+                self._news.notify_all()
 
     def close(self) -> None:
-        """End the thread, after the walk at hand."""
+        """End the thread."""
         with self._news:
             self._over = True
             self._news.notify_all()
 
-    def _walk(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._news:
-                while (name := self._next()) is None and not self._over:
-                    self._news.wait(AT_LEAST / 4)
-                if self._over or name is None:
+                while (walk := self._due()) is None and not self._over:
+                    self._news.wait(self._rest())
+                if self._over or walk is None:
                     return
-            found = take(self._spools[name])
-            with self._news:
-                self._found[name] = found
-                self._news.notify_all()
+            walk.step()
+            if walk.is_whole:
+                with self._news:
+                    self._news.notify_all()
 
-    def _next(self) -> str | None:
-        """The queue whose counts are asked for and old enough, the oldest first."""
-        now, clock = time.time(), time.monotonic()
-        due = []
-        for name, asked in self._wanted.items():
-            found = self._found.get(name)
-            rest = max(AT_LEAST, REST * found.took) if found else 0.0
-            if clock - asked < 60 and (found is None or now - found.at >= rest or now < found.at):
-                due.append((found.at if found else 0.0, name))
-        return min(due)[1] if due else None
+    def _due(self) -> _Walk | None:
+        now = time.monotonic()
+        wanted = [walk for walk in self._walks.values() if now - walk.asked < WANTED and walk.next <= now]
+        return min(wanted, key=lambda walk: walk.next, default=None)
+
+    def _rest(self) -> float | None:
+        """Seconds until there is something to do; None where nobody wants anything."""
+        now = time.monotonic()
+        return min(
+            (max(walk.next - now, 0.001) for walk in self._walks.values() if now - walk.asked < WANTED), default=None
+        )

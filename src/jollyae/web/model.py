@@ -60,9 +60,11 @@ class Dashboard:
         counted = self._counting.of(queue.name) if len(known) < len(Place) else None
         seen = tuple(known.get(place) or places.walked(counted, place, now) for place in Place)
         items = {one.name: one.items for one in seen}
+        if Place.INCOMING in known:  # workers tell of those that are ready; the rest lies there as well
+            items["incoming"] += max(one.unready for one in snapshots)
         last = self.failures[queue.name].last() if items["failed"] or items["deferred"] else {}
         situation = status.situation(queue.spool, items, live, last, queue.destination)
-        backlog = items["incoming"] + items["working"]
+        backlog = seen[0].items + seen[1].items
         pace = self._paces[queue.name]
         pace.add(now, snapshots, backlog if all(one.as_of for one in seen[:2]) else None)
         did = past.read(queue.spool, LATENCY_AT_MOST, snapshots, now)

@@ -22,15 +22,16 @@ def known(snapshots: Sequence[Snapshot], now: float) -> dict[Place, PlaceView]:
         counted = max((one for one in told if one.at), key=lambda one: one.at, default=None)
         if counted is not None:
             old = now - counted.at > OLD_WITH_WORKERS
-            found[place] = PlaceView(place, counted.items, counted.bytes, counted.oldest, counted.at, old=old)
+            found[place] = PlaceView(
+                place.value, counted.items, counted.bytes, counted.oldest, counted.at, old=old, ignored=counted.ignored
+            )
     return found
 
 
 def walked(counts: Counts | None, place: Place, now: float) -> PlaceView:
     """The place as it was walked; with ``as_of`` 0 where it was not yet."""
     if counts is None or place not in counts.places:
-        return PlaceView(place.value, error=counts.error if counts is not None else "")
+        return PlaceView(place.value, error=counts.errors.get(place, "") if counts is not None else "")
     found = counts.places[place]
-    oldest = None if found.oldest is None else counts.at - found.oldest
-    old = now - counts.at > OLD
-    return PlaceView(place.value, found.items, found.bytes, oldest, counts.at, old=old, ignored=found.ignored)
+    old = now - found.at > OLD
+    return PlaceView(place.value, found.items, found.bytes, found.oldest, found.at, old=old, ignored=found.ignored)

@@ -52,12 +52,13 @@ class Histogram(msgspec.Struct, frozen=True):
 class Counted(msgspec.Struct, frozen=True):
     """What is in one place. ``oldest``: when the oldest item came there (seconds since 1970), None where there is none
     or it is not known. ``at``: when the place was last walked as a whole; since then the workers' own moves are
-    counted."""
+    counted. ``ignored``: files in ``incoming/`` that are no items."""
 
     items: int = 0
     bytes: int = 0
     oldest: float | None = None
     at: float = 0.0
+    ignored: int = 0
 
 
 class Minute(msgspec.Struct, frozen=True):

@@ -142,7 +142,7 @@ def _waiting(counted: Counted, situation: Situation, unready: int, passed_over: 
     only what has no room; where all was taken a while ago, nothing that is there now is older."""
     items = passed_over if situation.is_empty else max(counted.items - unready, 0)
     if not items:
-        return Counted(0, 0, None, counted.at)
+        return Counted(0, 0, None, counted.at, counted.ignored)
     size = counted.bytes * min(items, counted.items) // counted.items if counted.items else 0
     oldest = max(counted.oldest or 0.0, situation.emptied) or None
-    return Counted(items, size, oldest, counted.at)
+    return Counted(items, size, oldest, counted.at, counted.ignored)
