@@ -176,7 +176,7 @@ def answer(heard: Heard, method: str, target: str, accept: str, now: float) -> t
     if path == "/":
         return 200, "text/plain; charset=utf-8", "jollyae: /metrics /livez /readyz\n"
     if path == "/metrics":
-        wants_open = "application/openmetrics-text" in accept
+        wants_open = metrics.wants_open_metrics(accept)
         return 200, metrics.OPEN_METRICS if wants_open else metrics.TEXT, heard.text(open_metrics=wants_open)
     checks = list(heard.alive(now) if path == "/livez" else heard.ready(now))
     well = not any(against for _, against in checks)

@@ -97,6 +97,11 @@ FAMILIES = tuple(one for one in list(vars().values()) if isinstance(one, Family)
 """All of them, in the order in which they are told."""
 
 
+def wants_open_metrics(accept: str) -> bool:
+    """Whether a request with this Accept wants OpenMetrics, as Prometheus's own do."""
+    return "application/openmetrics-text" in accept
+
+
 def text(queues: Iterable[Seen], reload: Reload | None = None, *, open_metrics: bool = False) -> str:
     """The page, in Prometheus's text format 0.0.4 or in OpenMetrics 1.0; it ends with a newline. ``reload``: None where
     nothing was read from a file."""

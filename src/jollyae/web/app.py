@@ -26,6 +26,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     get("/login", login.form, Role.NOBODY),
     post("/login", login.enter, Role.NOBODY),
     post("/logout", login.leave, Role.LOOK),
+    get("/metrics", screens.metrics),
     get("/livez", screens.alive, Role.NOBODY),
     get("/readyz", screens.ready, Role.NOBODY),
     post("/queue/{name}/pause", doings.pause),

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from starlette.responses import PlainTextResponse, Response
 
 from ..http.forms import Told
+from ..service.metrics import OPEN_METRICS, TEXT, wants_open_metrics
 from . import plots, receipts
 from .failures import PAGE, Filter, Groups, Page
 from .history import History, history
@@ -92,6 +93,13 @@ async def api(visit: Visit) -> Response:
     """All queues as JSON."""
     seen = await asyncio.to_thread(visit.site.dashboard.overview)
     return visit.json({"queues": [asdict(view) for view in seen]})
+
+
+async def metrics(visit: Visit) -> Response:
+    """All queues for Prometheus."""
+    asked = wants_open_metrics(visit.request.headers.get("accept", ""))
+    page = await asyncio.to_thread(visit.site.watched.text, open_metrics=asked)
+    return Response(page, headers={"Content-Type": OPEN_METRICS if asked else TEXT, "Cache-Control": "no-store"})
 
 
 async def alive(visit: Visit) -> Response:

@@ -9,6 +9,7 @@ from functools import cached_property
 from ..http.pages import Pages
 from ..http.sessions import Sessions
 from ..http.throttle import Throttle
+from ..service.watched import Watched
 from .access import Access
 from .failures import Failures
 from .messages import Messages
@@ -45,6 +46,11 @@ class Site:
     def watching(self) -> Watching:
         """What tells that something happened."""
         return Watching(self.dashboard.queues, self.stopping)
+
+    @cached_property
+    def watched(self) -> Watched:
+        """What metrics are told of."""
+        return Watched((queue.name, queue.spool.places) for queue in self.dashboard.queues)
 
     @cached_property
     def failures(self) -> Mapping[str, Failures]:
