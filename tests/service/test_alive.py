@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,26 @@ def _health(spool: Spool, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]
 def test_where_nobody_works(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
     """No worker: 1, and one line."""
     assert _health(spool, capsys) == (1, f"unhealthy: no worker is running on {spool.places.control}\n")
+
+
+def test_all_queues_of_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With -c FILE each queue needs its worker."""
+    file = tmp_path / "jollyae.toml"
+    names = ("photos", "logs")
+    file.write_text("".join(f'[queue.{name}]\nspool = "{name}"\nto = "file://{tmp_path}/x"\n' for name in names))
+    workers = []
+    for name, well in zip(names, (False, True), strict=True):
+        spool = Spool(tmp_path / name)
+        workers.append(Claims(spool.places, Readiness(0)))
+        StateFile(workers[-1].directory).show(snapshot(last_scan=time.time()))
+        assert cli.main(["check", "--health", "-c", str(file)]) == int(not well)
+        assert capsys.readouterr().out == (
+            f"healthy: 1 worker running on {tmp_path}/photos; 1 worker running on {tmp_path}/logs\n"
+            if well
+            else f"unhealthy: no worker is running on {tmp_path}/logs\n"
+        )
+    for worker in workers:
+        worker.stop()
 
 
 def test_where_there_is_no_spool(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:

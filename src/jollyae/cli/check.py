@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import run, terminal, where
-from .options import Option, UsageError, add_all
+from .options import Option, add_all
 from .run_options import DESTINATION, OBJECT, STORE
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Check; exit code 0 if all is well (warnings too), 1 if something failed, 78 if the configuration cannot be."""
-    import asyncio
-
     if where.is_config(arguments):
         if arguments.health:
-            raise UsageError("--health goes with a SPOOL", hint="Try: jollyae check --health SPOOL")
+            return _health([queue.places for queue in where.config(arguments, ()).queues])
+        import asyncio
+
         return asyncio.run(_check_all(where.config(arguments, (*_OTHERS, *OBJECT, *STORE)), arguments))
     if arguments.health:
-        return _health(where.places(arguments))
+        return _health([where.places(arguments)])
+    import asyncio
+
     run.refuse_two(arguments)
     settings = run.settings(arguments) if run.destinations(arguments) else None
     return asyncio.run(_check(where.places(arguments), settings, arguments))
@@ -60,13 +62,14 @@ async def _check_all(config: "Config", arguments: argparse.Namespace) -> int:
     return code
 
 
-def _health(places: "Places") -> int:
-    """For a container's health check: needs no network, and loads little."""
+def _health(queues: "list[Places]") -> int:
+    """For a container's health check: needs no network, and loads little. One line: what is wrong, else all."""
     from ..service import alive
 
-    well, text = alive.look(places)
-    print(f"{'healthy' if well else 'unhealthy'}: {text}")
-    return int(not well)
+    looks = [alive.look(places) for places in queues]
+    wrong = [text for well, text in looks if not well]
+    print(f"{'unhealthy' if wrong else 'healthy'}: {'; '.join(wrong or (text for _, text in looks))}")
+    return int(bool(wrong))
 
 
 async def _check(places: "Places", settings: "Settings | None", arguments: argparse.Namespace) -> int:
