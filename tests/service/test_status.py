@@ -1,18 +1,20 @@
 """What ``status`` says of workers that live, that are dead, and whose work another does now."""
 
 import asyncio
+import time
 
+import msgspec
 import pytest
 
 from jollyae import Item, Spool
 from jollyae.cli import main as cli
-from jollyae.service.status import look
+from jollyae.service.status import MANY, look
 from jollyae.service.why import Situation, explain
 from jollyae.spool import owner
 from jollyae.spool.claims import Claims
 from jollyae.spool.readiness import Readiness
 from jollyae.worker import state
-from jollyae.worker.state import Paused, Snapshot, StateFile
+from jollyae.worker.state import Counted, Paused, Snapshot, StateFile
 from tests.helpers import drop, eventually, working
 
 REFUSED = Paused("destination", "connection refused", "Start it.", 5.0)
@@ -109,3 +111,51 @@ def test_troubles_of_one_kind_are_one_pair_of_lines(spool: Spool, capsys: pytest
     assert cli.run(["status", str(spool.places.control)]) == 0
     said = capsys.readouterr().out
     assert said.count("there is no such bucket") == said.count("Check the name") == 1 and " and 9 more" in said
+
+
+def _large(spool: Spool, places: dict[str, Counted]) -> None:
+    """A live worker tells that so much lies in the places."""
+    claims = Claims(spool.places, Readiness(0))
+    StateFile(claims.directory).show(msgspec.structs.replace(_snapshot(), worker=claims.worker, places=places))
+
+
+def test_a_large_place_is_not_read_where_a_live_worker_knows_it(
+    spool: Spool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its count is told as about right, and how old it is; the others are read; without the worker all are."""
+    drop(spool, "a", "x")
+    now = time.time()
+    known = {"finished": Counted(MANY + 1, 5, now - 30, now - 12), "failed": Counted(3, 5, now, now)}
+    assert look(spool)["places"]["finished"]["counted_s"] == 0
+    _large(spool, known)
+    seen = look(spool)["places"]
+    assert (seen["finished"]["items"], seen["finished"]["bytes"]) == (MANY + 1, 5)
+    assert 30 <= seen["finished"]["oldest_s"] < 60 and 12 <= seen["finished"]["counted_s"] < 40
+    assert (seen["failed"]["items"], seen["failed"]["counted_s"], seen["incoming"]["items"]) == (0, 0, 1)
+    assert cli.run(["status", str(spool.places.control)]) == 0
+    assert "about: counted 1" in capsys.readouterr().out
+
+
+def test_a_large_incoming_has_what_is_not_ready_too(spool: Spool) -> None:
+    """A worker tells it apart; in this count it always was."""
+    now = time.time()
+    _large(spool, {"incoming": Counted(MANY + 1, 5, now, now), "unready": Counted(7, 0, None, now)})
+    assert look(spool)["places"]["incoming"]["items"] == MANY + 8
+
+
+def test_how_old_items_are(spool: Spool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In doubling steps, for each place, in text and JSON, and only when asked for; 80 columns are enough."""
+    for name in ("a", "b", ".hidden"):
+        drop(spool, name, "x")
+    now = time.time()
+    monkeypatch.setattr("jollyae.spool.survey.time.time", lambda: now + 550)
+    assert look(spool)["ages"] is None
+    ages = look(spool, ages=True)["ages"]
+    assert ages["bounds_s"][:4] == (60, 300, 600, 1200) and len(ages["bounds_s"]) == 10
+    assert ages["items"]["incoming"] == [0, 0, 2, *[0] * 8] and sum(ages["items"]["failed"]) == 0
+    monkeypatch.setattr("jollyae.spool.survey.time.time", lambda: now + 1e6)
+    assert look(spool, ages=True)["ages"]["items"]["incoming"] == [*[0] * 10, 2]
+    assert cli.run(["status", "--ages", str(spool.places.control)]) == 0
+    table = capsys.readouterr().out.partition("age up to")[2].splitlines()
+    assert table[0].split() == ["1m", "5m", "10m", "20m", "40m", "80m", "160m", "320m", "640m", "1280m", "more"]
+    assert table[1].split() == ["incoming", *["0"] * 10, "2"] and max(map(len, table)) <= 80

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,7 @@ from . import terminal, where
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     where.add(parser)
+    parser.add_argument("--ages", action="store_true", help="how many items of each place are how old; reads them all")
     parser.add_argument("--json", action="store_true", help="one JSON object; ignore fields you do not know")
 
 
@@ -22,7 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Print it."""
     from ..service.status import look
 
-    seen = look(where.existing(arguments))
+    seen = look(where.existing(arguments), ages=arguments.ages)
     if arguments.json:
         print(json.dumps(seen, default=asdict))
     else:
@@ -35,6 +37,8 @@ def _text(seen: dict[str, Any], spool: str) -> list[str]:
     lines = [f"{os.path.abspath(spool)}: {seen['why']}", ""]
     lines += [_place(name, count) for name, count in seen["places"].items()]
     lines += _beside(seen)
+    if seen["ages"]:
+        lines += ["", *_ages(**seen["ages"])]
     for worker in seen["workers"]:
         lines += ["", *_worker(worker)]
     if seen["troubles"]:
@@ -48,7 +52,29 @@ def _place(name: str, count: dict[str, Any]) -> str:
 
     oldest = f"oldest {ago(count['oldest_s'])}" if count["oldest_s"] is not None else ""
     items = counted(count["items"], "item")
-    return f"  {name:<10}{items:>14} {human(count['bytes']):>12}   {oldest}".rstrip()
+    about = f"   about: counted {ago(count['counted_s'])} ago" if count["counted_s"] else ""
+    return f"  {name:<10}{items:>14} {human(count['bytes']):>12}   {oldest}{about}".rstrip()
+
+
+def _ages(bounds_s: Sequence[float], items: dict[str, list[int]]) -> list[str]:
+    """How many are how old, a column for each bucket; as wide as a terminal of 80 columns."""
+    heads = [f"{bound / 60:.0f}m" for bound in bounds_s]
+    lines = [f"  {'age up to':<9}" + "".join(f"{head:>6}" for head in [*heads, "more"])]
+    for name, counts in items.items():
+        lines.append(f"  {name:<9}" + "".join(f"{_short(count):>6}" for count in counts))
+    return lines
+
+
+def _short(number: int) -> str:
+    """A number in five characters.
+
+    >>> _short(0), _short(99999), _short(123456), _short(12345678)
+    ('0', '99999', '123k', '12M')
+    """
+    for limit, unit, size in ((100_000, "", 1), (10_000_000, "k", 1000)):
+        if number < limit:
+            return f"{number // size}{unit}"
+    return f"{number // 1_000_000}M"
 
 
 def _beside(seen: dict[str, Any]) -> list[str]:

@@ -15,6 +15,9 @@ from ..worker.telling import STUCK_HINT
 from . import standing
 from .why import Silent, Situation, explain
 
+MANY = 20_000
+"""A place with more items than so many is not read where a live worker has counted it."""
+
 Counts = dict[str, survey.Count]
 # What live workers say of themselves, for those who read it through here.
 Snapshot = state.Snapshot
@@ -99,12 +102,13 @@ def situation(
     )
 
 
-def look(spool: Spool) -> dict[str, Any]:
+def look(spool: Spool, *, ages: bool = False) -> dict[str, Any]:
     """Counts, bytes and ages per place, the live workers, the latest troubles, and ``why``: one sentence on what goes
-    on. Ages in seconds, times in seconds since 1970."""
-    counts = survey.count(spool.places)
+    on. Ages in seconds, times in seconds since 1970. ``ages``: how many items are how old, too; for that all places are
+    read, else none that a live worker says to be large."""
     live = live_workers(spool)
     snapshots = [one.snapshot for one in live if one.snapshot is not None]
+    counts = survey.count(spool.places, _large(snapshots, time.time()))
     troubles = survey.troubles(spool.places)
     last = {one.place: one for one in reversed(troubles)}
     now = situation(spool, {place: count.items for place, count in counts.items()}, live, last)
@@ -116,15 +120,36 @@ def look(spool: Spool) -> dict[str, Any]:
         "try": why.command,
         "paused_by_hand": now.by_hand,
         "places": {
-            name: {"items": count.items, "bytes": count.bytes, "oldest_s": count.oldest}
+            name: {"items": count.items, "bytes": count.bytes, "oldest_s": count.oldest, "counted_s": count.counted}
             for name, count in counts.items()
         },
+        "ages": {"bounds_s": survey.AGES, "items": survey.ages(spool.places)} if ages else None,
         "below_floor": now.below_floor,
         "ignored": counts["incoming"].ignored,
         # Each worker sees the same ones; what it told up to a second ago may be taken by now.
         "unready": min(max((snapshot.unready for snapshot in snapshots), default=0), counts["incoming"].items),
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
         "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *troubles]],
+    }
+
+
+def _large(snapshots: Sequence[state.Snapshot], now: float) -> Counts:
+    """The places that are so large that they need not be read, as the worker knows them that counted them last."""
+    found: dict[str, state.Counted] = {}
+    for snapshot in snapshots:
+        for place, counted in snapshot.places.items():
+            if place not in found or counted.at > found[place].at:
+                found[place] = counted
+    unready = found.pop("unready", state.Counted()).items
+    large = {place: one for place, one in found.items() if one.items > MANY}
+    return {
+        place: survey.Count(
+            one.items + (unready if place == "incoming" else 0),
+            one.bytes,
+            max(now - one.oldest, 0.0) if one.oldest else None,
+            counted=max(now - one.at, 0.0),
+        )
+        for place, one in large.items()
     }
 
 

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,19 +11,26 @@ from itertools import islice
 from . import names, notes, owner
 from .places import Place, Places
 
+AGES = tuple(60.0 * minutes for minutes in (1, 5, 10, 20, 40, 80, 160, 320, 640, 1280))
+"""Seconds: the upper ends of the buckets of :func:`ages`, doubling as those of Postfix's qshape(1) do."""
+MOST = 20_000
+"""So many notes are read in one place for the newest reasons: a second or so."""
+
 _EFFECTIVE = os.access in os.supports_effective_ids
 
 
 @dataclass(slots=True)
 class Count:
     """What is in one place. ``oldest``: seconds since the oldest item came there; None where there is none.
-    ``closed``: directories below ``incoming/`` out of which this process may not rename."""
+    ``closed``: directories below ``incoming/`` out of which this process may not rename. ``counted``: seconds since it
+    was counted, where that was not now and others' moves were added since."""
 
     items: int = 0
     bytes: int = 0
     oldest: float | None = None
     ignored: int = 0
     closed: list[str] = field(default_factory=list)
+    counted: float = 0.0
 
     def add(self, found: os.stat_result, now: float) -> None:
         """Count one more item. Its change time is when it was renamed into the place."""
@@ -31,17 +39,36 @@ class Count:
         self.oldest = max(self.oldest or 0.0, now - found.st_ctime)
 
 
-def count(places: Places) -> dict[str, Count]:
-    """Each place's count, by its name. Reads the directories: a second or so for a million items."""
+def count(places: Places, known: Mapping[str, Count] | None = None) -> dict[str, Count]:
+    """Each place's count, by its name. Reads the directories: a second or so for a million items. ``known``: those that
+    need not be read."""
     now = time.time()
-    return {place.value: _count(str(places.of(place)), place, now) for place in Place}
+    known = known or {}
+    return {place.value: known.get(place.value) or _count(str(places.of(place)), place, now) for place in Place}
+
+
+def ages(places: Places) -> dict[str, list[int]]:
+    """By the name of each place, how many of its items came there how long ago: for each of :data:`AGES` those at most
+    so old and older than the one before, and then those that are older still. Reads all directories."""
+    now = time.time()
+    found = {}
+    for place in Place:
+        counts = found[place.value] = [0] * (len(AGES) + 1)
+        for entry in _files(str(places.of(place))):
+            if not _is_ignored(entry.name, place):
+                with suppress(FileNotFoundError):
+                    counts[bisect_left(AGES, now - entry.stat(follow_symlinks=False).st_ctime)] += 1
+    return found
+
+
+def _is_ignored(name: str, place: Place) -> bool:
+    return names.is_ignored(name) if place is Place.INCOMING else name.startswith(".")
 
 
 def _count(directory: str, place: Place, now: float) -> Count:
     total = Count()
     for entry in _files(directory, total.closed if place is Place.INCOMING else None):
-        ignored = entry.name.startswith(".") if place is not Place.INCOMING else names.is_ignored(entry.name)
-        if ignored:
+        if _is_ignored(entry.name, place):
             total.ignored += place is Place.INCOMING
             continue
         try:
@@ -81,11 +108,12 @@ class Trouble:
 
 
 def troubles(places: Places, most: int = 10) -> list[Trouble]:
-    """The newest items with a reason, in failed/, deferred/ and working/, the newest first; at most ``most``."""
+    """The newest items with a reason, in failed/, deferred/ and working/, the newest first; at most ``most``. Of a
+    place with very many it looks at the first :data:`MOST` that the directory names."""
     found: list[Trouble] = []
     for place in (Place.FAILED, Place.DEFERRED, Place.WORKING):
         directory = str(places.of(place))
-        paths = [entry.path for entry in _files(directory) if not entry.name.startswith(".")]
+        paths = islice((entry.path for entry in _files(directory) if not entry.name.startswith(".")), MOST)
         found += [one for path in paths if (one := _trouble(path, directory, place)) is not None]
         found = sorted(found, key=lambda one: -one.since)[:most]
     return found
