@@ -157,6 +157,21 @@ def test_a_large_spool_does_not_hold_the_page(spool: Spool) -> None:
     counting.close()
 
 
+def test_while_the_first_walk_lasts_a_glance_tells_the_least(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number that is not whole is shown as such, also in the sentence; nothing is taken for nothing."""
+    monkeypatch.setattr("jollyae.web.counts.FIRST", 0.0)
+    monkeypatch.setattr("jollyae.spool.census.SLICE", -1.0)
+    for number in range(1500):
+        drop(spool, f"m{number}", "12")
+    dashboard = Dashboard([queue(spool)])
+    seen = look(dashboard).place("incoming")
+    assert (seen.items, seen.bytes, seen.at_least) == (1000, 2000, True)
+    assert "at least 1,000 items to deliver" in look(dashboard).sentence and look(dashboard).drain.state == "unknown"
+    assert not look(dashboard).place("failed").at_least
+    until(lambda: (found := look(dashboard).place("incoming")).items == 1500 and not found.at_least)
+    dashboard.close()
+
+
 @pytest.mark.parametrize(
     ("backlogs", "delivered", "still", "said"),
     [

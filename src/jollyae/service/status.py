@@ -83,9 +83,11 @@ def situation(
     live: Sequence[Live],
     last: Mapping[str, survey.Trouble],
     destination: str = "",
+    *,
+    at_least: bool = False,
 ) -> Situation:
-    """All that the sentence is made of. ``items``: how many are in each place; ``last``: the newest trouble of some
-    places. Raises :class:`OSError`."""
+    """All that the sentence is made of. ``items``: how many are in each place (``at_least``: or more); ``last``: the
+    newest trouble of some places. Raises :class:`OSError`."""
     now = time.time()
     return Situation(
         spool=str(spool.places.control),
@@ -98,6 +100,7 @@ def situation(
         deadly=next(survey.deadly(spool.places), None),
         below_floor=below_floor(spool),
         destination=destination,
+        at_least=at_least,
         now=now,
     )
 

@@ -47,7 +47,8 @@ class Situation:
     """What is known of a queue. ``items``: how many are in each place. ``live``: how many workers; ``snapshots``: what
     those say that have said something; ``silent``: those that do not answer. ``last``: by place, the newest trouble
     that a note tells. ``deadly``: (name, how often) of an item with which workers died. ``gone``: (why the spool cannot
-    be read, what to do). ``below_floor``: why nothing more is put in, '' where it is."""
+    be read, what to do). ``below_floor``: why nothing more is put in, '' where it is. ``at_least``: there may be more
+    items than ``items`` says."""
 
     spool: str
     items: Mapping[str, int]
@@ -60,6 +61,7 @@ class Situation:
     gone: tuple[str, str] | None = None
     below_floor: str = ""
     destination: str = ""
+    at_least: bool = False
     now: float = field(default_factory=time.time)
 
     @property
@@ -70,8 +72,9 @@ class Situation:
     @property
     def listing(self) -> str:
         """What lies there and is not delivered: '12 items to deliver, 3 failed'."""
-        parts = [f"{counted(self.backlog, 'item')} to deliver"] if self.backlog else []
-        parts += [f"{self.items[place]:,} {place}" for place in ("deferred", "failed") if self.items.get(place)]
+        more = "at least " if self.at_least else ""
+        parts = [f"{more}{counted(self.backlog, 'item')} to deliver"] if self.backlog else []
+        parts += [f"{more}{self.items[place]:,} {place}" for place in ("deferred", "failed") if self.items.get(place)]
         return ", ".join(parts)
 
     @property

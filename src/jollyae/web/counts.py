@@ -1,14 +1,12 @@
 """How much lies in each place where no worker lives that would know: counted by one thread in small steps, so that a
 million waiting items cost the machine little and a page nothing."""
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..spool.census import Census, Held
-from ..spool.places import Place
 from ..spool.spool import Spool
 from .queue import Queue
 
@@ -22,18 +20,15 @@ WANTED = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted, by the place's name; a place that is not there was not counted yet, or ``errors`` says why it
-    cannot be."""
+    """What was counted, by the place's name; a place that is not there was not counted yet, or cannot be."""
 
     places: Mapping[str, Held] = field(default_factory=dict)
-    errors: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Walk:
     """The counting of one queue. ``next``: when to go on, ``asked``: when somebody wanted it last (monotonic)."""
 
     def __init__(self, spool: Spool) -> None:
-        self._places = spool.places
         self._census = Census(spool.places, every=EVERY)
         self.began = self.next = self.asked = time.monotonic()
         self.is_whole = False
@@ -47,16 +42,7 @@ class _Walk:
 
     def counts(self) -> Counts:
         """What is known."""
-        places = self._census.held({})
-        missing = [place for place in Place if place not in places] if self.is_whole else []
-        return Counts(places, {place.value: why for place in missing if (why := self._why(place))})
-
-    def _why(self, place: Place) -> str:
-        try:
-            os.scandir(self._places.of(place)).close()
-        except OSError as error:
-            return error.strerror or str(error)
-        return ""
+        return Counts(self._census.held({}))
 
 
 class Counting:

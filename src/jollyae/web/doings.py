@@ -77,6 +77,7 @@ async def _did(visit: Visit, queue: Queue, answer: Answer) -> Response:
 
 async def _back(visit: Visit, queue: Queue, message: Message, more: dict[str, object], status: int = 200) -> Response:
     """Say it: to a script as JSON, to a person on the page that they came from."""
+    visit.site.dashboard.moved(queue.name)
     await visit.site.watching.tell()
     if visit.wants_json:
         return visit.json(more, status)
@@ -100,6 +101,7 @@ async def upload(visit: Visit) -> Response:
         await asyncio.to_thread(actions.upload, found, item_name(file.filename or ""), file.file)
         for file in visit.form.files("file")
     ]
+    visit.site.dashboard.moved(found.name)
     await visit.site.watching.tell()
     if visit.wants_json:
         status = max((answer.status for answer in answers), default=400)

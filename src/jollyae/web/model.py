@@ -57,16 +57,17 @@ class Dashboard:
         snapshots = [one.snapshot for one in live if one.snapshot is not None]
         now = time.time()
         known = places.known(snapshots, now)
-        counted = self._counting.of(queue.name) if len(known) < len(Place) else None
-        seen = tuple(known.get(place) or places.walked(counted, place, now) for place in Place)
+        walked = self._counting.of(queue.name) if len(known) < len(Place) else counts.Counts()
+        seen = tuple(known.get(place) or places.walked(queue.spool, walked, place, now) for place in Place)
         items = {one.name: one.items for one in seen}
         if Place.INCOMING in known:  # workers tell of those that are ready; the rest lies there as well
             items["incoming"] += max(one.unready for one in snapshots)
         last = self.failures[queue.name].last() if items["failed"] or items["deferred"] else {}
-        situation = status.situation(queue.spool, items, live, last, queue.destination)
+        at_least = any(one.at_least for one in seen)
+        situation = status.situation(queue.spool, items, live, last, queue.destination, at_least=at_least)
         backlog = seen[0].items + seen[1].items
         pace = self._paces[queue.name]
-        pace.add(now, snapshots, backlog if all(one.as_of for one in seen[:2]) else None)
+        pace.add(now, snapshots, None if any(one.at_least for one in seen[:2]) else backlog)
         did = past.read(queue.spool, LATENCY_AT_MOST, snapshots, now)
         return view(queue, live, seen, explain(situation), situation, pace.speed(now, did, bool(live)), did, pace)
 
@@ -128,6 +129,7 @@ def view(
     flights = [flight(one, worker.worker, situation.now) for worker in snapshots for one in worker.in_flight]
     stuck = {one.name: one for snapshot in snapshots for one in snapshot.stuck}
     backlog = sum(one.items for one in seen[:2])
+    sure = not any(one.at_least for one in seen[:2])
     is_still = not live or len(situation.paused) == len(live) or situation.by_hand is not None
     return QueueView(
         name=queue.name,
@@ -141,7 +143,7 @@ def view(
         in_flight_count=len(flights),
         speed=speed,
         latency=latency(did, situation.now),
-        drain=pace.drain(backlog, speed, is_still=is_still) if pace is not None else Drain(),
+        drain=pace.drain(backlog, speed, is_still=is_still) if pace is not None and sure else Drain(),
         workers=tuple(worker_view(one, situation.now) for one in live),
         pauses=pauses(snapshots),
         paused_by_hand=situation.by_hand,
