@@ -61,7 +61,8 @@ class Forks:
     def start(self, spool: Path, to: Path, **order: Any) -> int:
         """Start a worker on ``spool`` that delivers into ``to``; its process id. Of ``order``, ``rules`` are those of
         the worker, ``kill_at`` is the file system operation before which it dies, ``delay`` are seconds per item, with
-        ``notify`` messages go to the spool notify/hook."""
+        ``notify`` messages go to the
+        spool notify/hook ('late': a planted bug, after the item was retired)."""
         pid = self._ask(do="start", spool=str(spool), to=str(to), **order)
         self._living.add(pid)
         return pid
@@ -265,7 +266,7 @@ def _work(
     uid: int = 0,
     delay: float = 0.0,
     no_renameat2: bool = False,
-    notify: bool = False,
+    notify: str = "",
 ) -> int:
     from jollyae import Item, Permanent, Rules, Spool, Temporary, Worker
     from jollyae.processors.files import FileDelivery
@@ -298,6 +299,8 @@ def _work(
 
     spool = Spool(places=Places.under(root, **(places or {})), copy=copy)
     outbox = Outbox([Places.under(f"{root}/notify/hook")], message, root) if notify else None
+    if outbox is not None and notify == "late":
+        vars(outbox)["begin"] = lambda told, ended: (ended(None), outbox.attempt(told))
     return Worker(spool, process, Rules(**rules), outbox=outbox).run().exit_code
 
 

@@ -28,7 +28,7 @@ def _taken(spool: Spool) -> list[dict[str, Any]]:
     return found
 
 
-def _life(forks: Forks, root: Path, kill_at: int, on_done: str) -> tuple[bool, int]:
+def _life(forks: Forks, root: Path, kill_at: int, on_done: str, notify: str = "well") -> tuple[bool, int]:
     """One spool's life: a worker that dies at the n-th operation, then workers that do not. Whether it died, and how
     many messages were repeats."""
     spool, to = Spool(root / f"spool{kill_at}"), root / f"to{kill_at}"
@@ -37,7 +37,7 @@ def _life(forks: Forks, root: Path, kill_at: int, on_done: str) -> tuple[bool, i
     for name, data in ITEMS.items():
         drop(spool, name, data)
     rules = {"once": True, "settle": 0, "concurrency": 1, "on_done": on_done}
-    order: dict[str, Any] = {"rules": rules, "notify": True}
+    order: dict[str, Any] = {"rules": rules, "notify": notify}
     code = forks.run(spool.places.control, to, kill_at=kill_at, **order)
     told = _taken(spool)
     where = f"killed at operation {kill_at}: {code}"
@@ -70,12 +70,28 @@ def _announced_before_retired(spool: Spool, told: list[dict[str, Any]], where: s
 
 
 @pytest.mark.parametrize("on_done", ["keep", "delete"])
-def test_a_crash_at_any_operation_costs_no_message(tmp_path: Path, forks: Forks, on_done: str) -> None:
+def test_a_crash_at_any_operation_costs_no_message(
+    tmp_path: Path, forks: Forks, on_done: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Killed before any operation: at least one message for each delivered item, all repeats under one id."""
     kill_at, repeats, died = 0, 0, True
     while died:
         kill_at += 1
         died, repeated = _life(forks, tmp_path, kill_at, on_done)
         repeats += repeated
+    with capsys.disabled():
+        print(f"\nkilled at each of {kill_at - 1} operations ({on_done}): no message missing, {repeats} repeated")
     assert kill_at > 60  # so many operations there are at least
-    assert repeats > 10  # those that died between message and retirement
+    assert repeats > 3  # those that died between message and retirement
+
+
+def test_a_planted_bug_is_caught(tmp_path: Path, forks: Forks) -> None:
+    """Messages that are written after their items are retired: some death in between loses one."""
+
+    def until_it_lives() -> None:
+        kill_at = 1
+        while _life(forks, tmp_path, kill_at, "delete", "late")[0]:
+            kill_at += 1
+
+    with pytest.raises(AssertionError, match="killed at operation"):
+        until_it_lives()
