@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from jollyae.cli import main as cli
+from jollyae.cli.options import UsageError
 from jollyae.service.metrics import FAMILIES
 
 OPS = Path(str(resources.files("jollyae"))) / "ops"
@@ -135,3 +137,12 @@ def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
     for path in (cases, RULES):
         shutil.copy(path, tmp_path)
     assert "SUCCESS" in _promtool("test", "rules", cases.name, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(("word", "name"), [("prometheus", "jollyae-rules.yml"), ("grafana", "grafana-dashboard.json")])
+def test_the_files_are_printed(word: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """jollyae service prometheus|grafana, wherever it is installed; nothing is installed by it."""
+    assert cli.main(["service", word]) == 0
+    assert capsys.readouterr().out == (OPS / name).read_text()
+    with pytest.raises(UsageError):
+        cli.main(["service", word, "--install"])

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ..service.managers.job import Job
 
 MANAGERS = ("systemd", "launchd", "cron")
+MONITORING = {"prometheus": "jollyae-rules.yml", "grafana": "grafana-dashboard.json"}
+"""What else is printed: a file of the package for each."""
 _NOT_ALWAYS = {"once", "dry_run", "idle_exit"}
 _OPTIONS = tuple(option for group in run.GROUPS.values() for option in group if option.dest not in _NOT_ALWAYS)
 _RUN = (*_OPTIONS, *PLACES)
@@ -29,7 +32,11 @@ _EVERY = {"systemd": 300.0, "launchd": 300.0, "cron": 60.0}
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("manager", choices=MANAGERS, help="what starts it")
+    parser.add_argument(
+        "manager",
+        choices=(*MANAGERS, *MONITORING),
+        help="what starts it; or prometheus: print the alert rules, grafana: the dashboard",
+    )
     where.add(parser, or_config=True)
     own = parser.add_argument_group("the service")
     own.add_argument("--install", action="store_true", help="write the files, and say which commands come next")
@@ -90,6 +97,8 @@ def _typed_seconds(text: str) -> float:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print or install it; the exit code."""
+    if arguments.manager in MONITORING:
+        return _print_file(MONITORING[arguments.manager], arguments)
     if arguments.path and arguments.manager != "systemd":
         raise UsageError(f"--path is for systemd: {arguments.manager} works in this way anyway")
     job = _job(arguments)
@@ -99,6 +108,14 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         _print(files, arguments.directory or directory)
     _warn(job, arguments)
+    return 0
+
+
+def _print_file(name: str, arguments: argparse.Namespace) -> int:
+    """The same for every spool, so nothing else need be said."""
+    if arguments.install:
+        raise UsageError("--install is for units", hint=f"Try: jollyae service {arguments.manager} >{name}")
+    print(resources.files("jollyae").joinpath("ops", name).read_text(encoding="utf-8"), end="")
     return 0
 
 
