@@ -2,8 +2,9 @@
 
 import itertools
 import os
-import socket
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .support import scene  # noqa: F401 - the fixture
+from .support import (
+    free_port,
+    listens,
+    scene,  # noqa: F401 - the fixture
+    until,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -101,9 +107,9 @@ def rgw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rgw]:
     directory = tmp_path_factory.mktemp("rgw")
     settings = {
         "RGW_DIR": str(directory),
-        "RGW_PORT": str(_free_port()),
-        "RGW_MON_PORT": str(_free_port()),
-        "RGW_TLS_PORT": str(_free_port()),
+        "RGW_PORT": str(free_port()),
+        "RGW_MON_PORT": str(free_port()),
+        "RGW_TLS_PORT": str(free_port()),
         "RGW_OWNER": str(os.getpid()),
     }
     environment = {**os.environ, **settings}
@@ -137,7 +143,17 @@ def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of ``rclone serve s3``."""
+    beside = Path(sys.executable).with_name("rclone")
+    program = str(beside) if beside.exists() else shutil.which("rclone")
+    if program is None:
+        pytest.skip("rclone is not installed (the extra jollyae[demo])")
+    directory, port = tmp_path_factory.mktemp("rclone"), free_port()
+    command = [program, "serve", "s3", "--config", os.devnull, "--addr", f"127.0.0.1:{port}"]
+    command += ["--auth-key", "someone,a-secret", "--vfs-cache-mode", "off", str(directory)]
+    with (directory.parent / "rclone.log").open("wb") as log, subprocess.Popen(command, stderr=log) as server:
+        until(lambda: listens(port), "rclone")
+        yield f"http://127.0.0.1:{port}"
+        server.terminate()

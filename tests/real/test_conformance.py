@@ -8,9 +8,7 @@ import http.client
 import itertools
 import os
 import shutil
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,8 @@ from jollyae.processors.s3 import BucketDelivery, S3Options
 from tests.helpers import until
 from tests.processors.conformance import HOSTILE, Delivery, Place, Promises
 
+from .support import free_port, listens
+
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
@@ -33,19 +33,6 @@ pytestmark = pytest.mark.real
 ROOT = Path(__file__).parent.parent.parent
 NOBODY = "http://127.0.0.1:1"
 _numbers = itertools.count()
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    """Whether somebody answers there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Bucket(Place):
@@ -117,22 +104,6 @@ class TestGateway(Promises):
         for name, value in rgw.environment.items():
             monkeypatch.setenv(name, value)
         return Gateway(rgw.client(), rgw.bucket(), rgw.endpoint, transport)
-
-
-@pytest.fixture(scope="session")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The endpoint of ``rclone serve s3``."""
-    beside = Path(sys.executable).with_name("rclone")
-    program = str(beside) if beside.exists() else shutil.which("rclone")
-    if program is None:
-        pytest.skip("rclone is not installed (the extra jollyae[demo])")
-    directory, port = tmp_path_factory.mktemp("rclone"), free_port()
-    command = [program, "serve", "s3", "--config", os.devnull, "--addr", f"127.0.0.1:{port}"]
-    command += ["--auth-key", "someone,a-secret", "--vfs-cache-mode", "off", str(directory)]
-    with (directory.parent / "rclone.log").open("wb") as log, subprocess.Popen(command, stderr=log) as server:
-        until(lambda: listens(port), "rclone")
-        yield f"http://127.0.0.1:{port}"
-        server.terminate()
 
 
 class TestRclone(Promises):
