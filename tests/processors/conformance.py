@@ -307,7 +307,7 @@ class Promises:
         with pytest.raises(Temporary) as caught:
             run(place.unreachable, bench.item(BODY))
         assert caught.value.scope is Scope.DESTINATION
-        assert caught.value.reason in ("unreachable", "missing") and caught.value.hint
+        assert caught.value.state in ("unreachable", "missing") and caught.value.hint
 
     def test_wrong_credentials(self, place: Place, bench: Bench) -> None:
         """Credentials that the store does not take are the world's fault, and never the item's alone."""
