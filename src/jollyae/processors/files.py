@@ -236,7 +236,7 @@ def _fault(error: OSError, destination: str, key: str) -> Temporary | Permanent:
         return Temporary(f"{why}: {key}", hint=hint, scope=Scope.UNSURE, reason="denied")
     if error.errno == errno.ENOENT:
         hint = "Mount or make the directory; it is tried again by itself."
-        return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason="bucket")
+        return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason="bucket", state="missing")
     hint = "Free some room, or mend the disk; it is tried again by itself."
     reason = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "server"
     return Temporary(why, hint=hint, scope=Scope.DESTINATION, reason=reason, state="disk")
