@@ -97,6 +97,17 @@ def test_a_bomb_comes_in_bounded_pieces(method: str) -> None:
     assert max(len(next(pieces)) for _ in range(5)) <= 40 * MiB
 
 
+def test_when_the_credentials_expire_is_passed_on() -> None:
+    """What packs knows it from what delivers; where that has none, they do not."""
+
+    class Delivery:
+        def credentials_expiry(self) -> float:
+            return 5.0
+
+    assert Packed(Delivery(), Packing("gzip")).credentials_expiry() == 5.0
+    assert Packed(object(), Packing("gzip")).credentials_expiry() == 0.0
+
+
 def test_unknown_methods_are_refused() -> None:
     """At once, with what there is."""
     for make in (packing.packer, Unpacker):

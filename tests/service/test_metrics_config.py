@@ -119,6 +119,30 @@ def test_several_queues_and_a_reload(tmp_path: Path, start: Start) -> None:
     assert _delivered(other, "logs") == 2 and run.end() == 0
 
 
+def test_metrics_that_nobody_wants_any_more(tmp_path: Path, start: Start) -> None:
+    """A reload without [metrics] ends the companion, and nobody listens there any more; the queues go on."""
+    addr = _free()
+    path = _config(tmp_path, addr)
+    run = start(path)
+    until(lambda: up(addr) and _delivered(addr, "photos") == 0, run.log)
+    path.write_text(path.read_text().partition("[queue.photos]")[2].join(["[queue.photos]", ""]))
+    run.process.send_signal(signal.SIGHUP)
+    run.said("configuration loaded again: no queue changed")
+    until(lambda: not _is_open(addr), run.log)
+    (tmp_path / "photos" / "incoming" / "one").write_text("x")
+    until(lambda: (tmp_path / "there-photos" / "one").exists(), run.log)
+    assert run.end() == 0
+
+
+def _is_open(addr: str) -> bool:
+    host, _, port = addr.partition(":")
+    try:
+        socket.create_connection((host, int(port)), 30).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_an_address_that_is_taken_at_the_start(tmp_path: Path, start: Start) -> None:
     """It is a fault of the configuration: 78, and nothing is begun."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

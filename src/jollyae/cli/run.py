@@ -82,7 +82,7 @@ def companions(arguments: argparse.Namespace) -> "tuple[Companion, ...]":
         return ()
     from ..service import exporter
 
-    return (exporter.companion(exporter.Wanted(addr=arguments.metrics_addr, file=arguments.metrics_file)),)
+    return exporter.companions(exporter.Wanted(addr=arguments.metrics_addr, file=arguments.metrics_file))
 
 
 def has_metrics(arguments: argparse.Namespace) -> bool:

@@ -250,6 +250,11 @@ class Packed:
         self._packing = packing
         self._threads = Threads(os.cpu_count() or 1, "pack")
 
+    def credentials_expiry(self) -> float:
+        """As told by what delivers: seconds since 1970, 0 where they do not expire."""
+        told = getattr(self._process, "credentials_expiry", None)
+        return told() if told is not None else 0.0
+
     @property
     def begin(self) -> Callable[[list[Item], Any], list[Item]] | None:
         """The way without a task, for what is not packed; see :mod:`.s3.direct`."""

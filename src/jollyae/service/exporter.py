@@ -293,18 +293,21 @@ async def _every(seconds: float, chore: Callable[[], None], teller: _Teller) -> 
 _LISTENING: dict[str, socket.socket] = {}  # by address; the parent's, so one that is started again need not wait for it
 
 
-def companion(wanted: Wanted, *, strict: bool = True) -> Companion:
-    """The companion for a plan; what listens already goes on. Raises :class:`ConfigurationError` where nothing can
-    listen; if not ``strict`` the companion tries it itself, again and again."""
+def companions(wanted: Wanted, *, strict: bool = True) -> tuple[Companion, ...]:
+    """The companions for a plan: one, or none where nothing is wanted. What listens already goes on, and what is not
+    wanted any more is closed. Raises :class:`ConfigurationError` where nothing can listen; if not ``strict`` the
+    companion tries it itself, again and again."""
     for addr in [addr for addr in _LISTENING if addr != wanted.addr]:
         _LISTENING.pop(addr).close()
+    if not wanted:
+        return ()
     if wanted.addr and wanted.addr not in _LISTENING:
         try:
             _LISTENING[wanted.addr] = listen(wanted.addr)
         except ConfigurationError:
             if strict:
                 raise
-    return Companion("metrics", serve, (wanted, _LISTENING.get(wanted.addr or "")))
+    return (Companion("metrics", serve, (wanted, _LISTENING.get(wanted.addr or ""))),)
 
 
 def try_out(wanted: Wanted) -> None:

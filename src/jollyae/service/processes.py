@@ -59,7 +59,7 @@ def run_all(
     prepare(config, ())
 
     def plan(config: Config, *, strict: bool = False) -> Plan:
-        companions = (exporter.companion(config.metrics, strict=strict),) if config.metrics else ()
+        companions = exporter.companions(config.metrics, strict=strict)
         style(config.log)
         queues = [one for queue in config.queues for one in (queue, *notifications.queues(queue))]
         return Plan(tuple(queues), companions, config.log)
