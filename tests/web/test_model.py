@@ -182,7 +182,8 @@ def test_while_the_first_walk_lasts_a_glance_tells_the_least(spool: Spool, monke
         ([100, 110, 120, 130], 10, False, Drain("growing", sure=True)),
         ([100, 100, 100, 100], 10, False, Drain("growing", sure=True)),
         ([100, 100, 100, 100], 0, False, Drain("still", sure=True)),
-        ([100, 90], 10, False, Drain("draining", 45.0)),
+        ([100, 90], 10, False, Drain("draining", 18.0 / 2 * 5, True)),
+        ([0, 0, 1000, 900, 800, 700], 20, False, Drain("draining", 35.0, True)),
     ],
 )
 def test_when_a_backlog_will_be_gone(backlogs: list[int], delivered: int, still: bool, said: Drain) -> None:

@@ -12,7 +12,9 @@ NOW = 5.0
 """'Now' is the last so many seconds: workers write once a second."""
 _KEPT = 75.0  # seconds for which looks are remembered
 _APART = 0.9  # seconds between two that are
-_LEAST = 10.0  # seconds over which a backlog's growth is told
+GROWTH = 15.0
+"""Whether a backlog grows is what it did in the last so many seconds: after a burst that is soon forgotten."""
+_LEAST = 5.0  # seconds of it that must have been seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,11 @@ class Pace:
         return Drain("growing" if growth > 0 or speed.minute else "still", sure=True)
 
     def _growth(self) -> float | None:
-        """Items a second that the backlog became larger, over the last minute; None where too little of it was seen."""
+        """Items a second that the backlog became larger, of late; None where too little of it was seen."""
         known = [look for look in self._looks if look.backlog is not None]
         if not known or known[-1].at - known[0].at < _LEAST:
             return None
-        first = next((look for look in reversed(known) if look.at <= known[-1].at - 60), known[0])
+        first = next((look for look in reversed(known) if look.at <= known[-1].at - GROWTH), known[0])
         assert first.backlog is not None and known[-1].backlog is not None
         return (known[-1].backlog - first.backlog) / (known[-1].at - first.at)
 

@@ -3,8 +3,8 @@ as a table.
 
 Colours, fonts and strokes are the style sheet's, by these classes: ``plot`` (the svg), ``plot-grid``, ``plot-label``,
 ``plot-time`` (a text with the attribute ``data-at``, seconds since 1970, and the time in UTC as its content: the
-script writes the local time there), ``plot-bar``, ``plot-line`` and ``plot-dot`` with ``plot-a``, ``plot-b`` or
-``plot-c`` (the series), ``plot-unknown`` (before anything was known). There is no style attribute, which the page's
+script writes the local time there), ``plot-bar``, ``plot-line`` and ``plot-dot`` with ``plot-a`` or ``plot-b``
+(the series), ``plot-unknown`` (before anything was known). There is no style attribute, which the page's
 policy would refuse; every shape has ``fill``/``stroke`` ``currentColor`` or ``none``, so it can be seen without a style
 sheet.
 """
@@ -18,9 +18,10 @@ from ..service.units import ago, counted, human
 from . import axis
 from .history import History, Point
 
-WIDTH, HEIGHT = 640, 180
-"""Of the drawing, in its own units: the style sheet scales it."""
-LEFT, RIGHT, TOP, BOTTOM = 64, 8, 10, 24
+WIDTH, HEIGHT = 480, 170
+"""Of the drawing, in its own units: the style sheet scales it, from 300 pixels on a telephone to some 600."""
+LEFT, RIGHT, TOP, BOTTOM = 58, 6, 10, 26
+FONT = 13
 
 
 class Svg(str):
@@ -47,19 +48,21 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What is drawn of each point; None: nothing is known there. ``text``: as it is written in the table."""
+    """What is told of each point; None: nothing is known there. ``text``: as it is written in the table; ``drawn``: in
+    the plot too."""
 
     name: str
     value: Callable[[Point], float | None]
     text: Callable[[float], str]
+    drawn: bool = True
 
 
 def delivered(past: History) -> Plot:
-    """Items delivered in each minute, with those that failed or were deferred."""
+    """Items delivered in each minute, with those that failed; in the table those that were deferred too."""
     series = (
         Series("delivered", lambda point: point.delivered, axis.number),
         Series("failed", lambda point: point.failed, axis.number),
-        Series("deferred", lambda point: point.deferred, axis.number),
+        Series("deferred", lambda point: point.deferred, axis.number, drawn=False),
     )
     items, wrong = sum(point.delivered for point in past.points), sum(point.failed for point in past.points)
     said = f"{counted(items, 'item')} delivered, {wrong:,} failed in the last {_length(past)}"
@@ -119,12 +122,13 @@ def _plot(
     if past.known is None:
         return Plot(title, Svg(""), "", header, (), empty="Nothing is known yet: no worker has run in this time.")
     rows = tuple((point.at, _cells(point, series)) for point in past.points if _happened(point))
-    values = [value for one in series for point in past.points if (value := one.value(point)) is not None]
+    drawn = [one for one in series if one.drawn]
+    values = [value for one in drawn for point in past.points if (value := one.value(point)) is not None]
     drawing = _Drawing(past, marks(max(values, default=0.0)))
     parts = [_head(title, said), drawing.grid(label), drawing.unknown()]
-    for name, one in zip("abc", series, strict=False):
+    for name, one in zip("ab", drawn, strict=False):
         parts.append(drawing.line(one, name) if lines or name != "a" else drawing.bars(one, name))
-    legend = tuple((f"plot-{name}", one.name) for name, one in zip("abc", series, strict=False))
+    legend = tuple((f"plot-{name}", one.name) for name, one in zip("ab", drawn, strict=False))
     return Plot(title, Svg("".join(parts) + "</svg>"), said, header, rows, legend)
 
 
@@ -167,7 +171,7 @@ class _Drawing:
             parts.append(
                 f'<path class="plot-grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" fill="none" stroke="currentColor" '
                 f'stroke-opacity="0.2"/><text class="plot-label" x="{LEFT - 6}" y="{y + 4:.1f}" '
-                f'text-anchor="end" font-size="11" fill="currentColor">{escape(label(mark))}</text>'
+                f'text-anchor="end" font-size="{FONT}" fill="currentColor">{escape(label(mark))}</text>'
             )
         first = self.past.points[0].at
         for at in axis.moments(first, first + self.past.length):
@@ -176,7 +180,7 @@ class _Drawing:
             written = time.strftime("%H:%M", time.gmtime(at))
             parts.append(
                 f'<text class="plot-label plot-time" data-at="{at}" x="{x:.1f}" y="{HEIGHT - 6}" '
-                f'text-anchor="{anchor}" font-size="11" fill="currentColor">{written}</text>'
+                f'text-anchor="{anchor}" font-size="{FONT}" fill="currentColor">{written}</text>'
             )
         return "".join(parts)
 
