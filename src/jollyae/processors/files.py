@@ -54,6 +54,7 @@ class FileDelivery:
     def __call__(self, item: Item) -> dict[str, Any]:
         """Deliver the item. Raises :class:`Temporary` and :class:`Permanent`."""
         key = self.key(item)
+        item.aim = (f"{self.name}/", key, None)
         if any(len(part.encode()) > names.MAX_COMPONENT for part in key.split("/")):
             raise Permanent(
                 f"a component of {names.show(key)} is over {names.MAX_COMPONENT} bytes", hint="Use --key.", reason="key"

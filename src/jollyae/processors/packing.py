@@ -280,6 +280,7 @@ class Packed:
         try:
             fields = await self._process(packed)
         finally:
+            item.aim = packed.aim
             packed.close()
         return _told(packed, fields)
 
@@ -312,6 +313,7 @@ class PackedCopy:
         try:
             return _told(packed, self._process(packed))
         finally:
+            item.aim = packed.aim
             packed.close()
 
 

@@ -40,12 +40,15 @@ class Item:
     - ``attempt`` (int): 1 the first time
     - ``arrived``, ``claimed`` (float, seconds since 1970)
     - ``superseded`` (dict or None): what was delivered of it before the file was seen to have changed
+    - ``aim`` (tuple or None): for the log, where the processor is about to put it: the destination's URL up to the key,
+      the key, and the SHA-256 that its receipt will have ('' if none), or None where that is not known
     - ``memory`` (dict): what the processor remembered with :meth:`remember`, also before a crash
     """
 
     __slots__ = (
         "_superseded",
         "_temporary",
+        "aim",
         "arrived",
         "claimed",
         "fd",
@@ -75,6 +78,7 @@ class Item:
         self.claimed = time.time()
         self._superseded: dict[str, Any] | None = None
         self.sent = 0
+        self.aim: tuple[str, str, str | None] | None = None
         self.where = path
         self._temporary: str | None = None
 

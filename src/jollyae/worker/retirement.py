@@ -94,8 +94,8 @@ class Retirement:
         if spared := [item.size for item, fields, _ in batch if "already_there" in fields]:
             self.tally.spared_bytes += sum(spared)
         if telling.tells_each():
-            for (item, _, _), one in zip(batch, receipts, strict=True):
-                telling.delivered(item, one)
+            for (item, _, began), one in zip(batch, receipts, strict=True):
+                telling.delivered(item, one, clock - began)
         if self.outbox is None:
             for item, _, _ in batch:
                 self._retire(item)
@@ -194,7 +194,9 @@ class Retirement:
             began=began,
         )
         if news:
-            telling.warn(f"paused: {outcome.error}", outcome.hint, item, destination=self.destination)
+            telling.warn(
+                f"paused: {outcome.error}", outcome.hint, item, destination=self.destination, reason=outcome.reason
+            )
         self.tally.held += 1
         self.line.hold(item)
         try:
@@ -203,6 +205,7 @@ class Retirement:
             self.room.trouble(error)
 
     def _defer(self, item: Item, outcome: Defer) -> None:
+        attempt = item.attempt
         try:
             due = self.claims.defer(item, outcome.delay, outcome.error, outcome.hint)
         except OSError as error:
@@ -210,10 +213,18 @@ class Retirement:
             return
         self.tally.defer(outcome.reason, item.size)
         self.deferred.note(due)
-        telling.warn(f"deferred for {outcome.delay:.0f} s: {outcome.error}", outcome.hint, item)
+        telling.warn(
+            f"deferred for {outcome.delay:.0f} s: {outcome.error}",
+            outcome.hint,
+            item,
+            attempts=attempt,
+            reason=outcome.reason,
+            delay_s=round(outcome.delay, 3),
+        )
 
     def fail(self, item: Item, outcome: Fail) -> None:
         """It will never work."""
+        attempt = item.attempt
         try:
             if self.rules.on_fail is OnFail.DELETE:
                 self.claims.delete(item)
@@ -223,7 +234,8 @@ class Retirement:
             self._keep_in_hand(item, error)
             return
         self.tally.fail(outcome.reason, item.size)
-        telling.warn(f"failed: {outcome.error}", outcome.hint, item, level=logging.ERROR)
+        told = f"failed: {outcome.error}"
+        telling.warn(told, outcome.hint, item, level=logging.ERROR, attempts=attempt, reason=outcome.reason)
 
     def _keep_in_hand(self, item: Item, error: OSError) -> None:
         self.line.hold(item)

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..spool import names
 from ..spool.item import Item
+from .receipts import delivery_id
 
 log = logging.getLogger("jollyae")
 
@@ -24,8 +25,19 @@ def warn(text: str, hint: str, about: Item | None = None, *, level: int = loggin
     """Something is wrong; ``hint`` says what to do, ``about`` which item met it. Lines (of a command's output) are made
     one."""
     text = " | ".join(text.replace(":\n", ": ").splitlines())
-    item = {"item": names.show(about.name)} if about is not None else {}
+    item = _fields(about) if about is not None else {}
     log.log(level, text, extra={**item, **fields, "hint": hint})
+
+
+def _fields(item: Item) -> dict[str, object]:
+    """Which item, which key and which delivery, as far as that is known."""
+    fields: dict[str, object] = {"item": names.show(item.name)}
+    if item.aim is not None:
+        root, key, digest = item.aim
+        fields["key"] = names.show(key)
+        if digest is not None:
+            fields["id"] = delivery_id(root + key, digest, item.inode, item.mtime_ns)
+    return fields
 
 
 def tells_each() -> bool:
@@ -33,9 +45,12 @@ def tells_each() -> bool:
     return log.isEnabledFor(logging.INFO)
 
 
-def delivered(item: Item, receipt: dict[str, Any]) -> None:
-    """One item is delivered."""
+def delivered(item: Item, receipt: dict[str, Any], seconds: float) -> None:
+    """One item is delivered; the attempt took so many seconds."""
     brief: dict[str, object] = {key: receipt[key] for key in ("id", "url", "size", "attempts") if key in receipt}
     if "url" in brief:
-        brief["url"] = names.printable(str(brief["url"]))
-    log.info("delivered", extra={"item": names.show(item.name), **brief})
+        url = str(brief["url"])
+        if item.aim is not None and url.startswith(item.aim[0]):
+            brief = {"key": names.show(url.removeprefix(item.aim[0])), **brief}  # another than the aim with keep-both
+        brief["url"] = names.printable(url)
+    log.info("delivered", extra={"item": names.show(item.name), **brief, "duration_s": round(seconds, 3)})

@@ -102,6 +102,7 @@ class CloudDelivery:
     async def _deliver(self, job: "_Job") -> dict[str, Any]:
         digest = job.item.source_digest(job.content.sha256)
         key = self.key(job.item.name, job.item.mtime, digest)
+        job.item.aim = (f"{self.cloud.url}/", key, job.content.sha256)
         try:
             receipt = await job.place(key)
         except Collision as collision:

@@ -69,6 +69,7 @@ async def _deliver(target: Target, item: Item, job: "_Multipart") -> dict[str, A
     if target.template.needs_digest:
         digest = item.form.sha256 if item.form is not None else await job.name()
     key = target.template.key(item.name, item.mtime, digest)
+    item.aim = (target.root, key, None)  # whether its receipt has the digest is not known yet
     if (receipt := await job.place(key)) is not None:
         return receipt
     if target.options.if_exists == "keep-both":

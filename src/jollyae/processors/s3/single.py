@@ -57,6 +57,7 @@ class Single:
         if item.form is not None:
             digest = content.source = item.form.sha256
         self.key = target.template.key(item.name, item.mtime, digest)
+        item.aim = (target.root, self.key, content.sha256)
 
     async def deliver(self, *, is_refused: bool = False) -> dict[str, Any]:
         """Put it at its key, or by the collision policy at another. ``is_refused``: the conditional PUT to its key was

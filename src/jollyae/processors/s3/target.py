@@ -49,7 +49,8 @@ class Target:
     ) -> None:
         self.transport = transport
         self.bucket = bucket
-        self._root = f"s3://{bucket}/"
+        self.root = f"s3://{bucket}/"
+        """What comes before the key in a URL."""
         self._looks_first = options.head_first and options.if_exists != "overwrite"
         self.template = template
         self.options = options
@@ -70,7 +71,7 @@ class Target:
 
     def url(self, key: str) -> str:
         """The object's URL, as receipts and messages have it."""
-        return f"{self._root}{key}"
+        return f"{self.root}{key}"
 
     async def pace(self, size: int) -> None:
         """Wait until a body of ``size`` bytes may be sent."""
@@ -158,7 +159,7 @@ class Target:
     def receipt(self, key: str, content: Content, stored: Stored | Found, **more: Any) -> dict[str, Any]:
         """The fields of the receipt of what is now at the key. ``sha256`` is there where it is known: of what went in
         parts the whole was not hashed."""
-        fields: dict[str, Any] = {"url": f"{self._root}{key}", "size": content.size}
+        fields: dict[str, Any] = {"url": f"{self.root}{key}", "size": content.size}
         if content.sha256:
             fields["sha256"] = content.sha256
         fields["etag"] = stored.etag
