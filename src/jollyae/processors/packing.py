@@ -270,11 +270,6 @@ class Packed:
 
         return begin_others
 
-    def credentials_expiry(self) -> float:
-        """When the credentials of what delivers expire; 0 where they do not, or that is not known."""
-        expiry: Callable[[], float] = getattr(self._process, "credentials_expiry", lambda: 0.0)
-        return expiry()
-
     async def __call__(self, item: Item) -> dict[str, Any]:
         """Deliver it; what the receipt says besides is in :func:`told`."""
         fields: dict[str, Any]
