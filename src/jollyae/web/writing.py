@@ -15,6 +15,34 @@ WORDS = {"ok": "OK", "waits": "waits", "trouble": "trouble"}
 SHAPES = {"ok": "●", "waits": "◆", "trouble": "▲"}
 """Its shape, for those who do not tell colours apart."""
 
+REASONS = {
+    "hand": "paused by hand",
+    "gone": "cannot be read",
+    "absent": "no worker",
+    "silent": "no answer from the worker",
+    "stuck": "cannot be taken",
+    "failed": "items failed",
+    "deferred": "tried again later",
+    "unready": "still being written",
+    "destination": "the destination",
+    "spool": "the spool",
+    "network": "no connection",
+    "timeout": "no answer in time",
+    "tls": "TLS",
+    "throttled": "asked to slow down",
+    "server": "the server is unwell",
+    "credentials": "credentials",
+    "denied": "access denied",
+    "clock": "the clock is wrong",
+    "bucket": "the bucket",
+    "full": "disk full",
+    "collision": "the key is taken",
+    "command": "the command",
+    "machine": "this machine",
+    "fault": "a fault of ours",
+}
+"""What a reason is called beside the level: one word or two that tell troubles apart at a glance."""
+
 
 @lru_cache(4)
 def pages(prefix: str = "") -> Pages:
@@ -31,7 +59,11 @@ def pages(prefix: str = "") -> Pages:
         "iso": iso,
         "counted": counted,
     }
-    functions: dict[str, Callable[..., Any]] = {"words": WORDS.__getitem__, "shapes": SHAPES.__getitem__}
+    functions: dict[str, Callable[..., Any]] = {
+        "words": WORDS.__getitem__,
+        "shapes": SHAPES.__getitem__,
+        "reason_words": lambda reason: REASONS.get(reason, ""),
+    }
     return Pages(Path(__file__).parent, filters, functions, prefix)
 
 

@@ -14,6 +14,7 @@ from jollyae.album.web import make_app
 from tests.album.conformance import Backend
 from tests.album.test_conformance import BACKENDS, MARKS
 from tests.album.web.support import Shot, Surfer, add, add_user
+from tests.browsing import browser, windows  # noqa: F401 - fixtures
 
 
 @dataclass

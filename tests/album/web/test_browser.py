@@ -2,7 +2,6 @@
 
 import asyncio
 import http.client
-import shutil
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-import axe_playwright_python
 import pytest
 
 from jollyae.album.open import open_store
@@ -18,17 +16,10 @@ from jollyae.album.store import Store
 from jollyae.album.web import serve
 from tests.album.web.support import PASSWORD, Shot, add, add_user, jpeg
 from tests.album.web.test_conflicts import diverge
+from tests.browsing import Windows, pytestmark, serious_faults  # noqa: F401 - when to skip
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (make setup)")
-from playwright.sync_api import Browser, BrowserContext, Dialog, FilePayload, Page  # noqa: E402 - after the skip
-
-CHROMIUM = shutil.which("chromium") or ""
-AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
-
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium: tools/test-tools.sh installs it, as root on Debian"),
-]
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (make setup)")
+from playwright.sync_api import FilePayload, Page
 
 
 @dataclass
@@ -108,20 +99,6 @@ def running(path: Path, **options: Any) -> Iterator[Running]:
         loop.close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for all tests."""
-    driver = playwright.sync_playwright()
-    try:
-        started = driver.start()
-    except Exception as error:
-        pytest.skip(f"Playwright's driver does not start (Debian: libatomic1): {error}")
-    found = started.chromium.launch(executable_path=CHROMIUM)
-    yield found
-    found.close()
-    started.stop()
-
-
 @pytest.fixture
 def album(tmp_path: Path) -> Iterator[Running]:
     """An album with the users ann (editor) and ben (friend)."""
@@ -135,20 +112,11 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Open]:
-    """Opens the album in a window of its own, logged in where a name is given. What a page complains about on the
-    console, an uncaught error or a dialog fails the test at its end."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
+def visit(windows: Windows) -> Open:
+    """Opens the album in a window of its own, logged in where a name is given."""
 
     def open_page(album: HasUrl, name: str = "", **options: Any) -> Page:
-        context = browser.new_context(base_url=album.url, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: _note(complaints, page, message.type, message.text))
-        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
-        page.on("dialog", lambda dialog: _dismiss(complaints, dialog))
+        page = windows(album.url, **options)
         if name:
             page.goto("/login")
             page.get_by_label("Name").fill(name)
@@ -157,20 +125,7 @@ def visit(browser: Browser) -> Iterator[Open]:
             page.wait_for_url("**/")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def _dismiss(complaints: list[str], dialog: Dialog) -> None:
-    complaints.append(f"{dialog.type}: {dialog.message}")
-    dialog.dismiss()
-
-
-def _note(complaints: list[str], page: Page, kind: str, text: str) -> None:
-    if kind in ("error", "warning") and "net::ERR_FAILED" not in text:  # that is what a test of ours made fail
-        complaints.append(f"{page.url}: {kind}: {text}")
+    return open_page
 
 
 def _pages(album: Running) -> list[str]:
@@ -202,21 +157,12 @@ def _pages(album: Running) -> list[str]:
 def test_axe_finds_no_serious_fault(album: Running, visit: Open, scheme: str, width: int) -> None:
     """On any page, light and dark, wide and narrow; nor does a page complain on the console or scroll sideways."""
     paths = _pages(album)
-    rules = AXE.read_text()
     page = visit(album, "ann", color_scheme=scheme, viewport={"width": width, "height": 740})
     visitor = visit(album, color_scheme=scheme, viewport={"width": width, "height": 740})
     faults = []
     for one, path in [*((page, path) for path in [*paths, "/slideshow"]), (visitor, "/login"), (visitor, "/")]:
         one.goto(path, wait_until="load")
-        for details in one.locator("details").all():
-            details.evaluate("panel => panel.open = true")
-        one.evaluate(rules)
-        found = one.evaluate("axe.run({resultTypes: ['violations']})")
-        faults += [
-            (path, fault["id"], fault["impact"], [node["html"][:200] for node in fault["nodes"][:3]])
-            for fault in found["violations"]
-            if fault["impact"] in ("serious", "critical")
-        ]
+        faults += [(path, *fault) for fault in serious_faults(one)]
         assert one.evaluate("document.documentElement.scrollWidth") <= width, path
     assert faults == []
 

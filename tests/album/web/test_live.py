@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.album.web.support import PASSWORD, jpeg
-from tests.album.web.test_browser import Open, browser, pytestmark, visit  # noqa: F401 - fixtures, and when to skip
+from tests.album.web.test_browser import Open, visit  # noqa: F401 - a fixture
+from tests.browsing import pytestmark  # noqa: F401 - when to skip
 from tests.helpers import PATIENCE
 
 
