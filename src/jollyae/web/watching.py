@@ -3,7 +3,7 @@ for as long as a page is open, and not more than that; what it means is read by 
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from .queue import Queue
@@ -13,14 +13,16 @@ EVERY = 0.2
 AT_LEAST = 2.0
 """So often (seconds) something is said to have happened even if not: rates and ages change by themselves."""
 
-Signs = tuple[object, ...]
+Signs = dict[str, list[object]]
 
 
 class Watching:
-    """Counts what happens (``number``) while somebody waits for it."""
+    """Counts what happens (``number``) while somebody waits for it. ``moved`` is called with the name of a queue in
+    which something was."""
 
-    def __init__(self, queues: Sequence[Queue], stopping: asyncio.Event) -> None:
+    def __init__(self, queues: Sequence[Queue], moved: Callable[[str], object], stopping: asyncio.Event) -> None:
         self._queues = queues
+        self._moved = moved
         self._stopping = stopping
         self._happened = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -49,11 +51,13 @@ class Watching:
 
     async def _look(self) -> None:
         """Ends by itself when nobody waits any more."""
-        last: Signs = ()
+        last: Signs = {}
         quiet = unasked = 0
         try:
             while unasked < 10 and not self._stopping.is_set():
                 signs = await asyncio.to_thread(signs_of, self._queues)
+                for name in [name for name, found in signs.items() if found != last.get(name)]:
+                    self._moved(name)
                 quiet = 0 if signs != last or quiet * EVERY >= AT_LEAST else quiet + 1
                 if quiet == 0:
                     last = signs
@@ -68,7 +72,7 @@ class Watching:
 
 def signs_of(queues: Sequence[Queue]) -> Signs:
     """The times of what changes when something happens. Blocking; some microseconds for each queue and worker."""
-    return tuple(sign for queue in queues for sign in _signs(queue))
+    return {queue.name: _signs(queue) for queue in queues}
 
 
 def _signs(queue: Queue) -> list[object]:
