@@ -87,7 +87,7 @@ def test_an_arrival_and_a_failure_are_seen_within_a_second(dashboard: Dashboards
     assert page.evaluate("window.same") is True
     print("seconds until an arrival or a failure was shown:", " ".join(f"{seconds:.2f}" for seconds in took))
     assert sorted(took)[len(took) // 2] < 1.0, took
-    assert "(1)" in page.title()
+    assert page.title().startswith("(2) ")
 
 
 def test_a_thousand_failures_are_retried_by_one_button(dashboard: Dashboards, windows: Windows) -> None:
@@ -296,7 +296,8 @@ def test_hostile_names_do_nothing(dashboard: Dashboards, windows: Windows, work:
             (spool.places.incoming / name).write_bytes(b"x")
         work(spool, "--to", f"file://{to}", "--settle", "0.1")
         page.goto("/")
-        shown_at(page, f"document.querySelector('.place.finished b').innerText === '{len(TEXT)}'")
+        shown_at(page, f"document.querySelector('.place.finished b').innerText === '{len(TEXT) - 1}'")
+        assert page.locator(".place.failed b").inner_text() == "1"  # its key is too long as a file's name
         page.goto("/receipts")
         page.get_by_label("Name, key").fill("<img")
         page.get_by_role("button", name="Search").click()
@@ -358,8 +359,8 @@ def _told_apart(dashboard: Dashboards, windows: Windows, work: Work, tmp_path: P
         for word in words:
             card.get_by_text(word).first.wait_for(timeout=30_000)
         assert card.locator(".level.ok").count() == 0, name
-    labels = page.locator("article .level").all_inner_texts()
-    assert len(set(labels)) == len(labels), labels
+    sentences = page.locator("article .why").all_inner_texts()
+    assert len(set(sentences)) == len(sentences), sentences
 
 
 @pytest.mark.slow

@@ -3,33 +3,27 @@
 import argparse
 import asyncio
 import importlib.util
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..service.exporter import address
 from . import where
-from .options import OUTPUT, Option, UsageError, add_all
+from .options import OUTPUT, Option, UsageError, add_all, was_given
+from .run_options import KEYS
 
 if TYPE_CHECKING:
+    from ..service.config import Config, Web
+    from ..spool.spool import Spool
     from ..web.queue import Queue
+    from ..web.serving import Serving
 
 LISTEN = "127.0.0.1:8420"
 NEEDED = ("starlette", "uvicorn", "jinja2", "itsdangerous", "multipart")
 """What the extra ``web`` brings."""
-
-
-def listen(text: str) -> tuple[str, int]:
-    """``HOST:PORT``, ``[::1]:PORT`` or ``PORT`` (of this machine only). Raises :class:`ValueError`.
-
-    >>> listen("0.0.0.0:80"), listen("[::1]:8420"), listen("8421"), listen("localhost:0")
-    (('0.0.0.0', 80), ('::1', 8420), ('127.0.0.1', 8421), ('localhost', 0))
-    """
-    host, colon, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535 or (":" in host and not (host.startswith("[") and host.endswith("]"))):
-        raise ValueError(f"{text!r} must be HOST:PORT, as {LISTEN}")
-    return host.strip("[]") if colon else "127.0.0.1", int(port)
 
 
 def prefix(text: str) -> str:
@@ -44,25 +38,24 @@ def prefix(text: str) -> str:
     return f"/{found}" if found else ""
 
 
-OPTIONS = (
-    Option(("--listen",), "where to listen; this machine only, unless told", "HOST:PORT", LISTEN, listen),
-    Option(("--read-only",), "nobody may do anything, only look", parse=None),
-    Option(
-        ("--prefix",), "a path that comes before all of its addresses, where a proxy has it there", "PATH", "", prefix
-    ),
-)
-ACCESS = (
-    Option(("--token-file",), "a file with the token to log in with; a line 'read-only TOKEN' only lets look", "FILE"),
-    Option(("--certificate",), "serve by https with this certificate (PEM)", "FILE"),
-    Option(("--certificate-key", "--key"), "the certificate's key (PEM), where it is not in the same file", "FILE"),
-    Option(("--allow-host",), "a name under which browsers find it; *.example.org for all below; repeatable", "NAME",
-           (), many=True),
+LISTENING = Option(("--listen",), "where to listen; a port alone is on loopback", "HOST:PORT", LISTEN, address)
+READ_ONLY = Option(("--read-only",), "nobody may do anything, only look", parse=None)
+PREFIX = Option(("--prefix",), "a path that comes before all of its addresses, behind a proxy", "PATH", "", prefix)
+TOKEN_FILE = Option(("--token-file",), "the token to log in with; a line 'read-only TOKEN' only lets look", "FILE")
+CERTIFICATE = Option(("--certificate",), "serve by https with this certificate (PEM)", "FILE")
+KEY = Option(("--certificate-key", "--key"), "the certificate's key (PEM), where it is not in the same file", "FILE")
+ALLOW_HOST = Option(
+    ("--allow-host",), "a name under which browsers find it; *.example.org for all below; repeatable", "NAME", (),
+    many=True,
 )  # fmt: skip
+OPTIONS = (LISTENING, READ_ONLY, PREFIX)
+ACCESS = (TOKEN_FILE, CERTIFICATE, KEY, ALLOW_HOST)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("spools", metavar="SPOOL", nargs="*", help="the spool's directory")
+    parser.add_argument("spools", metavar="SPOOL", nargs="*", help="the spool's directory; or -c FILE")
+    where.CONFIG.add_to(parser)
     add_all(parser, "the dashboard", OPTIONS)
     add_all(parser, "who gets in (all of it is needed beyond this machine)", ACCESS)
     add_all(parser, "output", OUTPUT)
@@ -78,53 +71,102 @@ def main(arguments: argparse.Namespace) -> int:
     if any(importlib.util.find_spec(name) is None for name in NEEDED):
         hint = "Try: pip install '.[web]' in the checkout"
         raise ConfigurationError("the dashboard's libraries are not installed", hint)
-    if not arguments.spools:
-        raise UsageError("say what to show", hint="Try: jollyae web SPOOL…")
+    if arguments.spools and was_given(where.CONFIG, arguments, environment=False):
+        raise UsageError(f"both {arguments.spools[0]} and -c {arguments.config}: say only one of them")
     run.logging_for(arguments)
+    config = None if arguments.spools else _config(arguments)
+    queues = _of_config(config) if config else _of_spools(arguments.spools)
     try:
-        return asyncio.run(_main(arguments))
+        return asyncio.run(_serve(queues, arguments, config.web if config else None))
     except KeyboardInterrupt:
         return 130
 
 
-async def _main(arguments: argparse.Namespace) -> int:
+async def _serve(queues: "Sequence[Queue]", arguments: argparse.Namespace, web: "Web | None") -> int:
     from ..http.serving import CannotListen
     from ..web import serving
     from .album.common import complain
 
-    host, port = arguments.listen
-    options = serving.Serving(
-        host=host,
-        port=port,
-        token_file=arguments.token_file or "",
-        certificate=arguments.certificate or "",
-        key=arguments.certificate_key or "",
-        hosts=arguments.allow_host,
-        is_read_only=arguments.read_only,
-        prefix=arguments.prefix,
-    )
     try:
-        await serving.serve(_queues(arguments.spools), options, ready=_ready)
+        await serving.serve(queues, _serving(arguments, web), ready=_ready)
     except CannotListen as error:
         complain(error.message, error.hint)
         return 1
     return 0
 
 
-def _queues(spools: Sequence[str]) -> "list[Queue]":
+def _serving(arguments: argparse.Namespace, web: "Web | None") -> "Serving":
+    """What the command line and the environment say, else the file, else the defaults."""
+    from ..web.serving import Serving
+
+    def said(option: Option, key: str) -> Any:
+        is_filed = web is not None and not was_given(option, arguments)
+        return getattr(web, key) if is_filed else getattr(arguments, option.dest)
+
+    listen = said(LISTENING, "listen")
+    host, port = address(listen) if isinstance(listen, str) else listen
+    return Serving(
+        host=host,
+        port=port,
+        token_file=said(TOKEN_FILE, "token_file") or "",
+        certificate=said(CERTIFICATE, "certificate") or "",
+        key=said(KEY, "key") or "",
+        hosts=said(ALLOW_HOST, "hosts"),
+        is_read_only=said(READ_ONLY, "read_only"),
+        prefix=prefix(said(PREFIX, "prefix")),
+    )
+
+
+def _config(arguments: argparse.Namespace) -> "Config":
+    """The configuration that is meant."""
+    from ..service import config
+    from ..service.settings import ConfigurationError
+
+    try:
+        path = config.find({config.VARIABLE: arguments.config} if arguments.config else os.environ)
+    except ConfigurationError as error:
+        raise UsageError(f"name a SPOOL or -c FILE; {error.message}", hint="Try: jollyae web SPOOL") from error
+    return config.load(path, KEYS)
+
+
+def _of_config(config: "Config") -> "list[Queue]":
+    """The queues of a configuration; one whose spool is not there is shown as that."""
+    from ..spool.spool import Spool
+    from ..web.queue import Queue
+
+    found = []
+    for one in config.queues:
+        to = one.settings.to or one.settings.exec or one.settings.album or ""
+        spool = Spool(places=one.places, make=False)
+        found += [Queue(one.name, spool, to), *_messages(one.name, spool)]
+    return found
+
+
+def _of_spools(spools: Sequence[str]) -> "list[Queue]":
     """The spools as queues, each called by the last part of its path, or more of it where two would be called alike."""
     from ..spool import names
     from ..spool.places import Places
     from ..web.queue import Queue
 
-    found: dict[str, Queue] = {}
+    found: dict[str, list[Queue]] = {}
     for text in spools:
         spool = where.made(Places.under(text))
         parts = [names.show(part) for part in Path(text).absolute().parts[1:]] or ["spool"]
         called = next((name for n in range(1, len(parts) + 1) if (name := "-".join(parts[-n:])) not in found), None)
-        if called is not None:
-            found[called] = Queue(called, spool)
-    return list(found.values())
+        if called is not None:  # else it is named a second time
+            found[called] = [Queue(called, spool), *_messages(called, spool)]
+    return [queue for queues in found.values() for queue in queues]
+
+
+def _messages(name: str, about: "Spool") -> "Iterator[Queue]":
+    """The queues of the messages about a queue's deliveries, where there are any."""
+    from ..service.notifications import DIRECTORY
+    from ..spool.places import Places
+    from ..spool.spool import Spool
+    from ..web.queue import Queue
+
+    for directory in sorted((about.places.control / DIRECTORY).glob("*/incoming")):
+        yield Queue(f"{name}:{directory.parent.name}", Spool(places=Places.under(directory.parent), make=False))
 
 
 def _ready(address: str) -> None:

@@ -20,8 +20,8 @@ from ..http.forms import Told
 from .access import Role
 from .visits import LOG_IN, Shown, Visit, get, visit_of
 
-EVERY = 1.0
-"""Seconds between two answers at the least."""
+EVERY = 0.8
+"""Seconds between two answers at the least; with what it takes to look and to send, a change is seen within one."""
 ALIVE = 4.0
 """After so many seconds without a change the page is told that we still look."""
 LONGEST = 900.0

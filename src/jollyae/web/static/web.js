@@ -262,6 +262,7 @@ if (drop) {
   const send = (one) => new Promise((resolve) => {
     const request = new XMLHttpRequest(), form = new FormData();
     form.append("file", one.file);
+    form.append("each", "1");
     one.said.textContent = "is being sent";
     request.upload.addEventListener("progress", (event) => { one.bar.value = Math.min(event.loaded, one.bar.max); });
     request.addEventListener("loadend", () => {
