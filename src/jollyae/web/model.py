@@ -71,10 +71,6 @@ class Dashboard:
         did = past.read(queue.spool, LATENCY_AT_MOST, snapshots, now)
         return view(queue, live, seen, explain(situation), situation, pace.speed(now, did, bool(live)), did, pace)
 
-    def moved(self, name: str) -> None:
-        """Something was moved in this queue, so what was counted is wrong by now: count again before the next look."""
-        self._counting.again(name)
-
     def queue(self, name: str) -> Queue:
         """The queue of this name. Raises :class:`KeyError`."""
         return self._queues[name]
@@ -82,6 +78,10 @@ class Dashboard:
     def moved(self, name: str) -> None:
         """Something was moved by hand in the queue of this name: look anew."""
         self.failures[name].changed()
+        self._counting.again(name)
+
+    def count_again(self, name: str) -> None:
+        """Something comes or goes in the queue of this name: what was counted is wrong by now."""
         self._counting.again(name)
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ class Site:
     @cached_property
     def watching(self) -> Watching:
         """What tells that something happened."""
-        return Watching(self.dashboard.queues, self.dashboard.moved, self.stopping)
+        return Watching(self.dashboard.queues, self.dashboard.count_again, self.stopping)
 
     @cached_property
     def watched(self) -> Watched:

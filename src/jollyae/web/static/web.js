@@ -10,10 +10,12 @@ root.classList.add("scripts");
 const isAlike = (one, other) => one.nodeType === other.nodeType && one.nodeName === other.nodeName && one.id === other.id;
 
 const alignAttributes = (from, to) => {
+  const isAt = from.classList.contains("at"); // where j and k are
   for (const { name } of [...from.attributes])
     if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS") && name !== "class") from.removeAttribute(name);
   for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   if (!to.hasAttribute("class")) from.removeAttribute("class");
+  if (isAt) from.classList.add("at");
 };
 
 const align = (from, to) => {
