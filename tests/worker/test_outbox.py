@@ -121,6 +121,26 @@ def test_a_full_disk_keeps_the_items_in_hand(spool: Spool, monkeypatch: pytest.M
     assert sorted(delivered) == ["one", "two"] and _queued(places).keys() == {"one", "two"}
 
 
+def test_a_failed_fsync_of_one_message_keeps_all_items(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many that are brought to the disk at a time; none is published, and nothing stays in tmp/."""
+    outbox, (places,) = _outbox(spool)
+    seen: list[str] = []
+
+    def refuse(operation: str, path: str) -> None:
+        if operation == "fsync":
+            seen.append(path)
+            if len(seen) == 3:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(fs, "observer", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        outbox.write([{"id": f"{number:02}"} for number in range(20)])
+    assert not list(places.incoming.iterdir()) and not list(places.tmp.iterdir())
+    outbox.write([{"id": f"{number:02}"} for number in range(20)])
+    assert len(list(places.incoming.iterdir())) == 20
+    outbox.close()
+
+
 class Slow(Outbox):
     """An outbox whose disk takes its time."""
 

@@ -9,13 +9,17 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
 from ..spool import fs
 from ..spool.places import Places
 from .retry import describe
+
+FSYNCS = 8
+"""Files that are brought to the disk at a time: a journal commits together what waits for it. Of 64 small files on ext4
+some 1,600 a second arrived one by one, and 3,500 so."""
 
 Receipt = dict[str, Any]
 Ended = Callable[[OSError | None], None]
@@ -30,6 +34,7 @@ class Outbox:
         self._message = message
         self._within = within
         self._thread: ThreadPoolExecutor | None = None
+        self._disk: ThreadPoolExecutor | None = None
 
     def begin(self, receipts: Sequence[Receipt], ended: Ended) -> None:
         """:meth:`write` in a thread, so that the event loop is not held; then ``ended(error or None)`` on the loop."""
@@ -58,20 +63,36 @@ class Outbox:
         may be written again then."""
         messages = {f"{receipt['id']}.json": self._message(receipt) for receipt in receipts}
         for places in self._spools:
-            _put(places, messages, self._within)
+            _put(places, messages, self._within, self._fsync)
+
+    def _fsync(self, descriptors: list[int]) -> None:
+        if len(descriptors) < 2:
+            for descriptor in descriptors:
+                fs.fsync(descriptor)
+            return
+        if self._disk is None:
+            self._disk = ThreadPoolExecutor(FSYNCS, thread_name_prefix="fsync")
+        waiting = [self._disk.submit(fs.fsync, one) for one in descriptors]
+        wait(waiting)  # for all: their descriptors are closed after this
+        for one in waiting:
+            one.result()
 
     def close(self) -> None:
         """No more messages; one that is being written is not waited for."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._thread, self._disk):
+            if threads is not None:
+                threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _put(places: Places, messages: dict[str, bytes], within: str) -> None:
+Fsync = Callable[[list[int]], None]
+
+
+def _put(places: Places, messages: dict[str, bytes], within: str, fsync: Fsync) -> None:
     incoming = str(places.incoming)
     missing = {name: data for name, data in messages.items() if not os.path.lexists(f"{incoming}/{name}")}
     drafts: dict[str, str] = {}
     try:
-        _draft(places, missing, drafts, within)
+        _draft(places, missing, drafts, within, fsync)
         for name, path in drafts.items():
             with suppress(FileExistsError):  # another worker's message about the same delivery
                 fs.move(path, f"{incoming}/{name}", within=within)
@@ -83,7 +104,7 @@ def _put(places: Places, messages: dict[str, bytes], within: str) -> None:
     fs.fsync_directory(incoming)
 
 
-def _draft(places: Places, messages: dict[str, bytes], drafts: dict[str, str], within: str) -> None:
+def _draft(places: Places, messages: dict[str, bytes], drafts: dict[str, str], within: str, fsync: Fsync) -> None:
     """Write the messages to files in ``tmp/``, on the disk on return; ``drafts`` gets their paths. All are written
     before the first is waited for: the disk can take them together then."""
     descriptors = []
@@ -93,8 +114,7 @@ def _draft(places: Places, messages: dict[str, bytes], drafts: dict[str, str], w
             descriptors.append(_create(path, within))
             drafts[name] = path
             fs.write_all(descriptors[-1], data)
-        for descriptor in descriptors:
-            fs.fsync(descriptor)
+        fsync(descriptors)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)  # who has it open for writing would keep it from being taken

@@ -190,4 +190,5 @@ def explain(error: StoreError, where: str) -> Temporary:
     """The error to raise where there was no answer."""
     default = ("the webhook closed the connection", "Nothing to do if this is rare.", "network")
     what, hint, reason = _NO_ANSWER.get(error.code, default)
-    return _of_all(f"{what}: {where}: {error.message}", hint, reason)
+    told = error.message if "://" in error.message else f"{where}: {error.message}"
+    return _of_all(f"{what}: {told}", hint, reason)
