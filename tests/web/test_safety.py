@@ -262,8 +262,8 @@ def test_what_is_no_address_of_ours_is_told(dashboard: Dashboards) -> None:
     ):
         assert ask(there, "GET", path).status == status, path
     for form, status in (
-        ({"item": "../../etc/passwd"}, 400),
-        ({"item": "%%%"}, 400),
+        ({"item": "../../etc/passwd"}, 303),
+        ({"item": "%%%"}, 303),
         ({"matching": "1", "place": "finished"}, 400),
         ({}, 303),
     ):

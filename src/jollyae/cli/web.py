@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..service.exporter import address
 from . import where
-from .options import OUTPUT, Option, UsageError, add_all, was_given
+from .options import OUTPUT, Option, UsageError, add_all, address, was_given
 from .run_options import KEYS
 
 if TYPE_CHECKING:
@@ -97,14 +96,14 @@ async def _serve(queues: "Sequence[Queue]", arguments: argparse.Namespace, web: 
 
 def _serving(arguments: argparse.Namespace, web: "Web | None") -> "Serving":
     """What the command line and the environment say, else the file, else the defaults."""
+    from ..service import exporter
     from ..web.serving import Serving
 
     def said(option: Option, key: str) -> Any:
         is_filed = web is not None and not was_given(option, arguments)
         return getattr(web, key) if is_filed else getattr(arguments, option.dest)
 
-    listen = said(LISTENING, "listen")
-    host, port = address(listen) if isinstance(listen, str) else listen
+    host, port = exporter.address(said(LISTENING, "listen"))
     return Serving(
         host=host,
         port=port,
