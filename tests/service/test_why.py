@@ -66,6 +66,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "the worker (pid 77) did not look at the spool for 5 min, 1 item to deliver. It hangs",
         "ps -o pid,stat,wchan:30,args -p 77",
     ),
+    "one of two stopped": (
+        {"snapshots": RUNS * 2, "live": 2, "silent": [Silent(77, 3.0, True)]},
+        TROUBLE,
+        "2 workers running, 1 item to deliver; one of the workers (pid 77) was stopped by a signal: what it",
+        "kill -CONT 77",
+    ),
     "stopped server": (
         {"snapshots": paused("network", "connection refused: http://s:9000", "Is the store running?")},
         TROUBLE,

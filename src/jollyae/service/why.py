@@ -112,6 +112,12 @@ def _besides(found: Why, situation: Situation) -> Why:
         shown = names.printable(name)
         said = f"{found.sentence}; workers died {times} times with {shown}, which goes to failed/ after the third"
         found = Why(said, TROUBLE, found.command or f"jollyae log {shlex.quote(situation.spool)}", "deadly")
+    if situation.silent and len(situation.silent) < situation.live and situation.by_hand is None:
+        one = situation.silent[0]
+        what = "was stopped by a signal" if one.stopped else f"did not look at the spool for {ago(one.seconds)}"
+        command = f"kill -CONT {one.pid}" if one.stopped else found.command
+        said = f"{found.sentence}; one of the workers (pid {one.pid}) {what}: what it has in hand waits"
+        found = Why(said, TROUBLE, command, "silent")
     if situation.below_floor:
         said = f"{found.sentence}; nothing more is put in: {situation.below_floor}"
         found = replace(found, sentence=said, level=TROUBLE, reason="full" if found.level == OK else found.reason)
