@@ -17,7 +17,7 @@ from jollyae.spool.places import Place
 from jollyae.web.counts import Counting
 from jollyae.web.model import Dashboard, QueueView, overview
 from jollyae.web.pace import Pace
-from jollyae.web.queue import Queue, with_targets
+from jollyae.web.queue import Queue
 from jollyae.web.views import Drain, Speed
 from jollyae.worker.state import Counted, Flight, StateFile
 from tests.children import Forks
@@ -126,14 +126,6 @@ def test_one_lost_queue_does_not_hide_the_others(spool: Spool, tmp_path: Path) -
         ("missing", "gone"),
         ("photos", "absent"),
     ]
-
-
-def test_the_queues_of_notifications_are_shown_after_their_own(spool: Spool) -> None:
-    """They are spools like any, and litter beside them is none."""
-    for name in ("hook", "sqs-q", ".litter"):
-        Spool(spool.places.control / "notify" / name)
-    assert [one.name for one in overview(with_targets([queue(spool)]))] == ["photos", "photos.hook", "photos.sqs-q"]
-    assert [one.name for one in with_targets([Queue("x", Spool(spool.places.tmp, make=False))])] == ["x"]
 
 
 def test_what_live_workers_count_is_believed(spool: Spool, dashboard: Dashboard) -> None:

@@ -84,11 +84,10 @@ def main(arguments: argparse.Namespace) -> int:
 async def _serve(queues: "Sequence[Queue]", arguments: argparse.Namespace, web: "Web | None") -> int:
     from ..http.serving import CannotListen
     from ..web import serving
-    from ..web.queue import with_targets
     from .album.common import complain
 
     try:
-        await serving.serve(with_targets(queues), _serving(arguments, web), ready=_ready)
+        await serving.serve(queues, _serving(arguments, web), ready=_ready)
     except CannotListen as error:
         complain(error.message, error.hint)
         return 1

@@ -55,16 +55,6 @@ def places(spool: Places, target: Target) -> Places:
     return Places.under(spool.control / DIRECTORY / target.name)
 
 
-def found(spool: Places) -> list[Places]:
-    """The places of all targets that the spool has by now, whatever is configured."""
-    try:
-        with os.scandir(spool.control / DIRECTORY) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir() and _NAME.fullmatch(entry.name))
-    except OSError:
-        return []
-    return [Places.under(spool.control / DIRECTORY / name) for name in names]
-
-
 def queues(queue: Queue) -> tuple[Queue, ...]:
     """The queues of the messages about a queue's deliveries."""
     return tuple(_queue(queue, target) for target in queue.settings.targets())

@@ -3,10 +3,8 @@
 import base64
 import binascii
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ..service import notifications
 from ..spool import names
 from ..spool.places import Place
 from ..spool.spool import Spool
@@ -19,17 +17,6 @@ class Queue:
     name: str
     spool: Spool
     destination: str = ""
-
-
-def with_targets(queues: Iterable[Queue]) -> list[Queue]:
-    """The queues, each followed by those of its notifications (``SPOOL/notify/TARGET``), which are spools like any:
-    called ``QUEUE.TARGET``."""
-    found: dict[str, Queue] = {}
-    for queue in queues:
-        found[queue.name] = queue
-        for places in notifications.found(queue.spool.places):
-            found.setdefault(f"{queue.name}.{places.control.name}", Queue("", Spool(places=places, make=False)))
-    return [replace(queue, name=name) for name, queue in found.items()]
 
 
 def identify(name: str, place: str = "") -> str:
