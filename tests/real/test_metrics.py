@@ -23,7 +23,7 @@ from tests.service.test_metrics import check_with_promtool, parsed
 from .faultproxy import Mode, before
 from .support import Process, Scene, body_of, until
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 ITEMS, REFUSED = 2000, 40
 QUEUE = ("queue", "spool")

@@ -34,7 +34,7 @@ from jollyae.cli.output import set_up_logging
 from jollyae.service import exporter
 from jollyae.service.siblings import Line
 set_up_logging(form="text", colour="never", verbose=0, quiet=0)
-exporter.FILE_EVERY = exporter.BEAT_EVERY = 0.2
+exporter.FILE_EVERY = exporter.BEAT_EVERY = exporter.BEAT_PATIENCE = 0.2
 wanted = exporter.Wanted(addr=sys.argv[2] or None, file=sys.argv[3] or None, heartbeat_url=sys.argv[4] or None)
 feed = Line(socket.socket(fileno=int(sys.argv[1])))
 code = exporter.serve(feed, wanted, exporter.listen(wanted.addr) if wanted.addr else None)
@@ -266,6 +266,22 @@ def test_the_heartbeat_stops_with_a_queue(start: Start, beats: tuple[str, list[s
     companion.tell("photos", now_seen())
     companion.tell("logs", now_seen())
     until(lambda: len(heard) > count)
+    assert "secret" not in companion.log.read_text()
+
+
+def test_a_heartbeat_that_nobody_takes(start: Start, addr: str) -> None:
+    """Whoever answers with nonsense, or not at all, is told of once, and the rest goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        companion = start(addr=addr, heartbeat_url=f"http://127.0.0.1:{server.getsockname()[1]}/secret")
+        companion.tell("photos", now_seen())
+        for _ in range(4):
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b"220 mail.example ESMTP\r\n")
+        until(lambda: "no heartbeat to 127.0.0.1: " in companion.log.read_text())
+        until(lambda: up(addr))
+        assert companion.log.read_text().count("no heartbeat") == 1
     assert "secret" not in companion.log.read_text()
 
 

@@ -8,6 +8,7 @@ the feed it ends.
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import time
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ..spool import fs
+from ..spool import fs, names
 from ..worker.state import Snapshot
 from ..worker.telling import notice, warn
 from . import metrics, standing
@@ -34,6 +35,10 @@ BEAT_EVERY = 300.0
 """Seconds between two signs of life."""
 BEAT_WITHIN = 30.0
 """Seconds for the answer to one."""
+BEAT_AGAIN = 30.0
+"""Seconds until the next try where there was none to be given, or nobody took it."""
+BEAT_PATIENCE = 60.0
+"""Seconds for which that is no news: the queues have just begun, or a try was lost."""
 FIRST_LOOK = 1.0
 """Seconds after the start until the first file and sign of life, so that the queues have been heard of."""
 _HEAD_MOST = 16 * 1024  # bytes of a request
@@ -262,30 +267,39 @@ def beat(url: str) -> None:
 
 
 class _Teller:
-    """Tells in the log what goes wrong, once, and when it is well again."""
+    """Tells in the log what goes wrong, once, if it does so for ``patience`` seconds, and when it is well again."""
 
-    def __init__(self, what: str, hint: str) -> None:
-        self._what, self._hint, self._told = what, hint, ""
+    def __init__(self, what: str, hint: str, patience: float = 0.0) -> None:
+        self._what, self._hint, self._patience = what, hint, patience
+        self._told = ""
+        self._since = float("inf")
 
     def tell(self, trouble: str) -> None:
         """How the last try went; '' where it did."""
-        if trouble and trouble != self._told:
-            warn(f"{self._what}: {trouble}", self._hint)
+        now = time.monotonic()
+        self._since = min(self._since, now) if trouble else float("inf")
+        kind = re.sub(r"\d+", "", trouble)  # that it lasts longer is no news
+        if trouble and kind != self._told and now - self._since >= self._patience:
+            warn(f"{self._what}: {names.printable(trouble)}", self._hint)
+            self._told = kind
         elif self._told and not trouble:
             notice("%s: well again", self._what)
-        self._told = trouble
+            self._told = ""
 
 
-async def _every(seconds: float, chore: Callable[[], None], teller: _Teller) -> None:
+async def _every(seconds: float, again: float, chore: Callable[[], None], teller: _Teller) -> None:
+    """Do it every ``seconds``; where it failed, ``again`` seconds later."""
     await asyncio.sleep(min(FIRST_LOOK, seconds))
     while True:
         try:
             await asyncio.to_thread(chore)
-        except (OSError, ValueError) as error:
-            teller.tell(str(getattr(error, "strerror", None) or getattr(error, "reason", None) or error))
+        except Exception as error:  # also HTTPException, which is no OSError: the next try may go well
+            said = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+            teller.tell(str(said) or type(error).__name__)
+            await asyncio.sleep(min(again, seconds))
         else:
             teller.tell("")
-        await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds)
 
 
 # --- the companion
@@ -352,12 +366,12 @@ async def _serve(feed: Line, wanted: Wanted, listening: socket.socket | None) ->
     if wanted.file:
         path = wanted.file
         teller = _Teller(f"cannot write {path}", "See that its directory is there and that we may write in it.")
-        chores.append(_every(FILE_EVERY, lambda: write_file(path, heard.text()), teller))
+        chores.append(_every(FILE_EVERY, FILE_EVERY, lambda: write_file(path, heard.text()), teller))
     if wanted.heartbeat_url:
         url = wanted.heartbeat_url
         hint = "Whoever waits for it will tell you that it is missing."
-        teller = _Teller(f"no heartbeat to {urlsplit(url).hostname}", hint)
-        chores.append(_every(BEAT_EVERY, lambda: _beat_if_well(heard, url), teller))
+        teller = _Teller(f"no heartbeat to {urlsplit(url).hostname}", hint, BEAT_PATIENCE)
+        chores.append(_every(BEAT_EVERY, BEAT_AGAIN, lambda: _beat_if_well(heard, url), teller))
     tasks = [asyncio.create_task(chore) for chore in chores]
     await over.wait()
     for task in tasks:
