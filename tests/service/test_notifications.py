@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from jollyae import Spool
-from jollyae.service import notifications
+from jollyae.service import notifications, status
 from jollyae.service.settings import ConfigurationError, Settings, Target
 from jollyae.worker import receipts
 from tests.helpers import drop, until
@@ -149,6 +149,19 @@ def test_killed_again_and_again(spool: Spool) -> None:
         assert receiver.refused == 0
     assert found.keys() == names
     assert {name: one.pop() for name, one in found.items() if len(one) == 1} == ids(spool)
+
+
+def test_status_tells_how_the_notifications_are(spool: Spool) -> None:
+    """In the status of the queue itself: at three in the morning nobody remembers that there is another spool."""
+    drop(spool, "item", b"x")
+    assert run_once(spool, "--notify", "exec:sh -c 'exit 75'", "--notify", "exec:true")[0] == 75
+    seen = status.look(spool)
+    told = {one["target"].partition("-")[0]: one for one in seen["notifications"]}
+    assert {name: (one["waiting"], one["failed"]) for name, one in told.items()} == {"sh": (1, 0), "true": (0, 0)}
+    assert told["sh"]["spool"] in told["sh"]["try"] and told["true"]["level"] == "ok"
+    command = [sys.executable, "-m", "jollyae", "status", str(spool.places.control)]
+    text = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True).stdout
+    assert f"notifications:\n  {told['sh']['target']}: {told['sh']['why']}"[:60] in text
 
 
 # --- targets

@@ -41,6 +41,8 @@ def _text(seen: dict[str, Any], spool: str) -> list[str]:
         lines += ["", *_ages(**seen["ages"])]
     for worker in seen["workers"]:
         lines += ["", *_worker(worker)]
+    if seen["notifications"]:
+        lines += ["", "notifications:", *(f"  {one['target']}: {one['why']}" for one in seen["notifications"])]
     if seen["troubles"]:
         lines += ["", "latest troubles:"]
         lines += [line for alike in _grouped(seen["troubles"]) for line in _trouble(alike)]

@@ -55,6 +55,12 @@ def places(spool: Places, target: Target) -> Places:
     return Places.under(spool.control / DIRECTORY / target.name)
 
 
+def existing(spool: Places) -> list[Places]:
+    """The targets that a spool has, or had: those whose messages may wait there."""
+    found = sorted((spool.control / DIRECTORY).glob("*/incoming"))
+    return [Places.under(path.parent) for path in found if not path.parent.name.startswith(".")]
+
+
 def queues(queue: Queue) -> tuple[Queue, ...]:
     """The queues of the messages about a queue's deliveries."""
     return tuple(_queue(queue, target) for target in queue.settings.targets())

@@ -12,7 +12,7 @@ from ..spool import floor, names, owner, survey
 from ..spool.spool import Spool
 from ..worker import state
 from ..worker.telling import STUCK_HINT
-from . import standing
+from . import notifications, standing
 from .why import Silent, Situation, explain
 
 MANY = 20_000
@@ -133,7 +133,17 @@ def look(spool: Spool, *, ages: bool = False) -> dict[str, Any]:
         "unready": min(max((snapshot.unready for snapshot in snapshots), default=0), counts["incoming"].items),
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
         "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *troubles]],
+        "notifications": [_target(Spool(places=places, make=False)) for places in notifications.existing(spool.places)],
     }
+
+
+def _target(spool: Spool) -> dict[str, Any]:
+    """How the messages to one target are."""
+    seen = look(spool)
+    items = {place: count["items"] for place, count in seen["places"].items()}
+    waiting = items["incoming"] + items["working"] + items["deferred"]
+    told = {"target": spool.places.control.name, "waiting": waiting, "failed": items["failed"]}
+    return told | {key: seen[key] for key in ("spool", "why", "level", "try")}
 
 
 def _large(snapshots: Sequence[state.Snapshot], now: float) -> Counts:
