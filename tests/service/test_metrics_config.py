@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jollyae import Spool
 from tests.helpers import until
 from tests.service.test_exporter import ask, up
 from tests.service.test_metrics import parsed
@@ -117,6 +118,29 @@ def test_several_queues_and_a_reload(tmp_path: Path, start: Start) -> None:
     run.process.send_signal(signal.SIGHUP)
     until(lambda: parsed(ask(other, "/metrics")[2])[("jollyae_config_last_reload_successful",)] == 1, run.log)
     assert _delivered(other, "logs") == 2 and run.end() == 0
+
+
+def test_notifications_are_counted_by_target(tmp_path: Path, start: Start) -> None:
+    """Two queues tell one target: their messages are one line there, and no queue among the queues. While it takes
+    none they wait, and the queues are ready all the same."""
+    addr = _free()
+    path = _config(tmp_path, addr)
+    text = path.read_text().replace('settle = "0"', 'settle = "0"\nnotify = ["told"]')
+    path.write_text(f'{text}[notify.told]\nurl = "spool://{tmp_path}/told"\n')
+    run = start(path)
+    until(lambda: up(addr) and _delivered(addr, "logs") == 0, run.log)
+    for queue in ("photos", "logs"):
+        (tmp_path / queue / "incoming" / "one").write_text("x")
+    waiting = ("jollyae_notifications_pending", "target", "told")
+    until(lambda: parsed(ask(addr, "/metrics")[2]).get(waiting) == 2, run.log)
+    assert ask(addr, "/readyz")[0] == 200
+    Spool(tmp_path / "told")
+    sent = ("jollyae_notifications_total", "target", "told", "outcome", "done")
+    until(lambda: parsed(ask(addr, "/metrics")[2]).get(sent) == 2, run.log)
+    found = parsed(ask(addr, "/metrics")[2])
+    assert {key[2] for key in found if key[0] == "jollyae_delivered_items_total"} == {"photos", "logs"}
+    until(lambda: parsed(ask(addr, "/metrics")[2])[waiting] == 0, run.log)
+    assert run.end() == 0
 
 
 def test_metrics_that_nobody_wants_any_more(tmp_path: Path, start: Start) -> None:
