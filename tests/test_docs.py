@@ -332,7 +332,7 @@ def test_the_readmes_python(tmp_path: Path) -> None:
 _COMMANDS = re.findall(r"^    (?:sudo -u \w+ )?jollyae (.*)$", OPERATIONS.read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", [line for line in _COMMANDS if not line.startswith("check -c")])
+@pytest.mark.parametrize("line", _COMMANDS)
 def test_the_commands_of_operations(line: str) -> None:
     """Each command of OPERATIONS.md is one of this version."""
     words = shlex.split(line, comments=True)

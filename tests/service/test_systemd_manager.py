@@ -30,15 +30,17 @@ main.entry()
 class Service:
     """A run that systemd would have started."""
 
-    def __init__(self, manager: Manager, spool: Spool, *words: str, watchdog: float = 0) -> None:
+    def __init__(self, manager: Manager, spool: Spool | Path, *words: str, watchdog: float = 0) -> None:
         self.manager = manager
         self.said: list[str] = []
-        self._log = spool.places.control.parent / "log"
+        root = spool.places.control if isinstance(spool, Spool) else spool
+        self._log = root.parent / "log"
+        what = [str(root)] if isinstance(spool, Spool) else ["-c", str(root)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("JOLLYAE_", "AWS_"))}
         ours = {"NOTIFY_SOCKET": manager.path, "PYTHONPATH": str(ROOT / "src")}
         if watchdog:
             ours["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
-        command = [sys.executable, "-W", "error", "-c", IMPATIENT, "run", str(spool.places.control), *words]
+        command = [sys.executable, "-W", "error", "-c", IMPATIENT, "run", *what, *words]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, env=clean | ours, stdin=subprocess.DEVNULL, stderr=log)
 
@@ -138,6 +140,54 @@ def test_a_worker_that_hangs_is_replaced(spool: Spool, to: Path, manager: Manage
     until(lambda: (to / "item").exists(), service.log)
     assert "does not answer for 1 s: it is killed" in service.log and first not in _workers(spool)
     assert service.process.poll() is None
+
+
+CONFIG = """
+[queue.one]
+spool = "{root}/one"
+to = "file://{root}/to-one"
+settle = 0
+[queue.two]
+spool = "{root}/two"
+to = "file://{root}/to-two"
+settle = 0
+"""
+
+
+def test_a_reload_is_told(tmp_path: Path, manager: Manager, services: list[Service]) -> None:
+    """RELOADING=1 with the time, and READY=1 when the new configuration works; a wrong one is no end: READY=1 again,
+    and all goes on as before."""
+    config = tmp_path / "jollyae.toml"
+    config.write_text(CONFIG.format(root=tmp_path))
+    service = Service(manager, config)
+    services.append(service)
+    service.until_said("READY=1")
+    assert service.log.count("working on") == 2, "ready is when every queue works"
+    for text, told in (("[queue.two]", "[queue.three]"), ("settle = 0", "settel = 0")):
+        config.write_text(config.read_text().replace(text, told))
+        service.process.send_signal(signal.SIGHUP)
+        service.until_said("MONOTONIC_USEC=")
+        assert service.said[-2] == "RELOADING=1"
+        service.until_said("READY=1")
+    assert "configuration loaded again" in service.log and "the old configuration stays" in service.log
+    drop(Spool(tmp_path / "one"), "item")
+    until(lambda: (tmp_path / "to-one" / "item").exists(), service.log)
+
+
+def test_two_queues_end_together(tmp_path: Path, manager: Manager, services: list[Service]) -> None:
+    """--idle-exit for a configuration: not before both have nothing to do; then with 0, and the manager is told."""
+    config = tmp_path / "jollyae.toml"
+    config.write_text(CONFIG.format(root=tmp_path))
+    busy = Spool(tmp_path / "two")
+    busy.pause("a test")
+    service = Service(manager, config, "--idle-exit", "0.5")
+    services.append(service)
+    service.until_said("READY=1")
+    with pytest.raises(subprocess.TimeoutExpired):
+        service.process.wait(3)
+    busy.resume()
+    service.until_said("STOPPING=1")
+    assert service.process.wait(30) == 0 and "ending: nothing was to do" in service.log
 
 
 SNAPSHOT = Snapshot(
