@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ from jollyae.web.queue import Queue
 from jollyae.web.views import Drain, Speed
 from jollyae.worker.state import Counted, Flight, StateFile
 from tests.children import Forks
-from tests.helpers import drop, until
+from tests.helpers import drop, needs_root, until
 from tests.web.spools import queue, snapshot, trouble
 
 
@@ -117,6 +119,23 @@ def test_a_spool_that_goes_and_comes_back(spool: Spool, dashboard: Dashboard) ->
     assert all(one.error for one in seen.places)
     spool.make()
     assert look(dashboard).reason != "gone"
+
+
+@needs_root
+def test_a_spool_of_somebody_else_is_told_with_whose_it_is(spool: Spool) -> None:
+    """The dashboard runs as another user than the worker: no number is invented, and it says who is who."""
+    for above in spool.places.control.parents:
+        if len(above.parts) > 2 and above.stat().st_uid == 0:
+            os.chmod(above, above.stat().st_mode | 0o055)
+    code = (
+        "import os, sys; from jollyae import Spool; from jollyae.web.model import overview; "
+        "from jollyae.web.queue import Queue; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
+        "seen, = overview([Queue('q', Spool(sys.argv[1], make=False))]); "
+        "print(seen.reason, seen.backlog, seen.sentence)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, spool.places.control], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("gone 0 ") and "cannot be read: Permission denied" in run.stdout
+    assert "It belongs to user root (0)" in run.stdout and "(65534)" in run.stdout
 
 
 def test_one_lost_queue_does_not_hide_the_others(spool: Spool, tmp_path: Path) -> None:

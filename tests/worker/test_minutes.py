@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jollyae import Rules, Spool
@@ -126,3 +127,12 @@ def test_a_worker_writes_its_last_minute_at_its_end(spool: Spool) -> None:
     Worker(spool, lambda item: None, Rules(once=True, settle=0)).run()
     [minute] = minutes.read(spool.places.receipts, 0)
     assert (minute.delivered, minute.bytes, minute.failed) == (1, 5, 0)
+
+
+def test_the_last_hour_of_a_long_file_is_read_from_its_end(tmp_path: Path) -> None:
+    """Whatever is asked for, nothing is missing, also where half a line stands at the cut."""
+    minutes_ = [Minute(60 * number, number, delivery=[number] * 20) for number in range(1440)]
+    path = tmp_path / "w-20260101T000000Z.minutes"
+    path.write_bytes(b"".join(b"\n" + msgspec.json.encode(one) for one in minutes_))
+    for since in (0, 60, 60 * 700, 60 * 1300, 60 * 1380, 60 * 1439, 60 * 1440):
+        assert minutes.read(tmp_path, since) == [one for one in minutes_ if one.at >= since]

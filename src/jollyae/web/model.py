@@ -4,6 +4,8 @@ import os
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from ..service import past, status
 from ..service.status import Flight, Live, Paused, Snapshot, Stuck
@@ -114,8 +116,17 @@ def _gone(queue: Queue, error: OSError) -> tuple[str, str]:
         hint = f"Was it removed, or is its disk not mounted? To make a new one: jollyae init {shlex.quote(root)}"
         return f"there is no spool at {root}", hint
     where = names.show(str(error.filename or root))
-    whose = users.whose(error.filename) if isinstance(error, PermissionError) and error.filename else ""
+    whose = _whose(str(error.filename)) if isinstance(error, PermissionError) and error.filename else ""
     return f"{where} cannot be read: {error.strerror}", whose or "Mend what it says."
+
+
+def _whose(path: str) -> str:
+    """Whose the first directory above is that keeps us out."""
+    for above in (path, *map(str, Path(path).parents)):
+        with suppress(PermissionError):
+            os.stat(above)
+            return users.whose(above)
+    return ""
 
 
 def view(

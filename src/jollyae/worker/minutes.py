@@ -24,6 +24,7 @@ KEEP = 2 * 86400.0
 MAX_FILES = 3000
 """…and so many at most: a worker that is started each minute makes one each time."""
 _MINUTE, _DAY = 60, 86400
+_TAIL = 1 << 15  # bytes: more than two hours
 
 _decoder = msgspec.json.Decoder(Minute)
 
@@ -119,8 +120,7 @@ def by_worker(directory: str | Path, since: float) -> Iterator[tuple[str, list[M
     """The same by the workers that wrote them, a worker once for each of its files."""
     for changed, path in _files(str(directory)):
         if changed >= since:
-            found = [minute for minute in _lines(path) if minute.at >= since]
-            yield os.path.basename(path).rpartition("-")[0], found
+            yield os.path.basename(path).rpartition("-")[0], _lines(path, since)
 
 
 def added(minutes: Iterable[Minute]) -> list[Minute]:
@@ -131,11 +131,28 @@ def added(minutes: Iterable[Minute]) -> list[Minute]:
     return [found[at] for at in sorted(found)]
 
 
-def _lines(path: str) -> Iterable[Minute]:
-    with suppress(OSError), open(path, "rb") as lines:
-        for line in lines:
-            with suppress(msgspec.DecodeError):
-                yield _decoder.decode(line)
+def _lines(path: str, since: float) -> list[Minute]:
+    """Those of one file that began at ``since`` or later. A day's file is read from its end where that is enough: who
+    looks at the last hour does so each second."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            for start in (max(size - _TAIL, 0), 0):
+                file.seek(start)
+                found = _decoded(file.read().split(b"\n")[start > 0 :])
+                if not start or (found and found[0].at < since):
+                    break
+    except OSError:
+        return []
+    return [minute for minute in found if minute.at >= since]
+
+
+def _decoded(lines: Iterable[bytes]) -> list[Minute]:
+    found = []
+    for line in lines:
+        with suppress(msgspec.DecodeError):
+            found.append(_decoder.decode(line))
+    return found
 
 
 def together(minutes: list[Minute]) -> Minute:
