@@ -273,6 +273,7 @@ def _work(
     from jollyae.processors.keys import KeyTemplate
     from jollyae.processors.notify.message import message
     from jollyae.spool import fs
+    from jollyae.spool.keeping import Limit
     from jollyae.spool.places import Places
     from jollyae.worker.outbox import Outbox
 
@@ -282,6 +283,8 @@ def _work(
         os.setuid(uid)
     if no_renameat2:
         fs._rename = None
+    if "keep_finished" in rules:
+        rules = rules | {"keep_finished": Limit(bytes=rules["keep_finished"])}
     deliver = FileDelivery(to, KeyTemplate())
 
     def process(item: Item) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from .places import MOVES, Place
 MOST_SORTED = 10_000
 """Of files of one age so many are put in order at a time; what is still too much is for the next pass."""
 _MOST_AGES = 20_000  # numbers that one walk adds up; beyond, two ages become one
+_LAST = 1 << 62  # an age after all
 _DAY = re.compile(r"\d{4}-\d\d-\d\d\Z")
 
 
@@ -101,7 +102,9 @@ class Finished:
         self._touched: set[str] = set()
         self._weights: dict[str, int] = {}
         self.pruned = Pruned()
-        """What was removed since the last :meth:`prune` began."""
+        """What was removed since the last :meth:`prune` or :meth:`free` began."""
+        self.in_all = Pruned()
+        """What was removed altogether."""
 
     def prune(self, limit: Limit) -> Pruned:
         """Remove what is beyond the limit; what that was. Raises :class:`OSError` where that cannot be done."""
@@ -112,13 +115,14 @@ class Finished:
             self._fit(limit.bytes)
         return self.pruned
 
-    def free(self, wanted: int, weigh: Weigh = room_of) -> Pruned:
-        """Remove the oldest, until so much was freed; what that was. Raises :class:`OSError`."""
+    def free(self, wanted: int, weigh: Weigh = room_of, *, enough: Callable[[], bool] = lambda: False) -> Pruned:
+        """Remove the oldest, until so much was freed, or until it is ``enough`` (which is asked before each); what that
+        was. Raises :class:`OSError`."""
         self.pruned = Pruned()
         for part in self._parts():
             if wanted <= 0:
                 break
-            wanted -= self._trim(part, wanted, weigh)
+            wanted -= self._trim(part, wanted, weigh, enough)
         return self.pruned
 
     # --- what is where
@@ -178,15 +182,18 @@ class Finished:
             if directory != self._directory and fs.remove_directory(directory):
                 self._touched.add(os.path.dirname(directory))
 
-    def _remove(self, path: str, found: os.stat_result) -> None:
+    def _remove(self, path: str, found: os.stat_result) -> bool:
+        """Whether it was we who removed it."""
         assert (Place.FINISHED, None) in MOVES
         try:
             fs.unlink(path)
         except FileNotFoundError:
-            return  # somebody else prunes as well
-        self.pruned.items += 1
-        self.pruned.bytes += found.st_size
+            return False  # somebody else prunes as well
+        for sum_ in (self.pruned, self.in_all):
+            sum_.items += 1
+            sum_.bytes += found.st_size
         self._touched.add(os.path.dirname(path))
+        return True
 
     # --- by age
 
@@ -204,15 +211,19 @@ class Finished:
     # --- by weight
 
     def _fit(self, most: int) -> None:
+        """Let the newest stay, as many as weigh so much. What stays is counted from the newest on: what somebody else
+        removes of the oldest meanwhile changes nothing in that."""
         if self._weight() <= most:
             return
         self._weights.clear()  # what is remembered may be gone: nothing is removed for it
-        excess = self._weight() - most
-        for part in self._parts():
-            if excess <= 0:
-                break
-            excess -= self._trim(part, excess, size_of)
-        self._weights.clear()
+        left: list[tuple[tuple[str, ...], int]] = []
+        for part in reversed(self._parts()):
+            weight = sum([found.st_size for _, found in self._files(part)])
+            if weight > most:
+                left.append((part, most))
+            most = max(most - weight, 0)
+        for part, room in reversed(left):  # the oldest go first, also where this is ended
+            self._keep_newest(part, room)
 
     def _weight(self) -> int:
         """Bytes of all items. Days before yesterday are remembered: nothing is retired there any more."""
@@ -222,38 +233,78 @@ class Finished:
         for day in ("", *days):
             weight = self._weights.get(day)
             if weight is None:
-                weight = sum(found.st_size for _, found in self._files((day,)))
+                weight = sum([found.st_size for _, found in self._files((day,))])
                 if day and day < settled:
                     self._weights[day] = weight
             total += weight
         return total
 
-    def _trim(self, part: tuple[str, ...], wanted: int, weigh: Weigh) -> int:
+    def _keep_newest(self, part: tuple[str, ...], most: int) -> None:
+        """Remove all of these directories but the newest that weigh so much."""
+        ages = _Ages()
+        if most > 0:
+            for _, found in self._files(part):
+                ages.add(found.st_ctime, found.st_size)
+        edge, room = ages.down_to(most)
+        seen = 0
+        oldest = _Oldest()
+        for path, found in self._files(part):
+            age = ages.of(found.st_ctime)
+            if age < edge:
+                self._remove(path, found)
+            elif age == edge:
+                seen += found.st_size
+                oldest.add(path, found)
+        for path, found in oldest:
+            if seen <= room:
+                break
+            self._remove(path, found)
+            seen -= found.st_size  # also where somebody else was faster: it was among those that were seen
+        self._tidy_all()
+
+    def _trim(self, part: tuple[str, ...], wanted: int, weigh: Weigh, enough: Callable[[], bool]) -> int:
         """Remove the oldest of these directories until so much is freed; how much was."""
         ages = _Ages()
         for _, found in self._files(part):
             ages.add(found.st_ctime, weigh(found))
-        last = ages.up_to(wanted)
+        edge = ages.up_to(wanted)
         freed = 0
-        oldest: list[tuple[float, str, os.stat_result]] = []  # of the last age, the youngest first
+        oldest = _Oldest()
         for path, found in self._files(part):
             age = ages.of(found.st_ctime)
-            if not weigh(found) and weigh is not size_of:
-                continue  # its removal would free nothing
-            if age < last:
-                self._remove(path, found)
-                freed += weigh(found)
-            elif age == last:
-                one = (-found.st_ctime, path, found)
-                (heapq.heappushpop if len(oldest) >= MOST_SORTED else heapq.heappush)(oldest, one)
-        for _, path, found in sorted(oldest, reverse=True):
-            if freed >= wanted:
+            if not weigh(found) or age > edge:
+                continue  # its removal would free nothing, or it is too young
+            if age == edge:
+                oldest.add(path, found)
+            elif enough():
+                return wanted
+            else:
+                freed += weigh(found) * self._remove(path, found)
+        for path, found in oldest:
+            if freed >= wanted or enough():
                 break
-            self._remove(path, found)
-            freed += weigh(found)
+            freed += weigh(found) * self._remove(path, found)
+        self._tidy_all()
+        return freed
+
+    def _tidy_all(self) -> None:
         while self._touched:
             self._tidy(next(iter(self._touched)))
-        return freed
+
+
+class _Oldest:
+    """The oldest of many files: at most MOST_SORTED, given back in their order."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, str, os.stat_result]] = []  # the youngest first
+
+    def add(self, path: str, found: os.stat_result) -> None:
+        one = (-found.st_ctime, path, found)
+        (heapq.heappushpop if len(self._heap) >= MOST_SORTED else heapq.heappush)(self._heap, one)
+
+    def __iter__(self) -> Iterator[tuple[str, os.stat_result]]:
+        for _, path, found in sorted(self._heap, reverse=True):
+            yield path, found
 
 
 class _Ages:
@@ -275,6 +326,15 @@ class _Ages:
             for narrow, one in self._weights.items():
                 wider[narrow // 2] = wider.get(narrow // 2, 0) + one
             self._weights = wider
+
+    def down_to(self, most: int) -> tuple[int, int]:
+        """The age of which not all may stay, where all together shall weigh so much, and how much of it may: all that
+        is younger stays, all that is older goes."""
+        for age in sorted(self._weights, reverse=True):
+            if self._weights[age] > most:
+                return age, most
+            most -= self._weights[age]
+        return (-1, 0) if self._weights else (_LAST, 0)
 
     def up_to(self, wanted: int) -> int:
         """The age of which some, and before which all, must go, for so much to be freed."""

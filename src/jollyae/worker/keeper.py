@@ -68,6 +68,11 @@ class Keeper:
         self._stop.set()
         self._thread.join(1.0)
 
+    def moves(self) -> dict[str, tuple[int, int]]:
+        """What it took out of the places, as :mod:`.moves` counts."""
+        removed = self._finished.in_all
+        return {"finished": (-removed.items, -removed.bytes)} if removed.items else {}
+
     # --- in the thread
 
     def _run(self) -> None:
@@ -122,8 +127,13 @@ class Keeper:
         elif was and not missing.why:
             notice("above the floor again")
         if missing.why and self._rules.keep_finished and self._is_on_one_disk():
-            self._say(self._finished.free(missing.bytes), " for want of room")
-            self._say(self._finished.free(missing.inodes, keeping.inode_of), " for want of inodes")
+            self._say(self._finished.free(missing.bytes, enough=self._is_enough), " for want of room")
+            weigh = keeping.inode_of
+            self._say(self._finished.free(missing.inodes, weigh, enough=self._is_enough), " for want of inodes")
+
+    def _is_enough(self) -> bool:
+        """Whether the floor is reached: others may prune as well, or have freed some."""
+        return not self._rules.floor.shortage(self._places.incoming).why
 
     def _is_on_one_disk(self) -> bool:
         return self._places.finished.stat().st_dev == self._places.incoming.stat().st_dev

@@ -245,10 +245,10 @@ class Worker:
 
     def _make_view(self) -> None:
         tally, claims, rules, arrivals = self._tally, self._claims, self._rules, self._arrivals
-        others = moves.Others(str(self._spool.places.working), claims.worker)
+        others, keeper = moves.Others(str(self._spool.places.working), claims.worker), self._keeper
 
         def own() -> moves.Moves:
-            return moves.own(tally, claims, rules, arrivals.heard)
+            return moves.added(moves.own(tally, claims, rules, arrivals.heard), keeper.moves())
 
         def all_moves() -> moves.Moves:
             return moves.added(own(), others.moves())
