@@ -86,6 +86,16 @@ def test_all_families_are_told_and_documented() -> None:
         assert one.type in row.split("|")[2], row
 
 
+def test_the_closed_lists_are_documented() -> None:
+    """METRICS.md has each place, outcome and reason, and no other reason."""
+    page = (DOCS / "METRICS.md").read_text()
+    found = re.search(r"^Reasons: (.*?)\n\n", page, re.MULTILINE | re.DOTALL)
+    assert found
+    assert set(re.findall(r"`(\w+)`", found[1])) == set(REASONS)
+    for word in (*PLACES, *OUTCOMES):
+        assert f"`{word}`" in page
+
+
 def test_the_values() -> None:
     """What a snapshot has is what is told, under the labels of its queue or its destination."""
     found = parsed(text([Seen("photos", snapshot())]))
