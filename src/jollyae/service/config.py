@@ -18,6 +18,7 @@ from ..spool.places import Place, Places
 from .exporter import Wanted, address, heartbeat, textfile
 from .settings import ConfigurationError, Queue, Settings
 from .toml import Lines, nearest, syntax
+from .values import Read, Wrong, as_flag, as_many, as_text, as_texts, checked, choice_of, parsed, refuse_password
 
 VARIABLE = "JOLLYAE_CONFIG"
 FORMATS = ("text", "json")
@@ -37,7 +38,6 @@ NOT_KEYS = {
 """Options of ``run`` that are no keys of a queue, and why."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET = re.compile(r"secret|password|passwd|passphrase|token|access_?key|api_?key|credential", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 _SHARED = ("incoming", "working", "deferred", "failed", "receipts")
 
 
@@ -142,13 +142,6 @@ def load(path: str | Path, options: Iterable[Option]) -> Config:
     return config
 
 
-class _Wrong(Exception):
-    """A value that cannot be."""
-
-
-Read = Callable[[Any], Any]
-
-
 class _Reading:
     """Reads a file that was parsed, and collects what is wrong."""
 
@@ -175,12 +168,12 @@ class _Reading:
             if "url" not in table:
                 self._wrong(("notify", name), f"[notify.{name}] has no url")
         metrics = {
-            "addr": _checked(address),
-            "file": _checked(textfile, self._file),
-            "heartbeat_url": _checked(heartbeat),
+            "addr": checked(address),
+            "file": checked(textfile, self._file),
+            "heartbeat_url": checked(heartbeat),
         }
-        log = {"format": _choice(FORMATS), "level": _choice(LEVELS)}
-        web = {"listen": _checked(address), "hosts": _texts, "read_only": _flag, "prefix": _text}
+        log = {"format": choice_of(FORMATS), "level": choice_of(LEVELS)}
+        web = {"listen": checked(address), "hosts": as_texts, "read_only": as_flag, "prefix": as_text}
         web |= dict.fromkeys(("token_file", "certificate", "key"), self._file)
         shown = Wanted(**self._plain(found, "metrics", metrics))
         told = Log(**self._plain(found, "log", log))
@@ -225,8 +218,8 @@ class _Reading:
                 continue
             try:
                 values[key] = keys[key](value)
-                _refuse_password(value)
-            except (_Wrong, ValueError) as error:
+                refuse_password(value)
+            except (Wrong, ValueError) as error:
                 self._wrong((*path, key), f"{key}: {error}")
         return values
 
@@ -278,29 +271,29 @@ class _Reading:
     def _reader(self, option: Option) -> Read:
         parse = option.parse
         if parse is None:
-            return _flag
+            return as_flag
         if option.choices:
-            return _choice(option.choices)
+            return choice_of(option.choices)
         if option.many:
-            return lambda value: _many(parse, value)
-        return lambda value: _parsed(parse, value)
+            return lambda value: as_many(parse, value)
+        return lambda value: parsed(parse, value)
 
     def _file(self, value: Any) -> str:
         """An absolute path; a relative one is below the file's directory."""
-        text = _text(value)
+        text = as_text(value)
         if not text or text[0] in "~$":
-            raise _Wrong(f"{text!r} is no path: nothing is replaced in this file, so write it out")
+            raise Wrong(f"{text!r} is no path: nothing is replaced in this file, so write it out")
         return str(self._base / text)
 
     def _notify_keys(self) -> dict[str, Read]:
-        keys: dict[str, Read] = {"url": _text, "secret_file": self._file, "allow_internal": _flag}
-        return keys | dict.fromkeys(("region", "profile", "endpoint_url"), _text)
+        keys: dict[str, Read] = {"url": as_text, "secret_file": self._file, "allow_internal": as_flag}
+        return keys | dict.fromkeys(("region", "profile", "endpoint_url"), as_text)
 
     def _notify(self, option: Option) -> Read:
         """A list of names of [notify.NAME], and of URLs."""
 
         def read(value: Any) -> tuple[Any, ...]:
-            return tuple(self._target(option, word) for word in _texts(value))
+            return tuple(self._target(option, word) for word in as_texts(value))
 
         return read
 
@@ -308,7 +301,7 @@ class _Reading:
         assert option.parse is not None
         if word not in self._targets:
             if ":" not in word:
-                raise _Wrong(f"there is no [notify.{word}]" + nearest(word, self._targets))
+                raise Wrong(f"there is no [notify.{word}]" + nearest(word, self._targets))
             return option.parse(word)
         named = self._targets[word]
         return replace(option.parse(named["url"]), **named) if "url" in named else None
@@ -333,85 +326,3 @@ def _program(command: Any) -> str:
         return shlex.split(command)[0] if isinstance(command, str) else ""
     except (ValueError, IndexError):
         return ""  # told when it is tried
-
-
-def _refuse_password(value: Any) -> None:
-    for text in value if isinstance(value, list) else (value,):
-        if isinstance(text, str) and _URL_PASSWORD.search(text):
-            raise _Wrong("a password does not belong in this file: use the environment, or a file for it")
-
-
-def _kind(value: Any) -> str:
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
-    return names.get(type(value), "a date or time")
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        say = f': write "{value}"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
-        raise _Wrong(f"it is {_kind(value)}, not text{say}")
-    if "\0" in value:
-        raise _Wrong("it has a NUL character")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _Wrong(f"it is {_kind(value)}: write true or false, without quotes")
-    return value
-
-
-def _choice(choices: tuple[str, ...]) -> Read:
-    def read(value: Any) -> str:
-        text = _text(value)
-        if text not in choices:
-            raise _Wrong(f"{text!r} is none of {', '.join(choices)}" + nearest(text, choices))
-        return text
-
-    return read
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise _Wrong(f"it is {_kind(value)}: write a list" + (f', ["{value}"]' if isinstance(value, str) else ""))
-    return tuple(map(_text, value))
-
-
-def _checked(check: Callable[[str], Any], read: Read = _text) -> Read:
-    """As ``read``, if ``check`` raises no :class:`ValueError`."""
-
-    def checked(value: Any) -> Any:
-        text = read(value)
-        check(text)
-        return text
-
-    return checked
-
-
-def _parsed(parse: Callable[[str], Any], value: Any) -> Any:
-    """As the command line reads it; where that does not take any text, a number may stand without quotes."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and parse is not str:
-        return parse(str(value).removesuffix(".0"))
-    if isinstance(value, bool):
-        raise _Wrong("it is true or false, and must be a value")
-    return parse(_text(value))
-
-
-def _many(parse: Callable[[str], Any], value: Any) -> tuple[Any, ...]:
-    if isinstance(value, dict):
-        pairs = tuple(parse(f"{key}={_text(one)}") for key, one in value.items())
-        if all(isinstance(pair, tuple) for pair in pairs):
-            return pairs
-        raise _Wrong("it is a table: write a list")
-    parsed = tuple(map(parse, _texts(value))) if isinstance(value, list) else None
-    if parsed is None or any(isinstance(one, tuple) for one in parsed):
-        shape = '{ name = "value" }' if parsed is not None or _wants_pairs(parse) else '["…"]'
-        raise _Wrong(f"it is {_kind(value)}: write {shape}")
-    return parsed
-
-
-def _wants_pairs(parse: Callable[[str], Any]) -> bool:
-    try:
-        return isinstance(parse("name=value"), tuple)
-    except ValueError:
-        return False

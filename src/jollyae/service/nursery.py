@@ -48,6 +48,7 @@ class Nursery:
         ours.setblocking(False)
         theirs.setblocking(False)
         before = {number: signal.signal(number, lambda *_: None) for number in self._signals}
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, nobody's end could be seen
         wakeup = signal.set_wakeup_fd(theirs.fileno())
         self._ends = (ours, theirs)
         try:

@@ -19,10 +19,11 @@ from ..worker.state import Snapshot
 from ..worker.summary import Summary
 from ..worker.telling import log, notice
 from .companions import END_WITHIN, Attendant, Companion, Report
+from .loading import Loading
 from .metrics import Reload
-from .nursery import Child, Nursery
+from .nursery import Nursery
 from .settings import ConfigurationError, Queue
-from .siblings import Line, Refusal
+from .siblings import Refusal
 from .team import Team
 from .units import counted
 
@@ -30,8 +31,6 @@ LEAVE_WITHIN = 2.0
 """Seconds after a second signal until what still runs is killed."""
 ASK_EVERY = 30.0
 """Seconds between two questions to each worker whether it is there, where somebody asks us."""
-LOAD_WITHIN = 60.0
-"""Seconds for loading and trying a configuration: a file system of a dead server does not answer."""
 TICK = 0.25
 """Seconds between two looks of those who watch."""
 _NEVER = float("inf")
@@ -96,7 +95,6 @@ class Parent:
         self._watchers = watchers
         self._manager = manager or Manager()
         self._watched = bool(watchers or manager or plan.companions or loader)
-        self._loader = loader
         self._nursery = Nursery(in_child, reloads=loader is not None)
         self._teams = {queue.name: self._team(queue) for queue in plan.queues}
         self._later = {queue.name: queue.about for queue in plan.queues if queue.about and queue.settings.once}
@@ -108,12 +106,10 @@ class Parent:
         self._refused: tuple[str, Refusal] | None = None
         self._is_starting = True
         self._is_ready = False
-        self._loading: Child | None = None
-        self._loaded: Any = None
+        self._adopt = loader.adopt if loader else None
+        self._loading = Loading(self._nursery, loader.load, self._take_over_loaded) if loader else None
         self._loaded_at = 0.0
         self._load_again = False
-        self._give_up_loading_at = _NEVER
-        self._loaders_past: list[Child] = []
         self._look_at = _NEVER
         self._looked = 0.0
         self._asked = 0.0
@@ -207,8 +203,9 @@ class Parent:
         elif not self._watched and not self._is_starting:
             self._look_at = _NEVER
         due = [team.due() for team in self._teams.values()] + [one.due() for one in self._attendants]
-        soon = time.monotonic() + TICK if self._loaders_past else _NEVER
-        first = min(*due, self._kill_at, self._look_at, self._give_up_loading_at, soon, self._idle_exit_at())
+        if self._loading is not None:
+            due.append(self._loading.due())
+        first = min(*due, self._kill_at, self._look_at, self._idle_exit_at())
         return max(first - time.monotonic(), 0.0) if first < _NEVER else None
 
     def _do_what_is_due(self) -> None:
@@ -223,10 +220,8 @@ class Parent:
             for team in self._teams.values():
                 team.kill()
             self._kill_at = _NEVER
-        if now >= self._give_up_loading_at and self._loading is not None:
-            os.kill(self._loading.pid, signal.SIGKILL)  # our child, and not waited for yet
-            self._give_up_loading_at = _NEVER
-        self._loaders_past = [one for one in self._loaders_past if self._nursery.reap(one) is None]
+        if self._loading is not None:
+            self._loading.do_what_is_due()
         if self._later:
             self._begin_later()
         self._forget()
@@ -241,7 +236,7 @@ class Parent:
 
     def _idle_exit_at(self) -> float:
         """When it ends because nothing was to do; infinite where there is something, or it is to run all the time."""
-        if self._signal or self._refused or self._loading is not None:
+        if self._signal or self._refused or self._is_loading:
             return _NEVER
         ends = [team.idle_from + _or_never(team.queue.settings.idle_exit) for team in self._teams.values()]
         return max(ends, default=_NEVER)
@@ -263,7 +258,7 @@ class Parent:
         teams = self._teams.values()
         if self._is_starting:
             self._is_starting = not all(team.has_begun for team in teams)
-        if not self._is_ready and self._loading is None and (self._signal or all(team.is_settled for team in teams)):
+        if not self._is_ready and not self._is_loading and (self._signal or all(team.is_settled for team in teams)):
             self._is_ready = True
             if not self._signal:
                 self._manager.ready()
@@ -285,59 +280,32 @@ class Parent:
 
     # --- the configuration
 
+    @property
+    def _is_loading(self) -> bool:
+        return self._loading is not None and self._loading.is_busy
+
     def _reload(self) -> None:
-        """Have a child load and try it: it may take its time, and what it does to itself is done to a child."""
-        if self._loader is None or self._signal or self._refused:
+        if self._loading is None or self._signal or self._refused:
             return
-        if self._loading is not None:
+        if self._loading.is_busy:
             self._load_again = True
             return
         self._manager.reloading()
         self._is_ready = False
-        self._loaded = Refusal("the process that read it died", "Try again: kill -HUP.")
-        self._give_up_loading_at = time.monotonic() + LOAD_WITHIN
-        loader, queues = self._loader, tuple(team.queue for team in self._teams.values() if team.wanted)
+        self._loading.begin(tuple(team.queue for team in self._teams.values() if team.wanted))
 
-        def live(line: Line) -> int:
-            try:
-                line.say(loader.load(queues))
-            except (ConfigurationError, SpoolError) as error:
-                line.say(Refusal(error.message, error.hint))
-            return 0
-
-        try:
-            self._loading = self._nursery.fork(live, self._hear_loader)
-        except OSError as error:
-            self._loaded = Refusal(f"no process can be started: {error.strerror}", "Try again: kill -HUP.")
-            self._take_over_loaded()
-
-    def _hear_loader(self, child: Child) -> None:
-        for report in child.line.reports():
-            if report is not None:
-                self._loaded = report
-                continue
-            self._nursery.deafen(child)
-            self._loaders_past.append(child)
-            self._loading = None
-            self._take_over_loaded()
-
-    def _take_over_loaded(self) -> None:
-        self._give_up_loading_at = _NEVER
-        loaded, self._loaded = self._loaded, None
-        if self._signal:
+    def _take_over_loaded(self, loaded: Any) -> None:
+        if self._signal or self._adopt is None:
             return
-        assert self._loader is not None
         if not isinstance(loaded, Refusal):
             try:
-                self._change_to(self._loader.adopt(loaded))
+                self._change_to(self._adopt(loaded))
             except ConfigurationError as error:
                 loaded = Refusal(error.message, error.hint)
         if isinstance(loaded, Refusal):
             for line in loaded.message.splitlines():
-                log.error(f"not loaded again, the old configuration stays: {line}", extra={"hint": loaded.hint})
-            self._know_of_load(successful=False)
-        else:
-            self._know_of_load(successful=True)
+                log.error("not loaded again, the old configuration stays: %s", line, extra={"hint": loaded.hint})
+        self._know_of_load(successful=not isinstance(loaded, Refusal))
         self._is_starting = False
         self._look()
         if self._load_again:
