@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jollyae.cli.options import pair
 from jollyae.cli.run_options import KEYS
-from jollyae.service import config
+from jollyae.service import config, notifications
 from jollyae.service.config import NOT_KEYS, Config, Log, Web, find, load
 from jollyae.service.exporter import Wanted
 from jollyae.service.settings import ConfigurationError, Settings
@@ -91,6 +91,28 @@ def test_relative_paths_are_below_the_files_directory(tmp_path: Path) -> None:
     assert found.queues[0].places == Places.under(tmp_path / "in/it", failed=tmp_path / "../f")
     assert found.queues[0].settings.ca_bundle == str(tmp_path / "c.pem")
     assert found.metrics.file == str(tmp_path / "x.prom")
+
+
+def test_targets_of_notifications(tmp_path: Path) -> None:
+    """A queue names them, or gives their URL; each is a queue of its own beside the one it tells about."""
+    text = """
+[notify.hook]
+url = "https://hooks.example/x"
+secret_file = "hook.secret"
+allow_internal = true
+"""
+    found = loaded(tmp_path, text + queue_with('notify = ["hook", "exec:/bin/true {}"]'))
+    named, bare = found.queues[0].settings.targets()
+    assert (named.name, named.url) == ("hook", "https://hooks.example/x")
+    assert (named.secret_file, named.allow_internal) == (str(tmp_path / "hook.secret"), True)
+    assert bare.url == "exec:/bin/true {}"
+    first, *_ = notifications.queues(found.queues[0])
+    assert (first.name, first.about, first.places.control) == ("a/hook", "a", Path("/s/notify/hook"))
+    told = wrong(tmp_path, text + queue_with('notify = ["hok"]'))
+    assert told == ["line 9: notify: there is no [notify.hok]. Did you mean: hook"]
+    assert wrong(tmp_path, "[notify.x]\n" + GOOD) == ["line 1: [notify.x] has no url"]
+    assert wrong(tmp_path, "[notify.x]\nurl = 'nonsense'\n" + queue_with('notify = ["x"]'))[0].startswith("line 6: ")
+    assert wrong(tmp_path, "[notify.x]\nurl = 'exec:x'\nsecret = 'x'\n" + GOOD)[0].startswith("line 3: ")
 
 
 def test_every_option_of_run_is_a_key() -> None:

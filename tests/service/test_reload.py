@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -245,6 +246,79 @@ def test_what_is_wrong_changes_nothing(tmp_path: Path, start: Start, to: Path) -
     assert run.end() == 0, run.log
 
 
+def test_metrics_cannot_move_to_a_port_that_is_taken(tmp_path: Path, start: Start, to: Path) -> None:
+    """The old configuration stays, the exporter too; and where that dies, it comes back on its port."""
+    port = _free_port()
+    run = start(f'[metrics]\naddr = "127.0.0.1:{port}"\n' + queue("a", to))
+    success = "jollyae_config_last_reload_successful"
+    until(lambda: metric(port, success) == "1", run.log)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        run.reload(f'[metrics]\naddr = "127.0.0.1:{taken}"\n' + queue("a", to, "concurrency = 3"))
+        run.until_said(f"the old configuration stays: cannot listen on 127.0.0.1:{taken}")
+    until(lambda: metric(port, success) == "0")
+    pid = int(worker(Spool(tmp_path / "a")).split("-")[-2])
+    children = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children")
+    two: list[str] = until(lambda: (found := children.read_text().split()) and len(found) == 2 and found)
+    os.kill(next(int(child) for child in two if int(child) != pid), signal.SIGKILL)
+    run.until_said("it is started again")
+    until(lambda: metric(port, success) == "0", run.log)
+    assert run.end() == 0, run.log
+
+
+def test_a_log_that_is_written_otherwise(tmp_path: Path, start: Start, to: Path) -> None:
+    """When [log] changes, all workers begin anew and write it so, and the parent does."""
+    run = start(queue("a", to) + queue("b", to))
+    run.until_said("working on", 2)
+    drop(Spool(tmp_path / "a"), "quiet")
+    until_finished(Spool(tmp_path / "a"), ["quiet"], run)
+    run.reload('[log]\nformat = "json"\nlevel = "info"\n' + queue("a", to) + queue("b", to))
+    run.until_said("configuration loaded again: 2 queues changed")
+    run.until_said('"message": "working on', 2)
+    drop(Spool(tmp_path / "b"), "told")
+    run.until_said('"message": "delivered", "item": "told"')
+    assert "item=quiet" not in run.log
+    assert run.end() == 0, run.log
+
+
+def test_what_cannot_be_read_in_time(tmp_path: Path, to: Path) -> None:
+    """A file that does not come to an end, as on a server that does not answer: it is given up, and all goes on; what
+    is right again is taken then."""
+    file = tmp_path / "jollyae.toml"
+    file.write_text(queue("a", to))
+    program = """
+import sys
+from jollyae.cli.main import run
+from jollyae.service import loading
+loading.LOAD_WITHIN = 0.5
+sys.exit(run(["run", "-c", sys.argv[1]]))
+"""
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(file)],
+            stderr=stream,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        )
+    try:
+        until(lambda: "working on" in log.read_text())
+        file.unlink()
+        os.mkfifo(file)
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "it could not be read and tried in 0.5 s" in log.read_text(), log.read_text())
+        drop(Spool(tmp_path / "a"), "item")
+        until(lambda: whereabouts(Spool(tmp_path / "a")) == {"item": ["finished"]})
+        file.unlink()
+        file.write_text(queue("a", to, "concurrency = 2"))
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "1 queue changed" in log.read_text(), log.read_text())
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_reloads_while_items_flow(tmp_path: Path, start: Start, to: Path) -> None:
     """400 items land while the configuration changes six times, twice at once: each is delivered once, whole."""
     run = start(queue("a", to) + queue("b", to))
@@ -306,8 +380,6 @@ def test_a_terminal_that_is_closed_ends_it(tmp_path: Path, start: Start, to: Pat
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -309,18 +309,18 @@ _LISTENING: dict[str, socket.socket] = {}  # by address; the parent's, so one th
 
 def companions(wanted: Wanted, *, strict: bool = True) -> tuple[Companion, ...]:
     """The companions for a plan: one, or none where nothing is wanted. What listens already goes on, and what is not
-    wanted any more is closed. Raises :class:`ConfigurationError` where nothing can listen; if not ``strict`` the
-    companion tries it itself, again and again."""
-    for addr in [addr for addr in _LISTENING if addr != wanted.addr]:
-        _LISTENING.pop(addr).close()
-    if not wanted:
-        return ()
+    wanted any more is closed, when the new is had. Raises :class:`ConfigurationError` where nothing can listen; if not
+    ``strict`` the companion tries it itself, again and again."""
     if wanted.addr and wanted.addr not in _LISTENING:
         try:
             _LISTENING[wanted.addr] = listen(wanted.addr)
         except ConfigurationError:
             if strict:
                 raise
+    for addr in [addr for addr in _LISTENING if addr != wanted.addr]:
+        _LISTENING.pop(addr).close()
+    if not wanted:
+        return ()
     return (Companion("metrics", serve, (wanted, _LISTENING.get(wanted.addr or ""))),)
 
 
