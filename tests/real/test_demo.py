@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,24 @@ def test_the_tour_without_a_terminal(stage: Path) -> None:
         done = subprocess.run(demo(stage), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "byte for byte the same" in done.stdout and "Nothing is left running" in done.stdout
+        assert "The dashboard is at http://127.0.0.1:" in done.stdout
+
+
+def test_without_the_dashboards_libraries_it_goes_on(stage: Path, tmp_path: Path) -> None:
+    """It says how to get them."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "found = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name == 'uvicorn' else found(name, *more)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    environment = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(
+        demo(stage), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "There is no dashboard" in done.stdout and "pip install '.[web]'" in done.stdout
+    assert "byte for byte the same" in done.stdout
 
 
 def test_a_directory_of_somebody_else_is_left_alone(stage: Path) -> None:
@@ -76,6 +95,10 @@ def test_what_a_visitor_tries(stage: Path, tmp_path: Path) -> None:
         until((stage / "s3" / "demo" / "mine.txt").exists, "the dropped file")
         worker = re.search(r"kill -9 (\d+)", told.read_text())
         assert worker is not None
+        address = re.search(r"The dashboard is at (\S+)", told.read_text())
+        assert address is not None
+        page = urllib.request.urlopen(address[1], timeout=10).read().decode()
+        assert all(f">{name}</a>" in page for name in ("spool", "stopped-server", "forbidden", "poisoned"))
         os.kill(int(worker.group(1)), signal.SIGKILL)
         until(lambda: "the worker died: started again" in told.read_text(), "a new worker")
         (stage / "spool" / "incoming" / "second.txt").write_text("again")

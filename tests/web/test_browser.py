@@ -64,7 +64,7 @@ def shown_at(page: "Page", condition: str) -> float:
 
 def is_live(page: "Page") -> None:
     """Wait until the page goes on by itself."""
-    page.wait_for_function("() => /^live/.test(document.getElementById('live-text').textContent)")
+    page.wait_for_function("() => /^live ·/.test(document.getElementById('live-text').textContent)")
 
 
 def test_an_arrival_and_a_failure_are_seen_within_a_second(dashboard: Dashboards, windows: Windows, work: Work) -> None:
@@ -188,6 +188,7 @@ def test_keys_lead_through_the_pages(dashboard: Dashboards, windows: Windows) ->
         trouble(there.spool("invoices"), name, "is no PDF")
     page = windows(there.url)
     page.goto("/")
+    is_live(page)
     for key in ("j", "j", "k", "j", "Enter"):
         page.keyboard.press(key)
     page.wait_for_url("**/queue/invoices")
@@ -195,6 +196,7 @@ def test_keys_lead_through_the_pages(dashboard: Dashboards, windows: Windows) ->
     page.keyboard.type("b.pdf")
     page.keyboard.press("Enter")
     page.wait_for_url("**text=b.pdf*")
+    is_live(page)
     page.keyboard.press("j")  # the group
     page.keyboard.press("j")
     page.keyboard.press("x")

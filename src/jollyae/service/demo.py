@@ -1,22 +1,25 @@
 """The whole thing on one machine: a spool, a worker, and an S3 server that keeps its objects as plain files.
 
 The server is ``rclone serve s3`` (the extra ``jollyae[demo]``). It ignores If-None-Match, so the worker asks before
-each upload (``--head-first``). The tour does what a visitor would try, and checks the bucket byte by byte.
+each upload (``--head-first``). The tour does what a visitor would try, and checks the bucket byte by byte. The dashboard
+shows all of it; for a visitor who stays there are queues in trouble as well (:mod:`.demo_troubles`).
 """
 
 import hashlib
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..spool.spool import Spool
 from . import children
+from .demo_troubles import Trouble, troubles
 from .settings import ConfigurationError
 
 BUCKET = "demo"
@@ -43,6 +46,7 @@ class Demo:
         self._port = 0
         self._server: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
+        self._others: list[subprocess.Popen[bytes]] = []
 
     @property
     def _bucket(self) -> Path:
@@ -56,12 +60,15 @@ class Demo:
         try:
             self._start_server(rclone)
             self._start_worker()
+            in_trouble = list(self._troubles()) if stay else []
+            self._show(in_trouble)
+            self._others += [trouble.start(_environment()) for trouble in in_trouble]
             self._tour(rclone)
             if stay:
                 self._invite()
                 self._keep(rclone)
         finally:
-            for child in (self._worker, self._server):
+            for child in (*self._others, self._worker, self._server):
                 if child is not None:
                     children.stop(child)
 
@@ -86,8 +93,31 @@ class Demo:
         command = [sys.executable, "-m", "jollyae", "run", str(self._spool.places.control), "--to", f"s3://{BUCKET}"]
         command += ["--endpoint-url", f"http://127.0.0.1:{self._port}", "--head-first", "--no-progress"]
         command += ["--grace", "3"]
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JOLLYAE_"))}
-        self._worker = children.start(command, env=clean | _KEYS)
+        self._worker = children.start(command, env=_environment())
+
+    def _troubles(self) -> Iterator[Trouble]:
+        nobody = f"http://127.0.0.1:{_free_port()}"
+        return troubles(self._root / "troubles", f"s3://{BUCKET}", f"http://127.0.0.1:{self._port}", nobody)
+
+    def _show(self, in_trouble: Sequence[Trouble]) -> None:
+        """Start the dashboard; without the libraries that it needs, say how to get them, and go on."""
+        spools = [self._spool, *(trouble.spool for trouble in in_trouble)]
+        log = self._root / "web.log"
+        command = [sys.executable, "-m", "jollyae", "web", *(str(spool.places.control) for spool in spools)]
+        dashboard = children.start([*command, "--listen", "127.0.0.1:0"], log=log, env=_environment())
+        self._others.append(dashboard)
+        self._until(
+            lambda: "http://" in log.read_text() or dashboard.poll() is not None,
+            "the dashboard did not start: see web.log",
+        )
+        found = re.search(r"http://\S+", log.read_text())
+        if found and dashboard.poll() is None:
+            self._say(f"The dashboard is at {found[0]} : look at it while this goes on.")
+            if in_trouble:
+                self._say("It also has queues in trouble, so that you see how each is told, and what to do about it.")
+        else:
+            self._say(f"There is no dashboard: {' '.join(log.read_text().split())}")
+        self._say("")
 
     # --- the tour
 
@@ -189,6 +219,12 @@ Ctrl-C ends all of it."""
             if time.monotonic() > end:
                 raise DemoFailed(otherwise)
             time.sleep(0.05)
+
+
+def _environment() -> dict[str, str]:
+    """The variables of our children: nothing of the visitor's own that would change what they do."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JOLLYAE_"))}
+    return clean | _KEYS
 
 
 def _find_rclone() -> str:

@@ -172,8 +172,8 @@ document.addEventListener("change", (event) => {
     for (const box of document.querySelectorAll("input[name=item][form=selected]")) box.checked = event.target.checked;
   markSelected();
 });
-addEventListener("pageshow", () => { // a browser remembers ticks that belong to what has gone
-  for (const box of document.querySelectorAll("input[form=selected]")) box.checked = false;
+addEventListener("pageshow", (event) => { // back from what was done: those ticks belong to what has gone
+  if (event.persisted) for (const box of document.querySelectorAll("input[form=selected]")) box.checked = false;
   markSelected();
 });
 
