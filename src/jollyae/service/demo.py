@@ -1,7 +1,7 @@
 """The whole thing on one machine: a spool, a worker, and an S3 server that keeps its objects as plain files.
 
 The server is ``rclone serve s3`` (the extra ``jollyae[demo]``). It ignores If-None-Match, so the worker asks before
-each upload (``--head-first``). The tour does what a visitor would try, and checks the bucket byte by byte. The dashboard
+each upload (``--head-first``). The tour does what a visitor would try, and checks the bucket byte by byte. A dashboard
 shows all of it; for a visitor who stays there are queues in trouble as well (:mod:`.demo_troubles`).
 """
 
