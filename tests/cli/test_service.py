@@ -78,6 +78,7 @@ def test_the_options_of_run_come_through(call: Call) -> None:
         (("systemd", "/srv/spool"), 2, "say where to deliver"),
         (("cron", *SPOOL, "--path"), 2, "--path is for systemd"),
         (("cron", *SPOOL, "--user", "--install"), 2, "crontab -e"),
+        (("launchd", *SPOOL, "--web"), 2, "--web is for systemd"),
         (("systemd", *SPOOL, "--failed", "/elsewhere"), 78, "have only / in common"),
         (("systemd", *SPOOL, "--once"), 2, "unknown: --once"),
     ],
@@ -146,6 +147,8 @@ def test_a_unit_for_a_configuration(call: Call, config: Path) -> None:
     assert f"\nLoadCredential={str(secret).strip('/').replace('/', '-')}:{secret}\n" in told.out
     assert "\nTimeoutStopSec=90\n" in told.out and "\nMemoryDenyWriteExecute=yes\n" in told.out
     assert "webhook" not in told.err, "its address is in the file"
+    both = call("service", "systemd", "-c", config, "--web")
+    assert f" web -c {config}\n" in both.out and both.out.count("\nReadWritePaths=/srv/photos /srv/scans") == 2
 
 
 def test_a_command_in_a_configuration(call: Call, config: Path) -> None:

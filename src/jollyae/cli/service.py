@@ -46,6 +46,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--path", action="store_true", help="systemd: started when something lands, and ends when nothing is to do"
     )
+    own.add_argument("--web", action="store_true", help="systemd: a second service, for the dashboard (jollyae web)")
     own.add_argument("--user", action="store_true", help="for your own systemd or launchd, without root's rights")
     own.add_argument("--name", default="jollyae", metavar="NAME", help="name of the service [default: jollyae]")
     own.add_argument(
@@ -101,6 +102,8 @@ def main(arguments: argparse.Namespace) -> int:
         return _print_file(MONITORING[arguments.manager], arguments)
     if arguments.path and arguments.manager != "systemd":
         raise UsageError(f"--path is for systemd: {arguments.manager} works in this way anyway")
+    if arguments.web and arguments.manager != "systemd":
+        raise UsageError("--web is for systemd", hint="Elsewhere start it as you start other servers: jollyae web")
     job = _job(arguments)
     files, directory = made(job, arguments)
     if arguments.install:
@@ -126,7 +129,7 @@ def made(job: "Job", arguments: argparse.Namespace) -> tuple[dict[str, str], str
     home = os.path.expanduser("~")
     if arguments.manager == "systemd":
         config = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
-        texts = systemd.units(job, path=arguments.path)
+        texts = systemd.units(job, path=arguments.path, web=arguments.web)
         directory = f"{config}/systemd/user" if job.is_users else "/etc/systemd/system"
         return {name: install.mark(text) for name, text in texts.items()}, directory
     if arguments.manager == "launchd":
@@ -178,7 +181,7 @@ def _after(job: "Job", files: Iterable[str], directory: Path, arguments: argpars
     from ..service.managers import cron, launchd, systemd
 
     if arguments.manager == "systemd":
-        return systemd.steps(job, path=arguments.path)
+        return systemd.steps(job, path=arguments.path, web=arguments.web)
     if arguments.manager == "launchd":
         return [step for name in files for step in launchd.steps(job, str(directory / name))]
     return cron.steps(job, with_user=not job.is_users)
@@ -231,6 +234,7 @@ def _of_a_spool(arguments: argparse.Namespace) -> "Job":
         [Queue(places.control.name, places, settings)],
         run=("run", str(places.control), *words(arguments, _RUN), *_loudness(arguments)),
         check=("check", str(places.control), *words(arguments, _CHECK)),
+        web=("web", str(places.control)),
         about=f"{places.control} to {target}",
         writes=_beside(arguments.metrics_file),
     )
@@ -247,6 +251,7 @@ def _of_a_config(arguments: argparse.Namespace) -> "Job":
         config.queues,
         run=("run", "-c", path, *words(arguments, given), *_loudness(arguments)),
         check=("check", "-c", path),
+        web=("web", "-c", path),
         about=f"{path}: {', '.join(queue.name for queue in config.queues)}",
         writes=_beside(arguments.metrics_file or config.metrics.file),
         config=path,

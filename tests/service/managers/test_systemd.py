@@ -45,7 +45,7 @@ SCORE = {"plain": "1.2", "other owners": "1.5", "commands": "1.4", "commands for
 
 def _written(directory: Path, job: Job, *, path: bool = False) -> list[Path]:
     files = []
-    for name, text in systemd.units(job, path=path).items():
+    for name, text in systemd.units(job, path=path, web=path).items():
         files.append(directory / name)
         files[-1].write_text(mark(text))
     return files
@@ -79,10 +79,21 @@ def test_systemd_understands_the_units(kind: str, users: bool, tmp_path: Path) -
     """systemd-analyze verify has nothing to say about the service, the path or the timer."""
     job = replace(JOBS[kind], is_users=users)
     files = _written(tmp_path, job, path=True)
-    assert [file.suffix for file in files] == [".service", ".path", ".timer"]
+    assert [file.name.removeprefix("jollyae") for file in files] == [".service", "-web.service", ".path", ".timer"]
     done = _analyze("verify", *(("--user",) if users else ()), *files)
     said = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "jollyae" in line]
     assert not said and (users or done.returncode == 0), done.stderr
+
+
+@needs_systemd
+def test_the_dashboard_s_service_is_tight(tmp_path: Path) -> None:
+    """It has no keys, and nothing that commands would need."""
+    job = replace(JOBS["commands for other owners"], web=("web", "/srv/a spool"))
+    text = systemd.units(job, web=True)["jollyae-web.service"]
+    assert "credentials" not in text and 'ExecStart=/bin/true web "/srv/a spool"\n' in text
+    (tmp_path / "jollyae-web.service").write_text(text)
+    done = _analyze("security", "--offline=true", "--threshold=20", tmp_path / "jollyae-web.service")
+    assert done.returncode == 0 and "exposure level for jollyae-web.service: 1.2" in done.stdout
 
 
 def test_the_sample_is_what_the_verb_prints(

@@ -28,7 +28,7 @@ SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is started. ``run`` and ``check``: the words after ``program``; ``about``: what it does, for people;
+    """What is started. ``run``, ``check``, ``web``: the words after ``program``; ``about``: what it does, for people;
     ``spools``: each one's directories, as few as hold all of its places; ``writes``: where else files are written;
     ``incoming``: where to look for what lands; ``grace``: seconds for what is in flight; ``every``: seconds between
     two looks where it does not run all the time; ``others_write``: files of other owners land; ``secrets``: name and
@@ -38,6 +38,7 @@ class Job:
     program: tuple[str, ...]
     run: tuple[str, ...]
     check: tuple[str, ...]
+    web: tuple[str, ...] = ()
     about: str
     spools: tuple[str, ...]
     writes: tuple[str, ...] = ()

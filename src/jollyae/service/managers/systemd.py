@@ -5,6 +5,7 @@ The service has no more rights than it needs; what had to be relaxed says why be
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from .job import Job
 
@@ -15,19 +16,23 @@ _RESTART_AFTER = 10
 _MORE_THAN_GRACE = 30
 
 
-def units(job: Job, *, path: bool = False) -> dict[str, str]:
-    """Each unit's text by its file name. ``path``: the service is started when something lands and ends by itself."""
+def units(job: Job, *, path: bool = False, web: bool = False) -> dict[str, str]:
+    """Each unit's text by its file name. ``path``: the service is started when something lands and ends by itself;
+    ``web``: one for the dashboard, too."""
     made = {f"{job.name}.service": _text(_service(job, path=path))}
+    if web:
+        made[f"{job.name}-web.service"] = _text(_web(job))
     if path:
         made[f"{job.name}.path"] = _text(_path(job))
         made[f"{job.name}.timer"] = _text(_timer(job))
     return made
 
 
-def steps(job: Job, *, path: bool = False) -> list[str]:
+def steps(job: Job, *, path: bool = False, web: bool = False) -> list[str]:
     """The commands that come after the units are installed."""
     control = "systemctl --user" if job.is_users else "systemctl"
     started = f"{job.name}.path {job.name}.timer" if path else f"{job.name}.service"
+    started += f" {job.name}-web.service" if web else ""
     look = f"{control} status {job.name}"
     first = [f"{control} daemon-reload", f"{control} enable --now {started}", look]
     return [*first, "loginctl enable-linger     # it runs while you are not logged in"] if job.is_users else first
@@ -205,6 +210,36 @@ def _hardened_for_a_user(job: Job) -> Iterator[str]:
     if not job.executes:
         yield "MemoryDenyWriteExecute=yes"
         yield "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"
+
+
+def _web(job: Job) -> Iterator[str]:
+    """The dashboard: it may act on the spools and needs nothing else, no keys and no commands."""
+    bare = replace(job, writes=(), credentials=None, secrets=(), environment={}, executes=False, others_write=False)
+    yield "[Unit]"
+    yield f"Description=jollyae: the dashboard ({plain(job.about)})"
+    if not job.is_users:
+        yield f"RequiresMountsFor={' '.join(map(word, bare.writable))}"
+    yield "StartLimitIntervalSec=0"
+    yield ""
+    yield "[Service]"
+    yield "# It ends and begins at any time: the workers do not know of it."
+    yield "Type=exec"
+    yield f"ExecStart={command((*job.program, *job.web))}"
+    if not job.is_users:
+        yield f"User={job.user}"
+    yield "Restart=on-failure"
+    yield f"RestartSec={_RESTART_AFTER}"
+    yield "# usage, configuration, or the extra “web” is not installed: again would be the same"
+    yield "RestartPreventExitStatus=2 78"
+    yield from _environment(bare)
+    if job.is_users:
+        yield from _hardened_for_a_user(bare)
+    else:
+        yield from _rights(bare)
+        yield from _hardened(bare)
+    yield ""
+    yield "[Install]"
+    yield f"WantedBy={'default.target' if job.is_users else 'multi-user.target'}"
 
 
 def _path(job: Job) -> Iterator[str]:
