@@ -192,8 +192,11 @@ def _warn(job: "Job", arguments: argparse.Namespace) -> None:
     from ..service.managers import job as jobs
 
     told = []
-    if any(os.environ.get(name) for name in jobs.SECRETS) and job.credentials is None:
+    if any(os.environ.get(name) for name in jobs.KEYS) and job.credentials is None:
         told.append("the keys in your environment are not in it: put them into a file, and say --credentials FILE")
+    if names := jobs.left_out(os.environ):
+        how = "by a drop-in with EnvironmentFile=" if arguments.manager == "systemd" else "yourself"
+        told.append(f"not in it, for it may be secret: {', '.join(names)}; give it {how}")
     if not job.is_users and job.user != "root" and job.program[0].startswith(("/root/", "/home/")):
         told.append(f"{job.program[0]} is in a home directory: can {job.user} run it? For all users: pipx --global")
     if any(word.startswith(("http://", "https://")) for word in _after_notify(job.run)):

@@ -1,6 +1,7 @@
 """What a service manager has to start, and what that needs of the machine."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,9 +22,31 @@ ENVIRONMENT = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL",
     "AWS_CA_BUNDLE",
+    "GOOGLE_BASE_URL",
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ENDPOINT",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
 )
 """What of the environment decides where is delivered, and is no secret: a unit must have it as the shell has."""
-SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+SECRETS = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+    "GOOGLE_BEARER_TOKEN",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_CLIENT_SECRET",
+    "JOLLYAE_WEBHOOK_SECRET",
+    "JOLLYAE_ALBUM_PASSWORD",
+    "JOLLYAE_ALBUM_PASSWORD_FILE",
+)
+"""Secrets, and files of them, for which there is no option: they are for an EnvironmentFile."""
+_PASSWORD = re.compile(r"://[^/@\s]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,4 +194,14 @@ def this_program() -> tuple[str, ...]:
 
 def environment(of: Mapping[str, str]) -> dict[str, str]:
     """What a unit must have of the environment in which ``run`` works."""
-    return {name: of[name] for name in ENVIRONMENT if of.get(name)}
+    return {name: of[name] for name in ENVIRONMENT if of.get(name) and not _PASSWORD.search(of[name])}
+
+
+def left_out(of: Mapping[str, str]) -> list[str]:
+    """The variables that it would need as well, and that are not written down.
+
+    >>> left_out({"HTTPS_PROXY": "http://me:hush@proxy", "AZURE_STORAGE_ACCOUNT_KEY": "hush", "HOME": "/"})
+    ['AZURE_STORAGE_ACCOUNT_KEY', 'HTTPS_PROXY']
+    """
+    passwords = (name for name in ENVIRONMENT if _PASSWORD.search(of.get(name, "")))
+    return [*(name for name in SECRETS if of.get(name)), *passwords]
