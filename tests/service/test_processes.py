@@ -434,3 +434,21 @@ def test_workers_seen_as_one() -> None:
     assert seen.unready == 3, "each of them sees the same ones"
     assert seen.paused is None
     assert together([_snapshot("a", paused[0]), _snapshot("b", paused[1])], Tally([7, 70, 2, 1])).paused == paused[1]
+
+
+def test_siblings_know_together_what_lies_where(spool: Spool, start: Start) -> None:
+    """The first counts the places once; what each delivers since is in its counts, without another walk."""
+    drop(spool, "first")
+    started = start("--processes", "2", "--exec", "true", "--settle", "0")
+    started.until_works(2)
+
+    def finished() -> int:
+        states = [json.loads(path.read_text()) for path in spool.places.working.glob("*/.state.json")]
+        counts = [state["places"] for state in states if state["places"].get("finished")]
+        return counts[0]["finished"]["items"] if len(counts) == 1 else 0
+
+    until(lambda: finished() == 1, started.log)
+    for number in range(40):
+        drop(spool, f"item{number}", "12345")
+    until(lambda: finished() == 41, started.log)
+    assert len({one["worker"] for one in receipts(spool)}) == 2

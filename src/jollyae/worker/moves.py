@@ -60,7 +60,7 @@ class Others:
 
     working: str
     own: str
-    _seen: dict[str, Moves] = field(default_factory=dict)
+    _seen: dict[str, tuple[int, Moves]] = field(default_factory=dict)
     _summed: Moves = field(default_factory=dict)
     _next_look: float = 0.0
 
@@ -73,15 +73,25 @@ class Others:
     def _look(self) -> None:
         found = {}
         with suppress(OSError), os.scandir(self.working) as entries:
-            names = [entry.name for entry in entries if entry.name != self.own and not entry.name.startswith(".")]
-            for name in names:
-                snapshot = state.read(os.path.join(self.working, name))
-                if snapshot is not None:
-                    found[name] = snapshot.moves
-        if found or self._seen:
+            for entry in entries:
+                if entry.name != self.own and not entry.name.startswith("."):
+                    told = self._read(entry.name)
+                    if told is not None:
+                        found[entry.name] = told
+        if found:
             self._seen = self._seen | found
             summed: Moves = {}
-            for moves in self._seen.values():
+            for _, moves in self._seen.values():
                 summed = added(summed, moves)
             self._summed = summed
         self._next_look = time.monotonic() + _LOOK_EVERY
+
+    def _read(self, name: str) -> tuple[int, Moves] | None:
+        """What it told, with the time of the file; None where there is no newer one than was read last."""
+        directory = os.path.join(self.working, name)
+        with suppress(OSError):
+            number = os.stat(os.path.join(directory, state.FILE)).st_mtime_ns
+            if name not in self._seen or self._seen[name][0] != number:
+                snapshot = state.read(directory)
+                return (number, snapshot.moves) if snapshot is not None else None
+        return None

@@ -8,15 +8,14 @@ from itertools import islice
 
 from ..spool import names
 from ..spool.arrivals import Arrivals, Deferred
-from ..spool.census import Census
 from ..spool.claims import Claims
 from ..spool.item import Item
 from ..spool.watch import Watch
+from .counting import Counting
 from .health import Health
 from .idle import Idleness
 from .line import Line
 from .minutes import Minutes
-from .moves import Moves
 from .room import Room
 from .state import MOST_STUCK, Counted, Flight, Paused, Snapshot, Stuck
 from .tally import Tally
@@ -41,9 +40,8 @@ class Situation:
 
 @dataclass(slots=True, kw_only=True)
 class View:
-    """What is looked at; it changes nothing. ``census``: where this worker counts the places (siblings leave that to
-    the first of them); ``own`` and ``moves``: what it moved, and what all did; ``expiry``: when the credentials expire
-    (seconds since 1970, 0: never, or not known)."""
+    """What is looked at; it changes nothing. ``expiry``: when the credentials expire (seconds since 1970, 0: never, or
+    not known)."""
 
     destination: str
     watch: Watch
@@ -55,9 +53,7 @@ class View:
     room: Room
     tally: Tally
     minutes: Minutes
-    census: Census | None
-    own: Callable[[], Moves]
-    moves: Callable[[], Moves]
+    counting: Counting
     expiry: Callable[[], float]
     idle: Idleness = field(default_factory=Idleness)
     started: float = field(default_factory=time.time)
@@ -69,7 +65,7 @@ class View:
         tally, health, room = self.tally, self.health, self.room.health
         pauses = [(one.paused.state, one.paused.probes) if one.paused else None for one in (health, room)]
         counts = (tally.delivered, tally.failed, tally.deferred, tally.held, self.arrivals.unready, self.line.held)
-        found = self.census.found() if self.census is not None else None
+        found = self.counting.found()
         now = (health.limit, len(self.line.stuck), situation.by_hand, self.idle.since, self.watch.why, found)
         return (*counts, *now, *pauses)
 
@@ -100,15 +96,15 @@ class View:
             free_bytes=free_bytes,
             free_inodes=free_inodes,
             credentials_expiry=self.expiry(),
-            moves=self.own(),
+            moves=self.counting.own(),
             **self.tally.counters(),
         )
 
     def _places(self, situation: Situation) -> dict[str, Counted]:
-        if self.census is None:
-            return {}
         unready = self.arrivals.unready
-        found = {place: Counted(*held) for place, held in self.census.held(self.moves()).items()}
+        found = {place: Counted(*held) for place, held in self.counting.held().items()}
+        if not found:
+            return {}
         if (incoming := found.get("incoming")) is not None:
             found["incoming"] = _waiting(incoming, situation, unready, self.line.passed_over)
         return found | {"unready": Counted(unready, 0, None, situation.looked)}

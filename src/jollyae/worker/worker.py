@@ -17,7 +17,6 @@ from typing import NoReturn
 
 from ..spool import mount, names, sweep, watch
 from ..spool.arrivals import Arrivals, Deferred
-from ..spool.census import Census
 from ..spool.claims import DEATHS, Claims
 from ..spool.item import Item
 from ..spool.notes import Note
@@ -25,8 +24,8 @@ from ..spool.outcomes import Fail
 from ..spool.owner import items_below
 from ..spool.readiness import Readiness, ignore_lease_signal
 from ..spool.spool import Spool, SpoolError
-from . import moves
 from .attempt import Fields, Process, as_coroutine, attempt, begin_of
+from .counting import Counting
 from .health import Health
 from .idle import SOON
 from .keeper import Keeper
@@ -57,8 +56,6 @@ TELL_EVERY, IDLE_EVERY = 0.25, 1.0
 """Seconds between two looks for what the listeners are told, while there is news and while there is none."""
 BEAT_EVERY = 60.0
 """Seconds after which they are told though there is none: who watches us learns that we live."""
-COUNT_AFTER = 1.0
-"""Seconds from the start until the places are counted: a short run need not."""
 NEWS_FOR = 3.0
 """Seconds for which they are told again what did not change: the state file is written once a second at most."""
 _STARTS = 64  # items started before the event loop has its turn
@@ -202,7 +199,6 @@ class Worker:
         self._executor = ThreadPoolExecutor(rules.concurrency, thread_name_prefix="jollyae")
         self._call = as_coroutine(self._process, self._executor)
         self._begin = begin_of(self._process)
-        self._counting = ThreadPoolExecutor(1, thread_name_prefix="census")
         self._listen()
         self._sweep()
         self._keeper.start()
@@ -223,9 +219,8 @@ class Worker:
             self._loop.create_task(self._every(lambda: TELL_EVERY if self._is_news() else IDLE_EVERY, self._tell)),
             self._loop.create_task(self._every(lambda: SUMMARY_EVERY, self._summarize)),
             self._loop.create_task(self._every(lambda: SWEEP_EVERY, self._sweep)),
+            self._loop.create_task(self._counting.run(lambda: bool(self._flying))),
         ]
-        if self._census is not None:
-            self._chores.append(self._loop.create_task(self._count(self._census)))
 
     def _make_retirement(self) -> Retirement:
         return Retirement(
@@ -244,31 +239,21 @@ class Worker:
         )
 
     def _make_view(self) -> None:
-        tally, claims, rules, arrivals = self._tally, self._claims, self._rules, self._arrivals
-        others, keeper = moves.Others(str(self._spool.places.working), claims.worker), self._keeper
-
-        def own() -> moves.Moves:
-            return moves.added(moves.own(tally, claims, rules, arrivals.heard), keeper.moves())
-
-        def all_moves() -> moves.Moves:
-            return moves.added(own(), others.moves())
-
-        counts = rules.share.index == 0
-        self._census = Census(self._spool.places, all_moves, rules.wanted()) if counts else None
+        self._counting = Counting(
+            self._spool.places, self._rules, self._tally, self._claims, self._arrivals, self._keeper.moves
+        )
         self._view = View(
             destination=self._destination,
             watch=self._watch,
-            claims=claims,
-            arrivals=arrivals,
+            claims=self._claims,
+            arrivals=self._arrivals,
             deferred=self._deferred,
             line=self._line,
             health=self._health,
             room=self._room,
-            tally=tally,
+            tally=self._tally,
             minutes=self._minutes,
-            census=self._census,
-            own=own,
-            moves=all_moves,
+            counting=self._counting,
             expiry=getattr(self._process, "credentials_expiry", lambda: 0.0),
         )
 
@@ -290,7 +275,7 @@ class Worker:
         self._minutes.close()
         self._keeper.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
-        self._counting.shutdown(wait=False, cancel_futures=True)
+        self._counting.close()
         self._claims.stop(busy=set(self._flying))
         return waiting
 
@@ -574,18 +559,6 @@ class Worker:
 
     def _sweep(self) -> None:
         self._executor.submit(sweep.sweep, self._spool.places)
-
-    async def _count(self, census: Census) -> None:
-        """Keep the counts of the places, in a thread: a file system may hang, and a walk takes its time."""
-        pause = COUNT_AFTER
-        while True:
-            await asyncio.sleep(pause)
-            before = self._tally.delivered
-            try:
-                await self._loop.run_in_executor(self._counting, census.step)
-            except Exception:
-                log.exception("a fault of jollyae's; please report it")
-            pause = census.pause(busy=bool(self._flying) or self._tally.delivered != before)
 
     def _situation(self) -> Situation:
         is_empty = self._resting and self._why_not == "empty"

@@ -1,0 +1,79 @@
+"""Counting what lies in the places, beside the work: the census in a thread, and the moves that keep it right.
+
+Of siblings the first counts; the others tell it their moves, by their states.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from ..spool.arrivals import Arrivals
+from ..spool.census import Census, Held
+from ..spool.claims import Claims
+from ..spool.places import Places
+from . import moves
+from .moves import Moves
+from .rules import Rules
+from .tally import Tally
+from .telling import log
+
+COUNT_AFTER = 1.0
+"""Seconds from the start until the places are counted: a short run need not."""
+
+
+class Counting:
+    """The counts that one worker keeps. ``more()``: what was moved besides items in work."""
+
+    def __init__(
+        self,
+        places: Places,
+        rules: Rules,
+        tally: Tally,
+        claims: Claims,
+        arrivals: Arrivals,
+        more: Callable[[], Moves],
+    ) -> None:
+        self._rules = rules
+        self._tally = tally
+        self._claims = claims
+        self._arrivals = arrivals
+        self._more = more
+        self._others = moves.Others(str(places.working), claims.worker)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="census")
+        self._census = Census(places, self._all, rules.wanted()) if rules.share.is_first else None
+
+    def own(self) -> Moves:
+        """What this worker moved."""
+        mine = moves.own(self._tally, self._claims, self._rules, self._arrivals.heard)
+        return moves.added(mine, self._more())
+
+    def held(self) -> dict[str, Held]:
+        """What is in each place, as far as it was counted by now and by this worker."""
+        return self._census.held() if self._census is not None else {}
+
+    def found(self) -> tuple[object, ...]:
+        """Something that is another when a walk found something else than before, or siblings moved something."""
+        if self._census is None:
+            return ()
+        return (*self._census.found(), None if self._rules.share.is_whole else self._others.moves())
+
+    async def run(self, is_busy: Callable[[], bool]) -> None:
+        """Count for ever. In a thread: a file system may hang, and a walk takes its time."""
+        if self._census is None:
+            return
+        loop, pause = asyncio.get_running_loop(), COUNT_AFTER
+        while True:
+            await asyncio.sleep(pause)
+            before = self._tally.delivered
+            try:
+                await loop.run_in_executor(self._thread, self._census.step)
+            except Exception:
+                log.exception("a fault of jollyae's; please report it")
+            pause = self._census.pause(busy=is_busy() or self._tally.delivered != before)
+
+    def close(self) -> None:
+        """End; nothing is waited for."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _all(self) -> Moves:
+        return moves.added(self.own(), self._others.moves())
