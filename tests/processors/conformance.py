@@ -400,13 +400,17 @@ class Promises:
     @pytest.mark.parametrize("form", ["", "gzip", "zstd.suffix"])
     @pytest.mark.parametrize("size", [0, 3000, 11 * MiB])
     def test_fetched_again(self, place: Place, bench: Bench, tmp_path: Path, form: str, size: int) -> None:
-        """What was delivered comes back as the file that it was: bytes, name, mode, time; not over another."""
+        """What was delivered comes back as the file that it was: bytes, name, mode, time, as root the owner; not over
+        another."""
         place.needs("fetching")
         method, _, suffix = form.partition(".")
         if method and not suffix:
             place.needs("encoding")
         body = os.urandom(1000) * (size // 1000) + bytes(size % 1000)
         item = bench.item(body, "d/some report.csv")
+        owner = (1234, 4321) if os.geteuid() == 0 else item.owner_ids
+        os.chown(item.path, *owner)
+        item = bench.again("d/some report.csv")
         if method:
             packed(place, item, Packing(method, suffix=bool(suffix)), preserve=True, **LARGE)
         else:
@@ -421,6 +425,7 @@ class Promises:
         found = there / "some report.csv"
         assert found.read_bytes() == body and [path.name for path in there.iterdir()] == ["some report.csv"]
         assert (found.stat().st_mode, found.stat().st_mtime_ns) == (item.mode, item.mtime_ns)
+        assert (found.stat().st_uid, found.stat().st_gid) == owner
         found.write_bytes(b"other")
         with pytest.raises(AssertionError, match="other content"):
             fetched(place, [place.url + key], there, wishes)

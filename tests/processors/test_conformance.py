@@ -35,7 +35,8 @@ class Files(Place):
         self.url = f"file://{self.directory}/"
 
     def delivery(self, template: KeyTemplate, **options: Any) -> Delivery:
-        return FileDelivery(str(self.directory), template, if_exists=options.get("if_exists", "refuse"))
+        chosen = {name: value for name, value in options.items() if name in ("if_exists", "preserve")}
+        return FileDelivery(str(self.directory), template, **chosen)
 
     def there(self) -> dict[str, bytes]:
         found = (path for path in self.directory.rglob("*") if path.is_file())
