@@ -108,6 +108,18 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "paused: No space left on device: /s p/receipts/x. Free some room",
         "df -h '/s p'",
     ),
+    "full disk, as the disk says": (
+        {"snapshots": RUNS, "full": "room"},
+        TROUBLE,
+        "the spool's disk is full: it has no room left, 1 item to deliver. Free some: nothing is lost, and it goes on",
+        "df -h '/s p'",
+    ),
+    "no inodes": (
+        {"snapshots": RUNS, "full": "inodes"},
+        TROUBLE,
+        "the spool's disk is full: it has no inodes left, 1 item to deliver. Free some",
+        "df -h -i '/s p'",
+    ),
     "below the floor": (
         {"snapshots": RUNS, "items": {}, "below_floor": "1 GiB free, 2 GiB wanted"},
         TROUBLE,

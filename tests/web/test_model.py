@@ -1,5 +1,6 @@
 """All queues at a glance: with real workers that work, are stopped, killed, or meet a spool that is gone."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import jollyae
 from jollyae import Spool
 from jollyae.service.past import Past
 from jollyae.spool import owner
@@ -23,7 +25,7 @@ from jollyae.web.queue import Queue
 from jollyae.web.views import Drain, Speed
 from jollyae.worker.state import Counted, Flight, StateFile
 from tests.children import Forks
-from tests.helpers import drop, needs_root, until
+from tests.helpers import drop, mount_namespace, needs_root, until
 from tests.web.spools import queue, snapshot, trouble
 
 
@@ -227,3 +229,16 @@ def test_speed_now_is_that_of_the_last_seconds() -> None:
     assert pace.speed(1029.0, Past((), None), True).now == pytest.approx((50 + 50) / 5)
     assert pace.speed(1029.0, Past((), None), False).now == 0
     assert Pace().speed(0, Past((), None), True) == Speed()
+
+
+@needs_root
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    """On a really full disk: though the worker can hardly write it down; and that it goes on."""
+    program = Path(__file__).with_name("full_disk.py")
+    environment = {**os.environ, "PYTHONPATH": str(Path(jollyae.__file__).parents[1])}
+    shell = f"mount -t tmpfs -o size=1m none '{tmp_path}' && exec '{sys.executable}' '{program}' '{tmp_path}'"
+    run = subprocess.run([*mount_namespace(), "sh", "-c", shell], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    said = json.loads(run.stdout.splitlines()[-1])
+    assert said["levels"] == ["ok", "trouble", "ok"] and said["status"] == said["sentence"]
+    assert said["sentence"].startswith("the spool's disk is full: it has no room left, 20 items to deliver. Free some")

@@ -99,10 +99,26 @@ def situation(
         last=last,
         deadly=next(survey.deadly(spool.places), None),
         below_floor=below_floor(spool),
+        full=full(spool),
         destination=destination,
         at_least=at_least,
         now=now,
     )
+
+
+FULL = 16 << 10
+"""A disk with fewer bytes free than this is full: a receipt, a note and a directory may each need a block."""
+
+
+def full(spool: Spool) -> str:
+    """What the spool's disk has none of, 'room' or 'inodes'; '' where it has both."""
+    try:
+        found = os.statvfs(spool.places.working)
+    except OSError:
+        return ""
+    if found.f_bavail * found.f_frsize < FULL:
+        return "room"
+    return "inodes" if found.f_files and not found.f_favail else ""
 
 
 def look(spool: Spool, *, ages: bool = False) -> dict[str, Any]:

@@ -47,8 +47,8 @@ class Situation:
     """What is known of a queue. ``items``: how many are in each place. ``live``: how many workers; ``snapshots``: what
     those say that have said something; ``silent``: those that do not answer. ``last``: by place, the newest trouble
     that a note tells. ``deadly``: (name, how often) of an item with which workers died. ``gone``: (why the spool cannot
-    be read, what to do). ``below_floor``: why nothing more is put in, '' where it is. ``at_least``: there may be more
-    items than ``items`` says."""
+    be read, what to do). ``below_floor``: why nothing more is put in, '' where it is. ``full``: what the spool's disk
+    has none of ('room', 'inodes'), '' where it has. ``at_least``: there may be more items than ``items`` says."""
 
     spool: str
     items: Mapping[str, int]
@@ -60,6 +60,7 @@ class Situation:
     deadly: tuple[str, int] | None = None
     gone: tuple[str, str] | None = None
     below_floor: str = ""
+    full: str = ""
     destination: str = ""
     at_least: bool = False
     now: float = field(default_factory=time.time)
@@ -95,7 +96,7 @@ class Situation:
 
 def explain(situation: Situation) -> Why:
     """The sentence. Who asks first: is there a spool, may it move, does anybody work, can they, have they anything."""
-    for asked in (_gone, _by_hand, _absent, _silent, _paused, _stuck, _failed, _unready, _deferred, _still):
+    for asked in (_gone, _by_hand, _absent, _full, _silent, _paused, _stuck, _failed, _unready, _deferred, _still):
         if (found := asked(situation)) is not None:
             break
     else:
@@ -152,6 +153,17 @@ def _absent(situation: Situation) -> Why | None:
     if situation.items.get("failed"):
         return Why(said + _told(situation, "failed"), TROUBLE, situation.command("retry", "--all"), "failed")
     return Why(said, OK, reason="absent")
+
+
+def _full(situation: Situation) -> Why | None:
+    """Seen by looking at the disk itself: a worker can hardly write down that it cannot write."""
+    if not situation.full:
+        return None
+    listing = f", {situation.listing}" if situation.listing else ""
+    hint = "Free some: nothing is lost, and it goes on by itself"
+    inodes = " -i" if situation.full == "inodes" else ""
+    said = f"the spool's disk is full: it has no {situation.full} left{listing}. {hint}"
+    return Why(said, TROUBLE, f"df -h{inodes} {shlex.quote(situation.spool)}", "full")
 
 
 def _silent(situation: Situation) -> Why | None:

@@ -281,6 +281,19 @@ def rewrite(descriptor: int, data: bytes) -> None:
     write_all(descriptor, data)
 
 
+def overwrite(path: str, data: bytes) -> None:
+    """Write ``data`` over the beginning of our own small file, and spaces over the rest: what a full disk still lets. A
+    reader may see half of it. Raises :class:`OSError`, also where the file has less room than that."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if len(data) > max(found.st_size, found.st_blocks * 512):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        write_all(descriptor, data.ljust(found.st_size))
+    finally:
+        os.close(descriptor)
+
+
 def write_beside(path: str, data: bytes, *, mtime: float | None = None, durable: bool = False) -> None:
     """Write ``data`` to ``path`` by way of a temporary name in the same directory: a reader sees the old or the new
     content and never half of it. ``mtime``: seconds since 1970 the file shall bear. ``durable``: on the disk on return.

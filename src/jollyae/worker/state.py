@@ -156,8 +156,8 @@ class StateFile:
         self._written = 0.0
 
     def show(self, snapshot: Snapshot) -> None:
-        """Write it, if a second has passed since the last try and it says something new. A full disk costs only this
-        view."""
+        """Write it, if a second has passed since the last try and it says something new. On a full disk the old
+        file is written over, so that it can be told; where that cannot be either, it costs only this view."""
         now = time.monotonic()
         if now - self._written < EVERY:
             return
@@ -165,9 +165,11 @@ class StateFile:
         if data == self._last:
             return
         self._written = now
-        with suppress(OSError):
-            fs.write_beside(self._path, data)
-            self._last = data
+        for write in (fs.write_beside, fs.overwrite):
+            with suppress(OSError):
+                write(self._path, data)
+                self._last = data
+                return
 
 
 def read(directory: str) -> Snapshot | None:
