@@ -21,9 +21,10 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, os, selectors, sys
 from jollyae.cli.output import set_up_logging
-from jollyae.service import companions, parent
+from jollyae.service import companions, parent, team
 from jollyae.service.settings import Queue, Settings
 from jollyae.spool.places import Places
+from jollyae.spool.spool import SpoolError
 from jollyae.service.compose import prepared
 
 def companion(feed, path):
@@ -44,12 +45,22 @@ class Told(parent.Manager):
     def stopping(self):
         print("stops", file=sys.stderr)
 
+def work(queue, *arguments, **more):
+    if "dies" in queue.name:
+        os.kill(os.getpid(), 9)
+    return team.work_as_it_is(queue, *arguments, **more)
+
+team.work_as_it_is, team.work = team.work, work
 queues = [Queue(name, Places.under(root), Settings(**options)) for name, root, options in json.loads(sys.argv[1])]
 for queue in queues:
-    prepared(queue.places, queue.settings)
+    if "unseen" not in queue.name:
+        prepared(queue.places, queue.settings)
 set_up_logging(form="json", colour="never", verbose=0, quiet=0)
 beside = tuple(companions.Companion("teller", companion, (path,)) for path in sys.argv[2:])
-done = parent.Parent(parent.Plan(tuple(queues), beside), manager=Told()).run()
+try:
+    done = parent.Parent(parent.Plan(tuple(queues), beside), manager=Told()).run()
+except SpoolError as error:
+    sys.exit(f"refused: {error.message}")
 print(json.dumps([[one.delivered, one.failed, one.waiting] for one in done]))
 """
 
@@ -181,6 +192,30 @@ def test_one_queue_dies_and_the_other_does_not_notice(two: tuple[Spool, Spool], 
     until(lambda: whereabouts(two[1]) == {"late": ["finished"]}, run.log)
     assert all(line.get("queue") == "bad" for line in run.lines() if "is started" in line["message"])
     assert run.end() == [[1, 0, 0], [1, 0, 0]]
+
+
+def test_what_only_its_workers_see_refuses_the_start(two: tuple[Spool, Spool], start: Start, to: Path) -> None:
+    """A queue that none of its workers can begin with ends all, with its name, and the others in order."""
+    two[1].places.incoming.rmdir()
+    two[1].places.incoming.write_text("in the way")
+    run = start(("good", two[0], {"to": f"file://{to}"}), ("unseen", two[1], {"to": f"file://{to}"}))
+    assert run.process.wait(60) == 1
+    assert f"refused: queue unseen: {two[1].places.incoming} is in the way" in run.log
+    assert not list(two[0].places.working.iterdir()), "the other one ended in order"
+
+
+def test_deaths_in_a_row_end_one_queue_only(two: tuple[Spool, Spool], start: Start, to: Path) -> None:
+    """A queue whose workers only die is tried again and again, and the other works as if nothing was."""
+    drop(two[0], "item")
+    drop(two[1], "item")
+    options = {"settle": 0, "to": f"file://{to}"}
+    run = start(("good", two[0], options), ("dies", two[1], options))
+    until(lambda: whereabouts(two[0]) == {"item": ["finished"]}, run.log)
+    good = pid_in(two[0])
+    until(lambda: run.log.count("was ended by signal 9") >= 3, run.log)
+    assert pid_in(two[0]) == good and "ready\n" in run.log, "one that dies keeps nobody from being ready"
+    assert run.end() == [[1, 0, 0], [0, 0, 0]]
+    assert whereabouts(two[1]) == {"item": ["incoming"]}
 
 
 def test_a_companion_is_told_and_replaced(two: tuple[Spool, Spool], start: Start, to: Path, tmp_path: Path) -> None:

@@ -269,9 +269,15 @@ class Parent:
             self._known[name] = Report(name, snapshot)
         self._tell_attendants()
         if seen:
+            self._show(seen)
+        self._manager.tick(seen)
+
+    def _show(self, seen: Mapping[str, Snapshot]) -> None:
+        try:
             for watcher in self._watchers:
                 watcher(seen)
-        self._manager.tick(seen)
+        except OSError:
+            self._watchers = ()  # the terminal is gone, and nobody watches any more
 
     def _tell_attendants(self) -> None:
         for attendant in self._attendants:
