@@ -120,6 +120,40 @@ def test_several_queues_and_a_reload(tmp_path: Path, start: Start) -> None:
     assert _delivered(other, "logs") == 2 and run.end() == 0
 
 
+def test_what_waits(tmp_path: Path, start: Start) -> None:
+    """What alerts rest on: how many wait, how large they are, since when the oldest; a pause by hand; what is still
+    being written is apart, and room is told."""
+    addr = _free()
+    path = _config(tmp_path, addr)
+    spool = Spool(tmp_path / "photos")
+    spool.pause("measuring")
+    for number in range(50):
+        (spool.places.incoming / f"{number}").write_bytes(bytes(number))
+    oldest = min(one.stat().st_ctime for one in spool.places.incoming.iterdir())
+    run = start(path)
+    photos = ("queue", "photos")
+
+    def value(name: str, *labels: str) -> float:
+        return parsed(ask(addr, "/metrics")[2]).get((f"jollyae_{name}", *photos, *labels), -1)
+
+    until(lambda: up(addr) and value("items", "place", "incoming") == 50, run.log)
+    assert value("size_bytes", "place", "incoming") == sum(range(50))
+    assert value("oldest_arrival_timestamp_seconds", "place", "incoming") == pytest.approx(oldest, abs=0.01)
+    assert value("queue_paused") == 1 and value("delivered_items_total") == 0
+    assert value("spool_free_bytes") > 0 and value("last_scan_timestamp_seconds") > oldest
+    with (spool.places.incoming / "growing").open("w") as growing:
+        growing.write("not yet")
+        growing.flush()
+        spool.resume()
+        until(lambda: value("delivered_items_total") == 50, run.log)
+        until(lambda: (value("items", "place", "incoming"), value("items", "place", "unready")) == (0, 1), run.log)
+        assert value("oldest_arrival_timestamp_seconds", "place", "incoming") == -1
+        assert value("queue_paused") == 0
+    until(lambda: (value("delivered_items_total"), value("items", "place", "unready")) == (51, 0), run.log)
+    until(lambda: value("items", "place", "finished") == 51, run.log)
+    assert run.end() == 0
+
+
 def test_notifications_are_counted_by_target(tmp_path: Path, start: Start) -> None:
     """Two queues tell one target: their messages are one line there, and no queue among the queues. While it takes
     none they wait, and the queues are ready all the same."""
