@@ -105,7 +105,7 @@ spool = "a"
 exec = "true"
 notify = ["hook"]
 [notify.hook]
-url = "https://hooks.example/x"
+url = "http://127.0.0.1:9/x"
 secret_file = "secret"
 """
         code, findings = checked(text)
@@ -113,7 +113,9 @@ secret_file = "secret"
         assert code == 78 and f"{tmp_path}/secret" in of(findings, "a", "settings")["text"]
         (tmp_path / "secret").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         code, findings = checked(text)
-        assert code == 0 and "nothing was sent" in of(findings, "a", "notify hook")["text"]
+        assert code == 1 and "an internal address" in of(findings, "a", "notify hook")["text"]
+        code, findings = checked(text, "--no-network")
+        assert code == 0 and "not tried" in of(findings, "a", "notify hook")["text"]
 
 
 # --- spools

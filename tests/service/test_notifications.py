@@ -1,5 +1,6 @@
 """Notifications as a whole: the program with --notify, its targets as queues, --once and its exit code."""
 
+import asyncio
 import base64
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from jollyae import Spool
+from jollyae.processors.finding import State
 from jollyae.service import notifications, status
 from jollyae.service.settings import ConfigurationError, Settings, Target
 from jollyae.worker import receipts
@@ -141,6 +143,9 @@ def test_killed_again_and_again(spool: Spool) -> None:
                 _until_more(receiver, spool)
                 time.sleep(0.02 * round)
                 os.killpg(one.pid, signal.SIGKILL)
+        if run_once(spool, *words)[0] == 1:  # three deaths are much for an item that is in work whenever we look
+            for place in (spool, Spool(next((spool.places.control / "notify").iterdir()))):
+                assert all(became == "retried" for _, became in place.retry())
         code, log = run_once(spool, *words)
         assert code == 0, log
         found: dict[str, set[str]] = {}
@@ -224,3 +229,32 @@ def test_no_circles_and_no_name_twice(spool: Spool) -> None:
     twice = (Target(name="x", url="https://h/a"), Target(name="x", url="https://h/b"))
     with pytest.raises(ConfigurationError, match="twice"):
         notifications.prepare(spool.places, Settings(to="file:///x", notify=twice))
+
+
+# --- tried by check
+
+
+def _tried(url: str, *, network: bool = True, **more: Any) -> Any:
+    return asyncio.run(notifications.tried(Target(name="x", url=url, **more), network=network))
+
+
+def test_check_connects_to_a_webhook_and_sends_nothing() -> None:
+    """Name, address, guard and TLS are tried for real."""
+    with Receiver() as receiver:
+        found = _tried(receiver.url, allow_internal=True)
+        assert (found.state, "there; nothing was sent" in found.text) == (State.OK, True)
+        assert (receiver.connections, receiver.received) == (1, [])
+        assert _tried(receiver.url).state == State.FAILED  # internal
+        assert _tried(receiver.url, network=False).state == State.OK
+        assert receiver.connections == 1
+    found = _tried(receiver.url, allow_internal=True)
+    assert found.state == State.FAILED and found.hint
+
+
+def test_check_looks_for_a_command_and_a_spool(spool: Spool) -> None:
+    """Also without the network; neither is touched."""
+    assert _tried("exec:true", network=False).state == State.OK
+    assert _tried("exec:/nowhere/at/all", network=False).state == State.FAILED
+    assert _tried(f"spool://{spool.places.control}", network=False).state == State.OK
+    assert _tried("spool:///nowhere/at/all", network=False).state == State.FAILED
+    assert _tried("sns://topic").state == State.FAILED

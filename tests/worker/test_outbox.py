@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from jollyae import Item, Rules, Spool, Worker
-from jollyae.spool import fs
+from jollyae import Item, Rules, Spool, Temporary, Worker
+from jollyae.spool import fs, notes
 from jollyae.spool.places import Places
 from jollyae.worker.outbox import Outbox, Receipt
 from tests.helpers import PATIENCE, drop, eventually
@@ -226,6 +226,33 @@ def test_what_the_grace_time_leaves_is_the_next_workers(spool: Spool) -> None:
     assert _run(spool, again) == 0
     assert [told["id"] for told in _queued(places).values()] == [first]
     assert [path.name for path in spool.places.finished.iterdir()] == ["item"]
+
+
+def test_a_death_while_messages_are_written_is_not_the_items_doing(spool: Spool) -> None:
+    """Its processing was over: an item with a past is not marked any more as being worked on."""
+    inner, _ = _outbox(spool)
+    outbox = Slow(inner)
+
+    def process(item: Item) -> dict[str, Any]:
+        if item.attempt == 1:
+            raise Temporary("not now", after=0.01)
+        return _deliver(item)
+
+    worker = Worker(spool, process, Rules(settle=0), outbox=outbox)
+    drop(spool, "item", b"x")
+
+    async def live() -> None:
+        task = asyncio.ensure_future(worker.serve())
+        await eventually(lambda: outbox.batches)
+        (item,) = worker._claims.items()
+        note = notes.read(item.where)
+        assert note is not None and not note.started and note.attempts == 1
+        outbox.may_go.set()
+        await eventually(lambda: list(spool.places.finished.iterdir()))
+        worker.stop()
+        await task
+
+    asyncio.run(live())
 
 
 def test_a_removed_target_is_made_again_but_not_a_spool_that_is_gone(spool: Spool, tmp_path: Path) -> None:

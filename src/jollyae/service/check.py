@@ -233,13 +233,7 @@ async def _queue(queue: Queue, *, network: bool) -> AsyncIterator[Finding]:
     async for finding in store(settings, network=network):
         yield finding
     for target in settings.targets():
-        try:
-            found = notifications.destination(target)
-            found.close()
-            said = await found.describe()
-            yield ok(f"notify {target.name}", f"{found.name}{f', {said}' if said else ''} (nothing was sent)")
-        except ConfigurationError as error:
-            yield failed("settings", error.message, error.hint)
+        yield await notifications.tried(target, network=network)
 
 
 def _beside(config: Config) -> Iterator[Finding]:

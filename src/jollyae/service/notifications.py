@@ -2,6 +2,7 @@
 sent, with a team of its own; so they have retries, pauses, notes and a state as every queue has.
 """
 
+import asyncio
 import hashlib
 import os
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from ..processors.finding import Finding, failed, ok, warning
+from ..spool.outcomes import Temporary
 from ..spool.places import Places
 from ..spool.spool import Spool
 from ..worker.outbox import Outbox
@@ -29,6 +32,7 @@ SECRET = "JOLLYAE_WEBHOOK_SECRET"
 """The secrets of all webhooks that have no file of their own."""
 DEFAULT_REGION = "us-east-1"
 FORMS = "https://…, http://…, sqs://QUEUE, sns://ARN, events://BUS, exec:COMMAND, spool:///DIR"
+_LOCAL = ("exec", "spool")
 _SCHEMES = ("https", "http", "sqs", "sns", "events", "exec", "spool")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -134,6 +138,30 @@ def destination(target: Target) -> Destination:
     return Destination(
         shown, process, lambda name, mtime: shown, describe, close, doing=f"sending notifications to {shown}"
     )
+
+
+async def tried(target: Target, *, network: bool) -> Finding:
+    """Whether messages could be sent there; none is."""
+    subject = f"notify {target.name}"
+    try:
+        found = destination(target)
+    except ConfigurationError as error:
+        return failed("settings", error.message, error.hint)
+    try:
+        said = await found.describe()
+        text = f"{found.name}{f', {said}' if said else ''}"
+        if not network and target.url.partition(":")[0] not in _LOCAL:
+            return ok(subject, f"{text} (not tried)")
+        reach: Any = found.process
+        where = reach.reach()
+        where = await where if asyncio.iscoroutine(where) else where
+    except Temporary as error:
+        # To look needs a right at Amazon's that sending does not.
+        doubtful = error.reason == "denied" and target.url.startswith(("sqs:", "sns:", "events:"))
+        return (warning if doubtful else failed)(subject, error.message, error.hint)
+    finally:
+        found.close()
+    return ok(subject, f"{text} (there{f': {where}' if where else ''}; nothing was sent)")
 
 
 def _made(target: Target) -> "tuple[Process, str, Any]":

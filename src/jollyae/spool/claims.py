@@ -336,6 +336,12 @@ class Claims:
         if item.note is not None and not item.note.started:
             self._note(item, started=True)
 
+    def acknowledged(self, item: Item) -> None:
+        """It is delivered, and stays in hand for a while: a death from now on is not its doing."""
+        if item.note is not None and item.note.started:
+            with suppress(OSError):  # it is one death too many then
+                self._note(item, started=False)
+
     def keep(self, item: Item, error: str, hint: str) -> None:
         """It was tried, for nothing, through no fault of its own: it stays in hand, and its note says why."""
         _blame(item, error, hint)

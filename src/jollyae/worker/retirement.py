@@ -100,6 +100,8 @@ class Retirement:
             for item, _, _ in batch:
                 self._retire(item)
         else:
+            for item, _, _ in batch:
+                self.claims.acknowledged(item)
             self._unannounced += [(item, one) for (item, _, _), one in zip(batch, receipts, strict=True)]
             self._announce(self.outbox)
 

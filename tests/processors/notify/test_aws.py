@@ -268,3 +268,20 @@ def test_it_runs_in_threads(endpoint: str, tmp_path: Path) -> None:
     asyncio.run(live())
     service.close()
     assert len(_received(endpoint, queue)) == 8
+
+
+def test_what_is_there_is_looked_at_without_sending(endpoint: str) -> None:
+    """For check: a queue, a topic and a bus tell their names; one that is missing is told."""
+    queue = _client("sqs", endpoint).create_queue(QueueName="looked-at")["QueueUrl"]
+    topic = _client("sns", endpoint).create_topic(Name="looked-at")["TopicArn"]
+    _client("events", endpoint).create_event_bus(Name="looked-at")
+    for service in (
+        Sqs("sqs://looked-at", _access(endpoint)),
+        Sns(f"sns://{topic}", _access(endpoint)),
+        EventBridge("events://looked-at", _access(endpoint)),
+    ):
+        assert service.reach().endswith("looked-at")
+        service.close()
+    assert not _received(endpoint, queue)
+    with pytest.raises(Temporary):
+        EventBridge("events://missing", _access(endpoint)).reach()

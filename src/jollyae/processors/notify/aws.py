@@ -60,6 +60,18 @@ class _Service:
             raise explain(error, self.shown) from error
         return {"notified": self.shown, "delivery": told.id, "message": sent}
 
+    def reach(self) -> str:
+        """Look at the queue, and send nothing; what was found. It needs a right that sending does not. Raises
+        :class:`Temporary`."""
+        try:
+            return str(guarded(lambda: self._look(self._client())))
+        except StoreError as error:
+            raise explain(error, self.shown) from error
+
+    def _look(self, client: Any) -> str:
+        """What it is called by Amazon."""
+        raise NotImplementedError
+
     def _send(self, client: Any, told: Message) -> str:
         """Send it; the id that it was given."""
         raise NotImplementedError
@@ -111,11 +123,21 @@ class Sqs(_Service):
                 raise UrlError("a queue is sqs://NAME, sqs://ACCOUNT/NAME or sqs://HOST/ACCOUNT/NAME, by its own URL")
             self._named["QueueOwnerAWSAccountId"] = first
 
-    def _send(self, client: Any, told: Message) -> str:
+    def _look(self, client: Any) -> str:
+        found = client.get_queue_attributes(QueueUrl=self._queue(client), AttributeNames=["QueueArn"])
+        return str(found["Attributes"]["QueueArn"])
+
+    def _queue(self, client: Any) -> str:
         if not self._url:
             self._url = client.get_queue_url(**self._named)["QueueUrl"]
+        return self._url
+
+    def _send(self, client: Any, told: Message) -> str:
         answer = client.send_message(
-            QueueUrl=self._url, MessageBody=told.body.decode(), MessageAttributes=_attributes(told), **self._fifo(told)
+            QueueUrl=self._queue(client),
+            MessageBody=told.body.decode(),
+            MessageAttributes=_attributes(told),
+            **self._fifo(told),
         )
         return str(answer["MessageId"])
 
@@ -134,6 +156,9 @@ class Sns(_Service):
             raise UrlError("a topic is sns://arn:aws:sns:REGION:ACCOUNT:NAME")
         super().__init__(f"sns://{self._arn}", self._arn.split(":")[3], access)
 
+    def _look(self, client: Any) -> str:
+        return str(client.get_topic_attributes(TopicArn=self._arn)["Attributes"]["TopicArn"])
+
     def _send(self, client: Any, told: Message) -> str:
         more = fifo(told) if self._arn.endswith(".fifo") else {}
         answer = client.publish(
@@ -151,6 +176,9 @@ class EventBridge(_Service):
         self._bus = _rest(url, "events")
         region = self._bus.split(":")[3] if self._bus.startswith("arn:") and self._bus.count(":") >= 5 else ""
         super().__init__(f"events://{self._bus}", region, access)
+
+    def _look(self, client: Any) -> str:
+        return str(client.describe_event_bus(Name=self._bus)["Arn"])
 
     def _send(self, client: Any, told: Message) -> str:
         detail = told.detail()

@@ -21,6 +21,21 @@ class Beside:
         self._directory = directory
         self._submit = submit
 
+    def reach(self) -> str:
+        """Whether it is there and may be written; nothing is put in. Raises :class:`Temporary`."""
+        for place in ("tmp", "incoming"):
+            path = os.path.join(self._directory, place)
+            if not os.path.isdir(path):
+                raise self._closed(f"there is no {path}")
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise self._closed(f"no right to write: {path}")
+        return self._directory
+
+    def _closed(self, why: str) -> Temporary:
+        hint = f"Make it, or give us the right to. Try: jollyae init {self._directory}"
+        text = f"the other spool cannot be written: {why}"
+        return Temporary(text, hint=hint, scope=Scope.DESTINATION, reason="bucket")
+
     def __call__(self, item: Item) -> dict[str, Any]:
         """Put it there; one that is still queued there under its name is this one. Raises :class:`Temporary`."""
         told = message.of(item)
@@ -30,7 +45,5 @@ class Beside:
             return {"notified": self.shown, "delivery": told.id, "already_there": True}
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
             where = os.fsdecode(error.filename or self._directory)
-            text = f"the other spool cannot be written: {error.strerror}: {where}"
-            hint = f"Make it, or give us the right to. Try: jollyae init {self._directory}"
-            raise Temporary(text, hint=hint, scope=Scope.DESTINATION, reason="bucket") from error
+            raise self._closed(f"{error.strerror}: {where}") from error
         return {"notified": self.shown, "delivery": told.id}

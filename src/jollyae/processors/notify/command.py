@@ -7,6 +7,7 @@ time: again later; anything else: failed. The command is split into words as a s
 import asyncio
 import os
 import shlex
+import shutil
 import signal
 from contextlib import suppress
 from typing import Any
@@ -70,6 +71,13 @@ class Command:
             raise
         self._judge(code, output)
         return {"notified": self.shown, "delivery": told.id}
+
+    def reach(self) -> str:
+        """Where the program is; it is not run. Raises :class:`Temporary`."""
+        found = shutil.which(self._words[0])
+        if found is None:
+            raise self._missing("there is no such program that we may run")
+        return found
 
     def _judge(self, code: int, output: str) -> None:
         told = f": {output}" if output else ""

@@ -73,6 +73,17 @@ class Webhook:
             raise why_not
         return {"notified": self.shown, "delivery": told.id, "status": answer.status}
 
+    async def reach(self) -> str:
+        """Connect, and send nothing; '' where that is all there is to say. Raises :class:`Temporary`."""
+        try:
+            async with asyncio.timeout(TIME):
+                await self._pool.reach()
+        except TimeoutError as error:
+            raise explain(StoreError(None, NoAnswer.TIMEOUT, f"none in {TIME:.0f} s"), self.shown) from error
+        except StoreError as error:
+            raise explain(error, self.shown) from error
+        return ""
+
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
@@ -100,6 +111,11 @@ class _Guarded(Pool):
             if why := addresses.why_internal(str(found[0])):
                 self._addresses.clear()
                 raise StoreError(None, _INTERNAL, f"{self._host} is {found[0]}: {why}")
+
+    async def reach(self) -> None:
+        """Make a connection, and close it."""
+        await self.addresses()
+        (await self._connect()).close()
 
 
 _INTERNAL = "Internal"
