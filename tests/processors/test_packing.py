@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from jollyae import Permanent, Rules, Spool, Temporary, Worker
 from jollyae.processors import packing
 from jollyae.processors.packing import Packed, PackedKeys, Packing, PackingError, Unpacker
+from jollyae.processors.s3.transport import StoreError
 from jollyae.spool.item import Item
 from tests.helpers import drop, whereabouts
 from tests.processors.s3.fake import Bench
@@ -257,3 +258,59 @@ def test_on_the_whole_way(tmp_path: Path) -> None:
         assert unpacked((there / f"{number}.csv.zst").read_bytes(), "zstd") == b"row\n" * number * 100
         assert (there / f"{number}.jpg").read_bytes() == b"jpg"
     assert all(places == ["finished"] for places in whereabouts(spool).values())
+
+
+# --- into S3
+
+
+def s3(bench: Bench, **options: Any) -> Packed:
+    """A delivery of packed items into the fake store."""
+    return Packed(bench.delivery(part_size=5 * MiB, multipart_threshold=5 * MiB, **options), Packing("gzip"))
+
+
+@pytest.mark.parametrize("size", [1000, 12 * MiB])
+def test_proved_before_a_delete(bench: Bench, size: int) -> None:
+    """With --on-done delete what is proved are the bytes that were sent."""
+    body = os.urandom(size)
+    receipt = asyncio.run(s3(bench, verify=True)(bench.item(body)))
+    there = bench.store.objects["a/b.txt"]
+    assert unpacked(there.body, "gzip") == body and receipt["size"] == len(there.body)
+    assert there.attributes.content_encoding == "gzip" and there.attributes.content_type == "text/plain"
+    assert there.attributes.metadata["jollyae-source-sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_an_upload_is_resumed(bench: Bench) -> None:
+    """The second attempt packs to the same bytes, and sends only the parts that are missing."""
+    body = os.urandom(17 * MiB)
+    bench.store.script.append(("part 3", StoreError(503, "SlowDown")))
+    with pytest.raises(Temporary):
+        asyncio.run(s3(bench)(bench.item(body)))
+    receipt = asyncio.run(s3(bench)(bench.again()))
+    assert receipt["parts_resumed"] >= 1 and bench.store.calls["create"] == 1
+    assert unpacked(bench.store.objects["a/b.txt"].body, "gzip") == body
+
+
+def test_what_we_sent_before_it_changed_is_replaced(bench: Bench) -> None:
+    """A file that was written to after it was sent goes over our own object, and over no other."""
+    item = bench.item(b"first")
+    receipt = asyncio.run(s3(bench)(item))
+    bench.grow(item)
+    assert item.changed()
+    item.supersede(receipt)
+    asyncio.run(s3(bench)(item))
+    assert unpacked(bench.store.objects["a/b.txt"].body, "gzip") == b"firstmore"
+    bench.store.add("a/b.txt", b"theirs")
+    bench.grow(item)
+    assert item.changed()
+    with pytest.raises(Permanent, match="other content"):
+        asyncio.run(s3(bench)(item))
+
+
+def test_a_damaged_object_is_no_repeat(bench: Bench) -> None:
+    """The metadata has our digest and our source's; the bytes are others: it is not taken for ours."""
+    asyncio.run(s3(bench)(bench.item(b"hello" * 1000)))
+    there = bench.store.objects["a/b.txt"]
+    there.body += b"!"
+    there.etag = hashlib.md5(there.body).hexdigest()
+    with pytest.raises(Permanent, match="other bytes"):
+        asyncio.run(s3(bench)(bench.again()))

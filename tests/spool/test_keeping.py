@@ -14,7 +14,7 @@ from jollyae.spool.item import Item
 from jollyae.spool.keeping import Finished, Limit, day_of
 from jollyae.spool.owner import items_below
 from jollyae.spool.readiness import Readiness, ignore_lease_signal
-from tests.helpers import drop, whereabouts
+from tests.helpers import as_nobody, drop, needs_root, whereabouts
 
 DAY = 86400.0
 
@@ -256,3 +256,20 @@ def test_sent_again_by_a_hard_link(spool: Spool) -> None:
     again = _deliver(spool, "f")
     assert (spool.places.finished / again).read_text() == "x"
     assert set(whereabouts(spool)) == {found, again}
+
+
+@needs_root
+def test_what_is_not_ours_to_remove_keeps_nothing_else(finished: Path) -> None:
+    """A directory that somebody else closed is told, and all others are pruned."""
+    _fill(finished, "closed/a", "hidden/b", "open/c", "d")
+    for directory, mode in ((finished, 0o777), (finished / "open", 0o777), (finished / "closed", 0o755)):
+        directory.chmod(mode)
+    (finished / "hidden").chmod(0o700)
+    for parent in finished.parents:
+        if parent != Path("/tmp") and parent.is_relative_to("/tmp"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    kept = Finished(str(finished), now=lambda: time.time() + 9 * DAY)
+    with as_nobody():
+        pruned = kept.prune(Limit(age=DAY))
+    assert (pruned.items, pruned.refused, type(pruned.error)) == (2, 2, PermissionError)
+    assert _left(finished) == ["closed/a", "hidden/b"]

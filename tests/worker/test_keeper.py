@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jollyae import Rules, Spool
-from jollyae.spool import floor
+from jollyae.spool import floor, fs
 from jollyae.spool.floor import Amount, Floor, NoRoom
 from jollyae.spool.item import Item
 from jollyae.spool.keeping import Limit
@@ -176,3 +176,66 @@ def test_receipts_are_kept_as_long_as_asked(spool: Spool) -> None:
     once(spool, _deliver, keep_receipts=Limit(bytes=1000), concurrency=1)
     files = list(spool.places.receipts.iterdir())
     assert len(files) > 1 and sum(path.stat().st_size for path in files) < 3000
+
+
+def test_pruned_while_it_is_finished(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Directories that are emptied and removed in the very instant in which something is finished into them cost
+    nothing: all is delivered once, and the spool is never taken for unwell."""
+    monkeypatch.setattr(keeper, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(keeper, "PRUNE_EVERY", 0.0)
+    monkeypatch.setattr(keeper, "_SHARE", 0)
+    monkeypatch.setattr(keeper, "_PAUSE", 0.0)
+    logging.getLogger("jollyae").propagate = True
+    seen: list[str] = []
+
+    async def main() -> None:
+        async with working(spool, lambda item: seen.append(item.name), settle=0, keep_finished=Limit(bytes=0)):
+            for number in range(600):
+                drop(spool, f"{number % 3}/{number % 5}/{number}", b"x")
+                if number % 20 == 0:
+                    await asyncio.sleep(0.005)
+            await eventually(lambda: len(seen) == 600 and not list(items_below(str(spool.places.finished))))
+
+    with caplog.at_level(25, "jollyae"):
+        asyncio.run(main())
+    assert len(set(seen)) == 600
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_others_can_read_the_floor(spool: Spool) -> None:
+    """Whatever the worker's umask is."""
+    before = os.umask(0o077)
+    try:
+        floor.write(spool.places, ALL_OF_IT)
+    finally:
+        os.umask(before)
+    assert (spool.places.control / floor.FILE).stat().st_mode & 0o777 == 0o644
+
+
+def test_what_cannot_be_pruned_is_told_once(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at each pass; and receipts are pruned all the same."""
+    monkeypatch.setattr(keeper, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(keeper, "PRUNE_EVERY", 0.01)
+    monkeypatch.setattr(keeper, "_SHARE", 0)
+    logging.getLogger("jollyae").propagate = True
+    passes: list[int] = []
+
+    def refuse(operation: str, path: str) -> None:
+        if operation == "unlink" and "finished" in path:
+            passes.append(1)
+            raise PermissionError(13, "Permission denied", path)
+
+    (spool.places.finished / "old").write_text("x")
+    one = Keeper(spool.places, Rules(keep_finished=Limit(bytes=0)))
+    monkeypatch.setattr(fs, "observer", refuse)
+    with caplog.at_level(25, "jollyae"):
+        one.start()
+        until(lambda: len(passes) > 3)
+        one.stop()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"cannot prune: Permission denied: {spool.places.finished}/old"
+    ]

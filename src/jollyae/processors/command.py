@@ -56,7 +56,7 @@ class Command:
         if not self._words:
             raise CommandError("--exec: the command is empty")
         self._template = template or KeyTemplate()
-        self._timeout = timeout
+        self._timeout = timeout or None
 
     @property
     def name(self) -> str:

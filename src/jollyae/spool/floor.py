@@ -126,6 +126,7 @@ def write(places: Places, floor: Floor) -> None:
     path = str(places.control / FILE)
     if floor:
         fs.write_beside(path, "".join(floor.lines()).encode())
+        os.chmod(path, 0o644)  # who may submit must be able to read it, whatever our umask is
     else:
         fs.discard(path)
 

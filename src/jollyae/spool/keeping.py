@@ -48,10 +48,12 @@ ALL = Limit()
 
 @dataclass(slots=True)
 class Pruned:
-    """What was removed."""
+    """What was removed; ``refused``: how often something could not be read or removed, ``error``: the last of that."""
 
     items: int = 0
     bytes: int = 0
+    refused: int = 0
+    error: OSError | None = None
 
 
 Weigh = Callable[[os.stat_result], int]
@@ -153,12 +155,16 @@ class Finished:
             path = f"{self._directory}/{day}" if day else self._directory
             yield from self._below(path, is_root=not day)
             if day and day < day_of(self._now() - 86400):  # nobody is about to retire anything there
-                fs.remove_directory(path)
+                self._touched.add(path)
+                self._tidy(path)
 
     def _below(self, directory: str, *, is_root: bool = False) -> Iterator[tuple[str, os.stat_result]]:
         try:
             entries = os.scandir(directory)
         except (FileNotFoundError, NotADirectoryError):
+            return
+        except PermissionError as error:
+            self._refused(error)
             return
         with entries:
             for entry in entries:
@@ -176,11 +182,22 @@ class Finished:
                         yield entry.path, found
 
     def _tidy(self, directory: str) -> None:
-        """Remove the directory if we have emptied it."""
-        if directory in self._touched:
-            self._touched.discard(directory)
-            if directory != self._directory and fs.remove_directory(directory):
+        """Remove the directory if we have emptied it. Not this day's, where more will come at any instant."""
+        if directory not in self._touched:
+            return
+        self._touched.discard(directory)
+        if directory == self._directory or directory == f"{self._directory}/{day_of(self._now())}":
+            return
+        try:
+            if fs.remove_directory(directory):
                 self._touched.add(os.path.dirname(directory))
+        except PermissionError as error:
+            self._refused(error)
+
+    def _refused(self, error: OSError) -> None:
+        """One thing that is not ours to remove keeps nothing else."""
+        self.pruned.refused += 1
+        self.pruned.error = error
 
     def _remove(self, path: str, found: os.stat_result) -> bool:
         """Whether it was we who removed it."""
@@ -189,6 +206,9 @@ class Finished:
             fs.unlink(path)
         except FileNotFoundError:
             return False  # somebody else prunes as well
+        except PermissionError as error:
+            self._refused(error)
+            return False
         for sum_ in (self.pruned, self.in_all):
             sum_.items += 1
             sum_.bytes += found.st_size

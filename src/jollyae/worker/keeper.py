@@ -79,7 +79,6 @@ class Keeper:
         while True:
             try:
                 self._look()
-                self._told = ""
             except _Stopped:
                 return
             except OSError as error:
@@ -103,14 +102,17 @@ class Keeper:
         self._slice_began = time.monotonic()
         if time.monotonic() >= self._next_prune:
             began = time.monotonic()
-            self._prune()
-            self._next_prune = time.monotonic() + max(PRUNE_EVERY, _SHARE * (time.monotonic() - began))
+            try:
+                self._prune()
+            finally:
+                self._next_prune = time.monotonic() + max(PRUNE_EVERY, _SHARE * (time.monotonic() - began))
 
     def _prune(self) -> None:
-        if self._rules.keep_finished:
-            self._say(self._finished.prune(self._rules.keep_finished), "")
         if self._rules.keep_receipts:
             receipts.prune(str(self._places.receipts), self._rules.keep_receipts)
+        if self._rules.keep_finished:
+            self._say(self._finished.prune(self._rules.keep_finished), "")
+        self._told = ""
 
     def _watch_floor(self) -> None:
         """Below the floor: say so once, and remove what was to be kept longer, where it may be removed at all."""
@@ -139,6 +141,8 @@ class Keeper:
         return self._places.finished.stat().st_dev == self._places.incoming.stat().st_dev
 
     def _say(self, pruned: keeping.Pruned, why: str) -> None:
+        if pruned.error is not None:
+            raise pruned.error
         if pruned.items:
             log.info("removed the oldest of finished/%s", why, extra={"items": pruned.items, "bytes": pruned.bytes})
 
