@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -288,11 +289,13 @@ class _Teller:
 
 
 async def _every(seconds: float, again: float, chore: Callable[[], None], teller: _Teller) -> None:
-    """Do it every ``seconds``; where it failed, ``again`` seconds later."""
+    """Do it every ``seconds``; where it failed, ``again`` seconds later. In a thread of its own, for which nobody waits
+    at the end: it may hang with a disk or a server."""
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1)
     await asyncio.sleep(min(FIRST_LOOK, seconds))
     while True:
         try:
-            await asyncio.to_thread(chore)
+            await loop.run_in_executor(thread, chore)
         except Exception as error:  # also HTTPException, which is no OSError: the next try may go well
             said = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
             teller.tell(str(said) or type(error).__name__)
