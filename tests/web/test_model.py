@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import jollyae
 from jollyae import Spool
 from jollyae.service.past import Past
+from jollyae.service.status import Live
 from jollyae.spool import owner
 from jollyae.spool.places import Place
 from jollyae.web.counts import Counting
@@ -138,6 +140,30 @@ def test_a_spool_of_somebody_else_is_told_with_whose_it_is(spool: Spool) -> None
     run = subprocess.run([sys.executable, "-c", code, spool.places.control], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("gone 0 ") and "cannot be read: Permission denied" in run.stdout
     assert "It belongs to user root (0)" in run.stdout and "(65534)" in run.stdout
+
+
+def test_a_disk_that_does_not_answer_holds_only_its_own_queue(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of NFS is away: the others are shown, it is told, and it is asked once, not by a thread each second."""
+    monkeypatch.setattr("jollyae.web.patience.PATIENCE", 0.3)
+    answers, asked = threading.Event(), []
+
+    def live_workers(of: Spool) -> list[Live]:
+        if of.places != spool.places:
+            asked.append(of)
+            assert answers.wait(60)
+        return []
+
+    monkeypatch.setattr("jollyae.service.status.live_workers", live_workers)
+    dashboard = Dashboard([Queue("far", Spool(tmp_path / "far")), queue(spool)])
+    for _ in range(3):
+        far, near = dashboard.overview()
+        assert (far.reason, far.level, near.reason) == ("hangs", "trouble", "absent")
+    assert "does not answer for" in far.sentence and far.command.startswith("findmnt") and len(asked) == 1
+    answers.set()
+    until(lambda: dashboard.look("far").reason == "absent")
+    dashboard.close()
 
 
 def test_one_lost_queue_does_not_hide_the_others(spool: Spool, tmp_path: Path) -> None:

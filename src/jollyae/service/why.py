@@ -23,8 +23,8 @@ BRIEF = 30.0
 class Why:
     """``sentence``: what goes on and what to do. ``level``: 'ok' (it moves, or there is nothing to do), 'waits' (it
     will go on by itself, or somebody wants it so) or 'trouble' (somebody must do something). ``command``: a command
-    line that helps, '' where none does. ``reason``: one word: ok, hand, gone, absent (no worker), silent, stuck,
-    failed, unready, deferred, still, deadly, full, or the pause's own."""
+    line that helps, '' where none does. ``reason``: one word: ok, hand, gone, hangs, absent (no worker), silent,
+    stuck, failed, unready, deferred, still, deadly, full, or the pause's own."""
 
     sentence: str
     level: str = OK
@@ -44,11 +44,12 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known of a queue. ``items``: how many are in each place. ``live``: how many workers; ``snapshots``: what
-    those say that have said something; ``silent``: those that do not answer. ``last``: by place, the newest trouble
-    that a note tells. ``deadly``: (name, how often) of an item with which workers died. ``gone``: (why the spool cannot
-    be read, what to do). ``below_floor``: why nothing more is put in, '' where it is. ``full``: what the spool's disk
-    has none of ('room', 'inodes'), '' where it has. ``at_least``: there may be more items than ``items`` says."""
+    """What is known of a queue. ``items``: how many are in each place (``at_least``: or more). ``live``: how many
+    workers; ``snapshots``: what those say that have said something; ``silent``: those that do not answer. ``last``: by
+    place, the newest trouble that a note tells. ``deadly``: (name, how often) of an item with which workers died.
+    ``gone``: (why the spool cannot be read, what to do); ``hangs``: its disk does not answer. ``below_floor``: why
+    nothing more is put in, '' where it is. ``full``: what the spool's disk has none of ('room', 'inodes'), '' where it
+    has."""
 
     spool: str
     items: Mapping[str, int]
@@ -59,6 +60,7 @@ class Situation:
     last: Mapping[str, Trouble] = field(default_factory=dict)
     deadly: tuple[str, int] | None = None
     gone: tuple[str, str] | None = None
+    hangs: bool = False
     below_floor: str = ""
     full: str = ""
     destination: str = ""
@@ -132,7 +134,8 @@ def _gone(situation: Situation) -> Why | None:
     if situation.gone is None:
         return None
     what, hint = situation.gone
-    return Why(f"{what}. {hint}", TROUBLE, f"ls -la {shlex.quote(situation.spool)}", "gone")
+    command = f"{'findmnt -T' if situation.hangs else 'ls -la'} {shlex.quote(situation.spool)}"
+    return Why(f"{what}. {hint}", TROUBLE, command, "hangs" if situation.hangs else "gone")
 
 
 def _by_hand(situation: Situation) -> Why | None:

@@ -129,6 +129,11 @@ class Page:
     exact: bool
 
 
+NO_GROUPS = Groups((), 0, 0, 0, False, 0.0)
+NO_PAGE = Page((), "", 0, False)
+"""Of a queue that cannot be looked at."""
+
+
 class _Entry:
     """One item. ``came``: its change time (ns)."""
 

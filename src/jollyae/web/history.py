@@ -58,6 +58,12 @@ def history(
     return History(length, step, points, found.known, now)
 
 
+def unknown(length: int = HOUR) -> History:
+    """Of a queue that cannot be looked at."""
+    step = MINUTE if length <= HOUR else 10 * MINUTE
+    return History(length, step, (), None, time.time())
+
+
 def _snapshots(queue: Queue) -> list[Snapshot]:
     try:
         return [one.snapshot for one in status.live_workers(queue.spool) if one.snapshot is not None]

@@ -5,16 +5,19 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ..service import past, status
 from ..service.status import Flight, Live, Paused, Snapshot, Stuck
+from ..service.units import ago
 from ..service.why import Situation, Why, explain
 from ..spool import names, users
 from ..spool.places import Place
 from . import counts, places
 from .failures import Failures
 from .pace import Pace
+from .patience import Patience, Unanswered
 from .queue import Queue, identify
 from .views import Drain, FlightView, Latency, PauseView, PlaceView, Speed, StuckView, WorkerView
 from .views import QueueView as QueueView
@@ -38,6 +41,7 @@ class Dashboard:
         self._counting = counts.Counting(self.queues)
         self._paces = {queue.name: Pace() for queue in self.queues}
         self._queues = {queue.name: queue for queue in self.queues}
+        self._patience = {queue.name: Patience(partial(self._look, queue)) for queue in self.queues}
 
     def overview(self) -> list[QueueView]:
         """All queues as they are now, in the order given. Reads small files; takes milliseconds, whatever lies there.
@@ -48,9 +52,11 @@ class Dashboard:
         """One queue as it is now. Raises :class:`KeyError` where there is none of this name."""
         queue = self.queue(name)
         try:
-            return self._look(queue)
+            return self._patience[name].ask()
+        except Unanswered as error:
+            return hanging(queue, error.seconds)
         except OSError as error:
-            return lost(queue, error)
+            return lost(queue, *_gone(queue, error))
 
     def _look(self, queue: Queue) -> QueueView:
         if not os.path.isdir(queue.spool.places.incoming):
@@ -62,8 +68,9 @@ class Dashboard:
         walked = self._counting.of(queue.name) if len(known) < len(Place) else counts.Counts()
         seen = tuple(known.get(place) or places.walked(queue.spool, walked, place, now) for place in Place)
         items = {one.name: one.items for one in seen}
-        if Place.INCOMING in known:  # workers tell of those that are ready; the rest lies there as well
+        if Place.INCOMING in known:  # workers tell of those that can be taken; the rest lies there as well
             items["incoming"] += max(one.unready for one in snapshots)
+            items["incoming"] = max(items["incoming"], *(len(one.stuck) for one in snapshots))
         last = self.failures[queue.name].last() if items["failed"] or items["deferred"] else {}
         at_least = any(one.at_least for one in seen)
         situation = status.situation(queue.spool, items, live, last, queue.destination, at_least=at_least)
@@ -100,13 +107,19 @@ def overview(queues: Sequence[Queue]) -> list[QueueView]:
         dashboard.close()
 
 
-def lost(queue: Queue, error: OSError) -> QueueView:
-    """A queue whose spool cannot be read."""
-    at = time.time()
-    situation = Situation(str(queue.spool.places.control), {}, gone=_gone(queue, error), now=at)
+def lost(queue: Queue, what: str, hint: str, *, hangs: bool = False) -> QueueView:
+    """A queue whose spool cannot be read: ``what`` is so, and ``hint`` says what to do."""
+    situation = Situation(str(queue.spool.places.control), {}, gone=(what, hint), hangs=hangs, now=time.time())
     why = explain(situation)
-    seen = tuple(PlaceView(place.value, error=error.strerror or str(error)) for place in Place)
+    seen = tuple(PlaceView(place.value, error=what) for place in Place)
     return view(queue, [], seen, why, situation, Speed(), past.Past((), None), None)
+
+
+def hanging(queue: Queue, seconds: float) -> QueueView:
+    """A queue whose spool does not answer for so many seconds."""
+    root = names.show(str(queue.spool.places.control))
+    what = f"the disk of {root} does not answer for {ago(seconds)}"
+    return lost(queue, what, "Is its server there, is it mounted by network?", hangs=True)
 
 
 def _gone(queue: Queue, error: OSError) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse, Response
 from ..http.forms import Told
 from ..service.metrics import OPEN_METRICS, TEXT, wants_open_metrics
 from . import plots, receipts
-from .failures import PAGE, Filter, Groups, Page
-from .history import History, history
+from .failures import NO_GROUPS, NO_PAGE, PAGE, Filter, Groups, Page
+from .history import History, history, unknown
 from .model import QueueView
 from .queue import Queue
 from .spark import spark
@@ -25,7 +25,7 @@ async def overview(visit: Visit) -> Shown:
     dashboard = visit.site.dashboard
 
     def look() -> list[tuple[QueueView, plots.Svg]]:
-        return [(view, spark(history(dashboard.queue(view.name)))) for view in dashboard.overview()]
+        return [(view, spark(_history(view, dashboard.queue(view.name)))) for view in dashboard.overview()]
 
     seen = await asyncio.to_thread(look)
     levels = [view.level for view, _ in seen]
@@ -35,6 +35,11 @@ async def overview(visit: Visit) -> Shown:
     return Shown("overview.html", values | message(visit))
 
 
+def _history(view: QueueView, queue: Queue) -> History:
+    """The last hour; that of a disk that does not answer is not asked for, it would hold the page."""
+    return unknown() if view.reason == "hangs" else history(queue)
+
+
 async def queue(visit: Visit) -> Shown:
     """One queue: how it goes, and what failed."""
     found, wanted, after = named(visit), filter_of(visit), visit.parameters.get("after", "")
@@ -42,6 +47,8 @@ async def queue(visit: Visit) -> Shown:
 
     def look() -> tuple[QueueView, History, Groups, Page]:
         view = visit.site.dashboard.look(found.name)
+        if view.reason == "hangs":
+            return view, unknown(), NO_GROUPS, NO_PAGE
         return view, history(found), failures.groups(wanted), failures.page(wanted, after)
 
     try:

@@ -33,6 +33,7 @@ REASONS = {
     "server": "the server is unwell",
     "credentials": "credentials",
     "denied": "access denied",
+    "hangs": "the disk hangs",
     "clock": "the clock is wrong",
     "bucket": "the bucket",
     "full": "disk full",
