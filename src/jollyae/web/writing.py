@@ -113,8 +113,8 @@ def moment(at: float) -> str:
 
 
 def clock(at: float) -> str:
-    """The time of day, local."""
-    return time.strftime("%H:%M:%S", time.localtime(at)) if at else ""
+    """The time of day, UTC."""
+    return time.strftime("%H:%M", time.gmtime(at)) if at else ""
 
 
 def iso(at: float) -> str:

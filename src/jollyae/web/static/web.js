@@ -77,7 +77,19 @@ const bring = () => {
     if (title) document.title = title.dataset.title;
   }
   markSelected();
+  writeTimes();
 };
+
+// --- times of day are the visitor's; the server writes them in UTC
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const writeTimes = () => {
+  for (const one of document.querySelectorAll("[data-at]")) {
+    const text = clock.format(new Date(Number(one.dataset.at) * 1000));
+    if (one.textContent !== text) one.textContent = text;
+  }
+};
+writeTimes();
 
 // --- the stream: open while the page is seen
 
