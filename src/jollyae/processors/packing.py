@@ -101,8 +101,9 @@ class Unpacker:
     thing, or is cut off (at :meth:`end`)."""
 
     def __init__(self, method: str) -> None:
-        self._is_gzip = method == "gzip"
-        if self._is_gzip:
+        self.has_crc = method == "gzip"
+        """Whether its bytes have been compared with a checksum at the :meth:`end`."""
+        if self.has_crc:
             self._object: Any = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         elif method == "zstd":
             zstd = _zstd()

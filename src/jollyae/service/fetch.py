@@ -2,8 +2,8 @@
 
 A file appears whole and on the disk, or not at all, and never over another. What proves the bytes, in this order: our
 digest beside the object (of the source, too, where it is packed); a checksum that the store computed over the whole; an
-ETag that is their MD5. Where there is none of these it is said, and the file is brought all the same: its size is
-right, and the transport has its own checksums.
+ETag that is their MD5; the CRC within what gzip packed. Where there is none of these it is said, and the file is
+brought all the same: its size is right, and the transport has its own checksums.
 """
 
 import asyncio
@@ -392,7 +392,9 @@ class _Arrival:
                 proved.append("sha256")
         if proved:
             return proved[0]
-        return self._proof_by_store(descriptor) if self._unpacker is None else ""
+        if self._unpacker is not None:
+            return "crc32" if self._unpacker.has_crc else ""
+        return self._proof_by_store(descriptor)
 
     def _proof_by_store(self, descriptor: int) -> str:
         from ..processors.s3 import collisions
