@@ -39,7 +39,7 @@ def _line(one: dict[str, object]) -> str:
     marks = ["already there"] if one.get("already_there") else []
     marks += ["NO UPLOAD"] if one.get("upload") is False else []
     note = f"  ({', '.join(marks)})" if marks else ""
-    where = one.get("url") or one.get("command") or "-"
+    where = one.get("url") or one.get("command") or one.get("notified") or "-"
     return f"{str(one.get('finished'))[:19]}Z  {told:>10}  {names.printable(str(one.get('name')))}  {where}{note}"
 
 

@@ -66,7 +66,7 @@ class Drain:
                 self.counts[place] += 1
         # Where they are copied from place to place, the inode changes on the way, and the name is all there is.
         self._is_copied = len({os.stat(places.of(place)).st_dev for place in self.counts}) > 1
-        self._names = {name for name, _ in self.items}
+        self._names = {name for name, _ in self.items} if self._is_copied else set()
 
     def wait(self, timeout: float = math.inf, sleep: Callable[[float], None] = time.sleep) -> Drained:
         """Wait until none of them is there any more; no longer than ``timeout`` seconds, nor without a worker."""
@@ -159,4 +159,4 @@ class Drain:
             since = self._asked_at - _PROVED_SINCE
             return {names.decode(str(one.get("name"))) for one in receipts.read(self._places.receipts, since)}
         except OSError:
-            return set(self._names)
+            return {name for name, _ in self.items}

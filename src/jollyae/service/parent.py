@@ -255,7 +255,7 @@ class Parent:
     def _look(self) -> None:
         """Have those look who watch."""
         self._looked, self._look_at = time.monotonic(), _NEVER
-        teams = self._teams.values()
+        teams = [team for name, team in self._teams.items() if name not in self._later]
         if self._is_starting:
             self._is_starting = not all(team.has_begun for team in teams)
         if not self._is_ready and not self._is_loading and (self._signal or all(team.is_settled for team in teams)):
