@@ -314,3 +314,19 @@ def test_a_damaged_object_is_no_repeat(bench: Bench) -> None:
     there.etag = hashlib.md5(there.body).hexdigest()
     with pytest.raises(Permanent, match="other bytes"):
         asyncio.run(s3(bench)(bench.again()))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_packed_one_after_the_other(method: str) -> None:
+    """What log rotation and parallel programs make of several is unpacked to its end, wherever the pieces are cut; what
+    comes after it and is no such thing is an error, and no silent end."""
+    bodies = [os.urandom(700), b"", b"x" * 5000, os.urandom(3)]
+    made = b"".join(packed(body, method) for body in bodies)
+    assert unpacked(made, method) == b"".join(bodies)
+    unpacker = Unpacker(method)
+    found = b"".join(piece for start in range(len(made)) for piece in unpacker.pieces(made[start : start + 1]))
+    unpacker.end()
+    assert found == b"".join(bodies)
+    for litter in (b"x" * 30, made[:20]):
+        with pytest.raises(PackingError):
+            unpacked(made + litter, method)

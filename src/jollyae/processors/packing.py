@@ -97,33 +97,44 @@ def packer(method: str) -> _Packer:
 
 
 class Unpacker:
-    """Unpacks what came from :func:`packer`, piece by piece. Raises :class:`PackingError`, also where it is no such
-    thing, or is cut off (at :meth:`end`)."""
+    """Unpacks what came from :func:`packer` or another program, piece by piece; what was packed one after the other (as
+    log rotation does it) too. Raises :class:`PackingError`, also where it is no such thing, or is cut off (at
+    :meth:`end`)."""
 
     def __init__(self, method: str) -> None:
+        if method not in SUFFIXES:
+            raise PackingError(f"nothing here unpacks {method!r}")
+        self._method = method
+        self._object = _unpacker(method)
         self.has_crc = method == "gzip"
         """Whether its bytes have been compared with a checksum at the :meth:`end`."""
-        if self.has_crc:
-            self._object: Any = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        elif method == "zstd":
-            zstd = _zstd()
-            own = hasattr(zstd, "CompressionParameter")
-            self._object = zstd.ZstdDecompressor() if own else zstd.ZstdDecompressor().decompressobj()
-        else:
-            raise PackingError(f"nothing here unpacks {method!r}")
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """What comes of the next bytes; never more than some MiB at a time, however small they were made."""
         for start in range(0, len(data), _STEP):
-            try:
-                yield self._object.decompress(data[start : start + _STEP])
-            except Exception as error:  # each library has its own
-                raise PackingError(f"it cannot be unpacked: {error}") from error
+            rest = data[start : start + _STEP]
+            while rest:
+                if self._object.eof:
+                    self._object = _unpacker(self._method)
+                try:
+                    yield self._object.decompress(rest)
+                except Exception as error:  # each library has its own
+                    raise PackingError(f"it cannot be unpacked: {error}") from error
+                rest = self._object.unused_data if self._object.eof else b""
 
     def end(self) -> None:
         """There is no more."""
         if not self._object.eof:
             raise PackingError("it cannot be unpacked: it is cut off")
+
+
+def _unpacker(method: str) -> Any:
+    """What unpacks one member or frame."""
+    if method == "gzip":
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    zstd = _zstd()
+    made = zstd.ZstdDecompressor()
+    return made if hasattr(zstd, "CompressionParameter") else made.decompressobj()
 
 
 _STEP = 1024  # of bytes that make a million times as many there are so few at a time
