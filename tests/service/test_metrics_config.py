@@ -228,3 +228,27 @@ def _companion(parent: int, directory: Path) -> int:
     workers = {int(path.name.split("-")[-2]) for path in directory.glob("*/working/*")}
     (found,) = children - workers
     return found
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_short_run_is_told_whole(tmp_path: Path, processes: str) -> None:
+    """With --once from cron: however short the run, the textfile has all that it did."""
+    spool = Spool(tmp_path / "spool")
+    (tmp_path / "there" / "taken").mkdir(parents=True)
+    for name in ("one", "two", "three", "taken"):
+        (spool.places.incoming / name).write_text(name)
+    file = tmp_path / "jollyae.prom"
+    words = ["--to", f"file://{tmp_path}/there", "--once", "--settle", "0", "--processes", processes]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JOLLYAE_"))}
+    told = subprocess.run(
+        [sys.executable, "-m", "jollyae", "run", str(spool.places.control), *words, "--metrics-file", str(file)],
+        env=clean | {"PYTHONPATH": str(ROOT / "src")},
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 1
+    found = parsed(file.read_text())
+    assert found["jollyae_delivered_items_total", "queue", "spool"] == 3
+    assert found["jollyae_delivery_duration_seconds_count", "queue", "spool"] == 3
+    failed = {key[-1]: value for key, value in found.items() if key[0] == "jollyae_failed_items_total" and value}
+    assert sum(failed.values()) == 1

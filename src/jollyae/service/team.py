@@ -228,6 +228,7 @@ class Team:
             elif isinstance(report, Refusal):
                 sibling.refusal = report
             elif report is None:
+                self.snapshot()  # what it said last is not lost, however soon it ended
                 self._nursery.deafen(sibling.child)
                 del self._living[sibling.share.index]
                 self._leaving.append(sibling)
@@ -350,13 +351,17 @@ class Team:
         return total([self._past, *(one.tally for one in (*self._living.values(), *self._leaving))])
 
     def snapshot(self) -> Snapshot | None:
-        """All of them as one; None before the first has begun. Where none lives, the last one with nobody in it."""
+        """All of them as one; None before the first has begun. Where none lives, the last one with nobody in it, and
+        all that was counted: the last items of all, too."""
         seen = [one.snapshot for one in self._living.values() if one.snapshot]
         if seen:
+            places = self._last.places if self._last is not None else {}
             self._last = together(seen, self.counts())
+            if not self._last.places:  # who counts them is being replaced
+                self._last = msgspec.structs.replace(self._last, places=places)
         elif self._last is not None and not self._living:
-            nobody = counted(0, "worker")
-            self._last = msgspec.structs.replace(self._last, worker=nobody, in_flight=[], limit=0, held=0)
+            empty = {"worker": counted(0, "worker"), "in_flight": [], "limit": 0, "held": 0}
+            self._last = msgspec.structs.replace(self._last, **empty, **self.counts().counters())
         return self._last
 
     def summary(self) -> Summary:

@@ -161,6 +161,7 @@ class Worker:
             self._look_for_pause()
             await self._drain()
             left = await self._land()
+            self._tell_all()
         finally:
             waiting = self._close()
         tally, once = self._tally, self._rules.once
@@ -580,8 +581,11 @@ class Worker:
             self._look_for_pause()
         self._minutes.look()
         self._look_whether_idle()
-        if not self._is_news():
-            return
+        if self._is_news():
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Tell the listeners; at the end too, for a short run would have told nothing."""
         snapshot = self._view.snapshot(self._situation())
         for listener in self._listeners:
             listener(snapshot)
