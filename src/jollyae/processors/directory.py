@@ -67,5 +67,5 @@ class DirectoryReader:
 
     def _path(self, key: str) -> str:
         if why := names.why_impossible(key):
-            raise Permanent(f"{names.show(key)} is no file there: {why}")
+            raise Permanent(f"{names.show(key)} is no file there: {why}", reason="key")
         return os.path.join(self._directory, key)

@@ -250,7 +250,7 @@ class _Job:
             self._failed(self.url, error)
         await asyncio.gather(*tasks)
         if not found and not self.is_over:
-            self._failed(self.url, Permanent("there is nothing below it"))
+            self._failed(self.url, Permanent("there is nothing below it", reason="key"))
         return not self.is_over
 
     async def _listed(self) -> AsyncIterator[tuple[str, int]]:
@@ -281,15 +281,21 @@ class _Job:
 
     async def _fetch(self, key: str, url: str) -> Fetched:
         if not key:
-            raise Permanent("it names no object", hint="To fetch all that is in it: --recursive")
+            raise Permanent("it names no object", hint="To fetch all that is in it: --recursive", reason="key")
         kept = await self.reader.look(key)
         if kept is None:
-            raise Permanent("there is no such object", hint=self._hint())
+            raise Permanent("there is no such object", hint=self._hint(), reason="key")
         name = os.path.basename(self.target) if self.is_file else name_of(key, kept, self.key, self.wishes)
         if why := names.why_impossible(name):
-            raise Permanent(f"it cannot be a file here: {names.show(name)}: {why}", hint="Fetch it to a FILE.")
+            raise Permanent(
+                f"it cannot be a file here: {names.show(name)}: {why}", hint="Fetch it to a FILE.", reason="key"
+            )
         if name in self.under_way:
-            raise Permanent(f"another object is to be {names.show(name)} too", hint="Name files by their keys: --keys")
+            raise Permanent(
+                f"another object is to be {names.show(name)} too",
+                hint="Name files by their keys: --keys",
+                reason="collision",
+            )
         self.under_way.add(name)
         directory = (os.path.dirname(self.target) or ".") if self.is_file else self.target
         with fs.beneath(directory, name, make=True) as path:
@@ -329,7 +335,9 @@ def _publish(temporary: str, path: str, digest: str) -> bool:
     except FileExistsError:
         if _digest_of(path) == digest:
             return True
-        raise Permanent("a file of other content is there already", hint="Move it away, or fetch elsewhere.") from None
+        raise Permanent(
+            "a file of other content is there already", hint="Move it away, or fetch elsewhere.", reason="collision"
+        ) from None
     fs.fsync_directory(os.path.dirname(path))
     return False
 
@@ -365,7 +373,7 @@ class _Arrival:
         for piece in [data] if self._unpacker is None else self._unpacker.pieces(data):
             self.size += len(piece)
             if self._most is not None and self.size > self._most:
-                raise Permanent(f"damaged: it unpacks to more than {self._most} bytes", hint=_DAMAGED)
+                raise Permanent(f"damaged: it unpacks to more than {self._most} bytes", hint=_DAMAGED, reason="content")
             self._digest.update(piece)
             fs.write_all(descriptor, piece)
 
@@ -373,7 +381,10 @@ class _Arrival:
         """All came: prove it, give the file what it had, and bring it to the disk; by what it is proved. Raises
         :class:`Permanent`."""
         if self._received != self._kept.size:
-            raise Temporary(f"{self._received} bytes came, and it has {self._kept.size}: it was replaced meanwhile")
+            raise Temporary(
+                f"{self._received} bytes came, and it has {self._kept.size}: it was replaced meanwhile",
+                reason="content",
+            )
         if self._unpacker is not None:
             self._unpacker.end()
         proof = self._proof(descriptor)
@@ -388,7 +399,9 @@ class _Arrival:
             wanted = told.get(_METADATA[what], "")
             if wanted and (what == "sha256" or self._unpacker is not None):
                 if wanted != found:
-                    raise Permanent(f"damaged: its sha256 is {found}, and was {wanted}", hint=_DAMAGED)
+                    raise Permanent(
+                        f"damaged: its sha256 is {found}, and was {wanted}", hint=_DAMAGED, reason="content"
+                    )
                 proved.append("sha256")
         if proved:
             return proved[0]
@@ -406,7 +419,9 @@ class _Arrival:
         for algorithm, wanted in self._kept.checksums.items():
             with suppress(ChecksumError):
                 if content.checksum(algorithm) != wanted:
-                    raise Permanent(f"damaged: its {algorithm} is not the store's, {wanted}", hint=_DAMAGED)
+                    raise Permanent(
+                        f"damaged: its {algorithm} is not the store's, {wanted}", hint=_DAMAGED, reason="content"
+                    )
                 return algorithm
         part_size = part_size_for(self.size, S3Options().part_size)
         return "etag" if collisions.etag_says_so(self._kept.etag, content, part_size) else ""
@@ -416,7 +431,9 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def _full(error: OSError) -> Temporary:
-    return Temporary(f"cannot write here: {error.strerror}", hint="Free some room.", scope=Scope.DESTINATION)
+    return Temporary(
+        f"cannot write here: {error.strerror}", hint="Free some room.", scope=Scope.DESTINATION, reason="full"
+    )
 
 
 _DAMAGED = "Look at the object: the store or something between damaged it, or somebody changed it."
