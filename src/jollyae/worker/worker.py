@@ -161,7 +161,8 @@ class Worker:
             self._look_for_pause()
             await self._drain()
             left = await self._land()
-            self._tell_all()
+            with suppress(OSError):
+                self._tell_all()
         finally:
             waiting = self._close()
         tally, once = self._tally, self._rules.once
