@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import jollyae
@@ -25,7 +26,7 @@ from jollyae.web.model import Dashboard, QueueView, overview
 from jollyae.web.pace import Pace
 from jollyae.web.queue import Queue
 from jollyae.web.views import Drain, Speed
-from jollyae.worker.state import Counted, Flight, StateFile
+from jollyae.worker.state import Counted, Flight, Minute, StateFile
 from tests.children import Forks
 from tests.helpers import drop, mount_namespace, needs_root, until
 from tests.web.spools import queue, snapshot, trouble
@@ -140,6 +141,16 @@ def test_a_spool_of_somebody_else_is_told_with_whose_it_is(spool: Spool) -> None
     run = subprocess.run([sys.executable, "-c", code, spool.places.control], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("gone 0 ") and "cannot be read: Permission denied" in run.stdout
     assert "It belongs to user root (0)" in run.stdout and "(65534)" in run.stdout
+
+
+def test_the_last_delivery_is_known_when_its_worker_is_gone(spool: Spool, dashboard: Dashboard) -> None:
+    """From its minutes."""
+    assert look(dashboard).last_delivery == 0
+    at = int(time.time()) // 60 * 60 - 600
+    minutes = [Minute(at, 5, delivery=[5]), Minute(at + 60, 0, failed=1)]
+    lines = b"".join(b"\n" + msgspec.json.encode(one) for one in minutes)
+    (spool.places.receipts / "w-20260101T000000Z.minutes").write_bytes(lines)
+    assert look(dashboard).last_delivery == at + 59
 
 
 def test_a_disk_that_does_not_answer_holds_only_its_own_queue(

@@ -181,12 +181,19 @@ def view(
         command=why.command,
         reason=why.reason,
         next_attempt=min((one.next_attempt for one in snapshots if one.next_attempt), default=0.0),
-        last_delivery=max((one.last_delivery for one in snapshots), default=0.0),
+        last_delivery=last_delivery(did, snapshots, situation.now),
         credentials_expiry=min((one.credentials_expiry for one in snapshots if one.credentials_expiry), default=0.0),
         free_bytes=min((one.free_bytes for one in snapshots if one.free_bytes >= 0), default=-1),
         free_inodes=min((one.free_inodes for one in snapshots if one.free_inodes >= 0), default=-1),
         below_floor=situation.below_floor,
     )
+
+
+def last_delivery(did: past.Past, snapshots: Sequence[Snapshot], now: float) -> float:
+    """As the workers know it; of those that are gone, the end of the last minute in which something was delivered."""
+    told = [one.last_delivery for one in snapshots if one.last_delivery]
+    ends = [min(one.at + past.MINUTE - 1, now) for one in did.minutes if one.delivered]
+    return max(told or ends, default=0.0)
 
 
 def latency(did: past.Past, now: float) -> Latency:

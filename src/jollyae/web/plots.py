@@ -120,7 +120,8 @@ def _plot(
     """A plot of the series with its table."""
     header = ("time", *(one.name for one in series))
     if past.known is None:
-        return Plot(title, Svg(""), "", header, (), empty="Nothing is known yet: no worker has run in this time.")
+        empty = "Nothing is known yet: no worker has run in this time." if past.points else "It cannot be read."
+        return Plot(title, Svg(""), "", header, (), empty=empty)
     rows = tuple((point.at, _cells(point, series)) for point in past.points if _happened(point))
     drawn = [one for one in series if one.drawn]
     values = [value for one in drawn for point in past.points if (value := one.value(point)) is not None]

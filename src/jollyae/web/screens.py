@@ -36,8 +36,8 @@ async def overview(visit: Visit) -> Shown:
 
 
 def _history(view: QueueView, queue: Queue) -> History:
-    """The last hour; that of a disk that does not answer is not asked for, it would hold the page."""
-    return unknown() if view.reason == "hangs" else history(queue)
+    """The last hour; that of a spool that cannot be read is not asked for: it could hold the page."""
+    return unknown() if view.is_lost else history(queue)
 
 
 async def queue(visit: Visit) -> Shown:
@@ -47,7 +47,7 @@ async def queue(visit: Visit) -> Shown:
 
     def look() -> tuple[QueueView, History, Groups, Page]:
         view = visit.site.dashboard.look(found.name)
-        if view.reason == "hangs":
+        if view.is_lost:
             return view, unknown(), NO_GROUPS, NO_PAGE
         return view, history(found), failures.groups(wanted), failures.page(wanted, after)
 

@@ -119,8 +119,9 @@ class QueueView:
     """One queue at one moment (``at``, seconds since 1970). ``places``: incoming, working, deferred, finished, failed,
     in this order. ``level``: 'ok', 'waits' or 'trouble'; ``sentence``: why it moves or not, and what to do;
     ``command``: a command line that helps, or ''. ``paused_by_hand``: the reason, None where it is not.
-    ``next_attempt``: when the first deferred item is due, 0 where not known. ``free_bytes``, ``free_inodes``: -1 where
-    not known. ``below_floor``: why nothing more is put in, '' where it is."""
+    ``next_attempt``: when the first deferred item is due, 0 where not known; ``last_delivery``: 0 where the last hour
+    knows none. ``free_bytes``, ``free_inodes``: -1 where not known. ``below_floor``: why nothing more is put in, ''
+    where it is."""
 
     name: str
     spool: str
@@ -152,6 +153,11 @@ class QueueView:
     def place(self, name: str) -> PlaceView:
         """The place of this name."""
         return next(place for place in self.places if place.name == name)
+
+    @property
+    def is_lost(self) -> bool:
+        """Its spool cannot be read: nothing that is said of what is in it is known."""
+        return self.reason in ("gone", "hangs")
 
     @property
     def backlog(self) -> int:
