@@ -50,6 +50,7 @@ def pages(prefix: str = "") -> Pages:
     """The templates and static files of the dashboard, read once in a process."""
     filters: dict[str, Callable[..., Any]] = {
         "plain": plain,
+        "said": said,
         "number": number,
         "bytes": human,
         "ago": ago,
@@ -66,6 +67,16 @@ def pages(prefix: str = "") -> Pages:
         "reason_words": lambda reason: REASONS.get(reason, ""),
     }
     return Pages(Path(__file__).parent, filters, functions, prefix)
+
+
+def said(text: str, limit: int = 0) -> str:
+    """A sentence or an error on one line; the ends of lines in what a command said, which notes write as escapes, as
+    strokes.
+
+    >>> said("exit code 1:%0Ano invoice%0A")
+    'exit code 1: / no invoice'
+    """
+    return plain(text.replace("%0A", " / ").rstrip(" /"), limit)
 
 
 def number(value: int | float) -> str:

@@ -1,0 +1,102 @@
+"""The verb ``web``: which queues it shows, and what it refuses."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jollyae import Spool
+from tests.cli.conftest import Call
+
+
+@contextmanager
+def web(*arguments: str) -> Iterator[str]:
+    """The dashboard as a process; its address."""
+    command = [sys.executable, "-m", "jollyae", "web", "--listen", "127.0.0.1:0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.search(r"http\S+", line)
+        try:
+            assert found, line
+            yield found[0]
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+def queues(address: str) -> dict[str, Any]:
+    """The queues it shows, by their names."""
+    with urllib.request.urlopen(f"{address}api/queues", timeout=10) as answer:
+        return {one["name"]: one for one in json.load(answer)["queues"]}
+
+
+def test_spools_are_called_by_their_directories(tmp_path: Path) -> None:
+    """By the last part of the path; by more of it where two would be called alike; once each. The messages about a
+    spool's deliveries are queues, too."""
+    for name in ("a/photos", "b/photos", "scans", "scans/notify/hook"):
+        Spool(tmp_path / name)
+    spools = [str(tmp_path / name) for name in ("a/photos", "b/photos", "scans", "a/photos")]
+    with web(*spools) as address:
+        assert list(queues(address))[:2] == ["photos", "b-photos"]
+        assert {"scans", "scans:hook"} <= set(queues(address))
+
+
+def test_a_configuration_says_what_and_how(tmp_path: Path) -> None:
+    """Its queues, also one whose spool is not there yet; [web] says how to serve; the command line counts before it."""
+    Spool(tmp_path / "photos")
+    config = tmp_path / "jollyae.toml"
+    config.write_text(
+        '[web]\nlisten = "192.0.2.1:1"\nprefix = "/ops"\nread_only = true\n'
+        '[queue.photos]\nspool = "photos"\nto = "s3://bucket/in"\n[queue.scans]\nspool = "scans"\nexec = "true"\n'
+    )
+    with web("-c", str(config)) as address:
+        assert address.endswith("/ops/")
+        found = queues(address)
+        assert list(found) == ["photos", "scans"]
+        assert found["photos"]["destination"] == "s3://bucket/in" and found["scans"]["reason"] == "gone"
+        with urllib.request.urlopen(address, timeout=10) as page:
+            assert "read-only" in page.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "is not a spool"),
+        (["{spool}", "-c", "x.toml"], "say only one"),
+        (["{spool}", "--listen", "nonsense"], "HOST:PORT"),
+        (["{spool}", "--prefix", "/a b"], "must be a path"),
+        (["{spool}", "--listen", "0.0.0.0:0"], "no token and no TLS"),
+        (["{spool}", "--token-file", "nowhere"], "cannot read the token"),
+        (["{spool}", "--listen", "192.0.2.1:0", "--token-file", "{token}"], "no TLS"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_sentence(
+    call: Call, spool: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    """Before anything listens."""
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef\n")
+    token.chmod(0o600)
+    code, _, err = call("web", *(one.format(spool=spool, token=token) for one in arguments))
+    assert code in (2, 78) and said in " ".join(err.split())
+
+
+def test_a_stream_ends_with_the_server(tmp_path: Path) -> None:
+    """An open page does not keep it from ending at once."""
+    Spool(tmp_path / "photos")
+    with web(str(tmp_path / "photos")) as address:
+        stream = urllib.request.urlopen(f"{address}events/", timeout=10)
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        assert b"retry:" in stream.readline()
+        began = time.monotonic()
+    assert stream.read().count(b"event: parts") >= 1
+    assert time.monotonic() - began < 8  # uvicorn would wait ten seconds for it
