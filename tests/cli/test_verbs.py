@@ -171,6 +171,17 @@ def test_check_finds_what_is_wrong(call: Call, spool: Path, tmp_path: Path) -> N
     assert lines[0]["state"] == "failed"
 
 
+@pytest.mark.parametrize("words", [["--incoming", "."], ["--failed", "incoming/failed"]])
+def test_a_place_among_the_items_is_refused(call: Call, spool: Path, words: list[str]) -> None:
+    """What a worker puts there it would take again, and again: 78, and nothing is made or moved."""
+    (spool / "incoming" / "item").touch()
+    said = call("run", spool, "--exec", "true", words[0], spool / words[1], "--once")
+    assert said.code == 78 and "would be taken as an item" in said.err
+    assert "would be taken as an item" in call("check", spool, words[0], spool / words[1]).out
+    assert [path.name for path in (spool / "incoming").iterdir()] == ["item"]
+    assert call("run", spool, "--exec", "true", "--failed", spool / "incoming" / ".failed", "--once").code == 0
+
+
 def test_run_says_what_it_made(call: Call, tmp_path: Path) -> None:
     """A spool or a place that was mistyped is made: that is told, once, and not what was there."""
     to = ("--exec", "true", "--once")

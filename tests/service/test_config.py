@@ -268,6 +268,16 @@ def test_two_queues_on_one_spool_are_refused(tmp_path: Path) -> None:
     assert len(loaded(tmp_path, two.format("x", 'incoming = "there/finished"')).queues) == 2
 
 
+def test_a_queue_within_another_is_refused(tmp_path: Path) -> None:
+    """What lies in the one's incoming/ would be taken by the other; not what is below a dot directory there."""
+    two = '[queue.a]\nspool = "a"\nto = "s3://b"\n[queue.b]\nspool = "{}"\nto = "s3://b"\n'
+    inner = tmp_path / "a/incoming/b"
+    (told,) = wrong(tmp_path, two.format("a/incoming/b"))
+    assert told.startswith(f"line 4: {inner}/incoming of queue b lies in {tmp_path}/a/incoming of queue a")
+    assert len(loaded(tmp_path, two.format("a/incoming/.b")).queues) == 2
+    assert len(loaded(tmp_path, two.format("a/incoming-too")).queues) == 2
+
+
 def test_what_goes_wrong_with_a_queue_says_where_it_stands(tmp_path: Path) -> None:
     """A fault that shows only when it is tried names the file, the line and the queue."""
     found = loaded(tmp_path, "\n" + GOOD)

@@ -15,9 +15,10 @@ from ..spool.floor import NO_FLOOR, Floor
 from ..spool.places import Places
 from ..spool.spool import Spool, SpoolError
 from . import exporter, notifications
-from .compose import destination
+from .compose import APART, destination
 from .config import Config
 from .deliveries import CLOUDS, cloud_delivery, s3_delivery
+from .nesting import among_items
 from .settings import ConfigurationError, Queue, Settings
 from .units import counted, human
 
@@ -29,6 +30,10 @@ def spool(places: Places, *, copy: bool, floor: Floor = NO_FLOOR, makes: bool = 
     """The spool: its places, rights, file system, room, and what the kernel tells about it. ``makes``: who will run
     makes what is missing."""
     place = Spool(places=places, make=False, copy=copy)
+    if nested := among_items(places):
+        text = f"{nested} lies in {places.incoming}: what is there would be taken as an item"
+        yield failed("places", text, APART)
+        return
     try:
         missing = place.missing()
     except PermissionError as error:

@@ -20,8 +20,11 @@ from ..worker.telling import notice, warn
 from ..worker.worker import Listener, Worker
 from . import machine, notifications
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
+from .nesting import among_items
 from .settings import ConfigurationError, Settings
 from .tracing import traced
+
+APART = "Put the places side by side, or below a directory whose name begins with a dot."
 
 
 def destination(settings: Settings) -> Destination:
@@ -129,6 +132,8 @@ def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
     """The spool and the destination, with all there that must be. Raises :class:`ConfigurationError` and
     :class:`SpoolError`."""
     where = destination(settings)
+    if nested := among_items(places):
+        raise ConfigurationError(f"{nested} lies in {places.incoming}: what is there would be taken as an item", APART)
     _refuse_circles(places, settings)
     where.prepare()
     if settings.is_short_of_files:

@@ -5,6 +5,7 @@ at once, each with its line. Nothing in it is replaced (no variables, no ``~``):
 holds no secrets.
 """
 
+import itertools
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 from ..spool.places import Place, Places
 from .exporter import Wanted, address, heartbeat, textfile
+from .nesting import among_items
 from .settings import ConfigurationError, Queue, Settings
 from .toml import Lines, nearest, syntax
 from .values import Read, Wrong, as_flag, as_many, as_text, as_texts, checked, choice_of, parsed, refuse_password
@@ -265,6 +267,10 @@ class _Reading:
                     why = "each would take what is the other's. Give each a spool of its own"
                     self._wrong(("queue", queue.name), f"{both}: {why}")
                     break
+        for inner, outer in itertools.permutations(queues, 2):
+            if nested := among_items(inner.places, outer.places):
+                what = f"{nested} of queue {inner.name} lies in {outer.places.incoming} of queue {outer.name}"
+                self._wrong(("queue", inner.name), f"{what}, which would take what is there. Put them side by side")
 
     # --- values
 
