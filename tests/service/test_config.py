@@ -49,6 +49,13 @@ def queue_with(line: str) -> str:
 # --- what it means
 
 
+def test_the_readmes_configuration_loads(tmp_path: Path) -> None:
+    """What the README shows of a configuration file is one."""
+    path = tmp_path / "jollyae.toml"
+    path.write_text((ROOT / "README.md").read_text().partition("```toml\n")[2].partition("```")[0])
+    assert [queue.name for queue in load(path, KEYS).queues if "/" not in queue.name] == ["photos", "scans"]
+
+
 def test_the_example_is_right() -> None:
     """docs/jollyae.toml loads, and says what its comments say."""
     found = load(ROOT / "docs" / "jollyae.toml", KEYS)
