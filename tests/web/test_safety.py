@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from jollyae.http import throttle
 from jollyae.service.settings import ConfigurationError
+from jollyae.service.status import look
 from jollyae.web.app import ROUTES
 from jollyae.web.queue import identify
 from jollyae.web.serving import Serving, allowed
@@ -141,7 +142,14 @@ def test_the_token_gets_in_by_form_and_by_header(dashboard: Dashboards, tokens: 
     bearer = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
     answer = ask(there, "POST", "/queue/photos/resume", bearer)
     assert answer.status == 200 and json.loads(answer.text)["done"] is True
-    assert json.loads(ask(there, "GET", "/api/queues", bearer).text)["queues"][0]["name"] == "photos"
+    found = json.loads(ask(there, "GET", "/api/queues", bearer).text)["queues"][0]
+    status = look(there.spool())
+    shared = ("spool", "why", "level", "try", "paused_by_hand", "ignored", "unready", "below_floor")
+    assert found["name"] == "photos" and {name: found[name] for name in shared} == {
+        name: status[name] for name in shared
+    }
+    for name, place in status["places"].items():
+        assert place.keys() <= found["places"][name].keys() and found["places"][name]["items"] == place["items"]
     assert ask(there, "GET", "/api/queues", {"Authorization": f"Bearer {TOKEN[:-1]}"}).status == 401
 
 

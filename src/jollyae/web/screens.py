@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import asdict
 from urllib.parse import urlencode
 
 from starlette.responses import PlainTextResponse, Response
@@ -10,6 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from ..http.forms import Told
 from ..service.metrics import OPEN_METRICS, TEXT, wants_open_metrics
 from . import plots, receipts
+from .api import told
 from .failures import NO_GROUPS, NO_PAGE, PAGE, Filter, Groups, Page
 from .history import History, history, unknown
 from .model import QueueView
@@ -99,7 +99,7 @@ async def receipts_page(visit: Visit) -> Response:
 async def api(visit: Visit) -> Response:
     """All queues as JSON."""
     seen = await asyncio.to_thread(visit.site.dashboard.overview)
-    return visit.json({"queues": [asdict(view) for view in seen]})
+    return visit.json({"queues": [told(view) for view in seen]})
 
 
 async def metrics(visit: Visit) -> Response:

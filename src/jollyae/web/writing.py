@@ -18,6 +18,7 @@ SHAPES = {"ok": "●", "waits": "◆", "trouble": "▲"}
 REASONS = {
     "hand": "paused by hand",
     "gone": "cannot be read",
+    "hangs": "the disk hangs",
     "absent": "no worker",
     "silent": "no answer from the worker",
     "stuck": "cannot be taken",
@@ -33,7 +34,6 @@ REASONS = {
     "server": "the server is unwell",
     "credentials": "credentials",
     "denied": "access denied",
-    "hangs": "the disk hangs",
     "clock": "the clock is wrong",
     "bucket": "the bucket",
     "full": "disk full",
