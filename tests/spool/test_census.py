@@ -180,3 +180,39 @@ def test_it_walks_in_slices_and_rests_long(places: Places, monkeypatch: pytest.M
     quick = Census(places, every=5.0)
     quick.count()
     assert quick.pause() >= 5.0
+
+
+def test_what_comes_during_a_walk_is_counted_once(places: Places) -> None:
+    """By its move, and not by the walk, in whatever order the directory tells its names; the next walk is not misled by
+    a directory that it knows."""
+    for number in range(300):
+        _put(places.finished / f"old{number}", 10)
+    moved = (0, 0)
+    counting = Census(places, lambda: {"finished": moved})
+    walk = counting._all()
+    while "deferred" not in counting.held():
+        next(walk)  # finished is next
+    time.sleep(0.05)  # the clock of files ticks coarsely
+    next(walk)
+    for number in range(100):
+        _put(places.finished / f"new{number}", 1)
+        moved = (moved[0] + 1, moved[1] + 1)
+    for _ in walk:
+        pass
+    assert counting.held()["finished"][:2] == (400, 3100)
+    counting.count()
+    assert counting.held()["finished"][:2] == (400, 3100)
+
+
+def test_of_what_goes_during_a_walk_half_was_seen(places: Places) -> None:
+    """As far as anybody knows."""
+    moved = (0, 0)
+    for number in range(100):
+        _put(places.incoming / f"{number}", 1)
+    counting = Census(places, lambda: {"incoming": moved})
+    walk = counting._all()
+    next(walk)
+    moved = (-40, -40)
+    for _ in walk:
+        pass
+    assert counting.held()["incoming"].items == 80, "those 40 are still there: each of the 100 was seen"

@@ -126,10 +126,10 @@ class Census:
     def _all(self) -> Iterator[None]:
         known: dict[str, _Directory] = {}
         for place, directory in self._directories.items():
-            began, before = time.time(), self._moves().get(place.value, (0, 0))
+            before, began = self._moves().get(place.value, (0, 0)), time.time()
             total = _Directory(0)
             try:
-                for found in self._below(place, directory, known):
+                for found in self._below(place, directory, known, began):
                     if found is None:
                         yield
                         continue
@@ -140,14 +140,16 @@ class Census:
             except OSError:
                 continue
             after = self._moves().get(place.value, (0, 0))
-            # What was moved during the walk was seen or not: half of it, as far as we know.
-            moved = (before[0] + (after[0] - before[0]) // 2, before[1] + (after[1] - before[1]) // 2)
+            # What came during the walk was not counted. What went was seen before or not: half of it, as we guess.
+            moved = (before[0] + min(after[0] - before[0], 0) // 2, before[1] + min(after[1] - before[1], 0) // 2)
             oldest = total.oldest if total.items else None
             self._base[place.value] = _Base(Held(total.items, total.bytes, oldest, began, total.ignored), moved)
         self._known = known
 
-    def _below(self, place: Place, root: str, known: dict[str, _Directory]) -> Iterator[_Directory | None]:
-        """Each directory below, counted; None now and then, for breath."""
+    def _below(
+        self, place: Place, root: str, known: dict[str, _Directory], began: float
+    ) -> Iterator[_Directory | None]:
+        """Each directory below, with what was there when the walk ``began``; None now and then, for breath."""
         pending = [root]
         while pending:
             path = pending.pop()
@@ -155,8 +157,8 @@ class Census:
                 found = self._known.get(path)
                 changed = os.stat(path).st_mtime_ns
                 if found is None or found.changed != changed:
-                    found = _Directory(changed if time.time_ns() - changed > _TICKS else -1)
-                    for _ in self._read(place, root, path, found):
+                    found = _Directory(changed if began * 1e9 - changed > _TICKS else -1)
+                    for _ in self._read(place, root, path, found, began):
                         yield None
             except (FileNotFoundError, NotADirectoryError):
                 continue
@@ -166,7 +168,7 @@ class Census:
             yield found
             yield None
 
-    def _read(self, place: Place, root: str, path: str, found: _Directory) -> Iterator[None]:
+    def _read(self, place: Place, root: str, path: str, found: _Directory, began: float) -> Iterator[None]:
         prefix = path[len(root) + 1 :] + "/" if path != root else ""
         with os.scandir(path) as entries:
             for number, entry in enumerate(entries):
@@ -180,6 +182,8 @@ class Census:
                     try:
                         stat = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
+                        continue
+                    if began < stat.st_ctime <= time.time():  # later: the clock was put back
                         continue
                     found.items += 1
                     found.bytes += stat.st_size
