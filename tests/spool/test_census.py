@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jollyae.spool import census
-from jollyae.spool.census import BUSY_PAUSE, EVERY, Census
+from jollyae.spool.census import BUSY_PAUSE, EVERY, FIRST_PAUSE, Census
 from jollyae.spool.places import Places
 
 
@@ -171,11 +171,15 @@ def test_it_walks_in_slices_and_rests_long(places: Places, monkeypatch: pytest.M
     slices = 1
     while not counting.step():
         slices += 1
-        assert counting.pause(busy=True) == BUSY_PAUSE == 100 * census.SLICE
+        assert counting.pause(busy=True) == FIRST_PAUSE
         assert "finished" not in counting.held(), "a place is told when it is counted whole"
     assert slices > 5
     assert counting.held()["finished"].items == 5000
     assert counting.pause() == max(EVERY, 100 * counting._worked)
+    (places.finished / "more").touch()
+    counting.step()
+    assert counting.pause(busy=True) == BUSY_PAUSE == 100 * census.SLICE
+    assert counting.pause() < FIRST_PAUSE, "while there is nothing else to do"
     monkeypatch.undo()
     quick = Census(places, every=5.0)
     quick.count()

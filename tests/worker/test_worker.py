@@ -633,7 +633,7 @@ def test_an_idle_worker_does_nothing(spool: Spool) -> None:
 
     async def life() -> None:
         async with working(spool, _nothing):
-            await asyncio.sleep(2.5)  # the state file says the last that is new
+            await asyncio.sleep(3.5)  # the state file says the last that is new
             fs.observer = lambda operation, path: operations.append(operation)
             before = time.process_time()
             await asyncio.sleep(2)

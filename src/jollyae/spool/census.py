@@ -19,8 +19,9 @@ from .places import Place, Places
 
 SLICE = 0.005
 """Seconds of work in one go."""
-BUSY_PAUSE, QUIET_PAUSE = SLICE * 100, SLICE * 5
-"""Seconds between two slices of one walk, while there is other work to do and while there is none."""
+BUSY_PAUSE, FIRST_PAUSE, QUIET_PAUSE = SLICE * 100, SLICE * 30, SLICE * 5
+"""Seconds between two slices of one walk: while there is other work to do (of the first walk, for which somebody waits,
+and which has a rest of a hundred times its work behind it), and while there is none."""
 REST = 100
 """After a walk, so many times as long as it took…"""
 EVERY = 60.0
@@ -87,6 +88,7 @@ class Census:
         self._base: dict[str, _Base] = {}
         self._walk: Iterator[None] | None = None
         self._worked = 0.0
+        self._is_known = False
 
     def step(self) -> bool:
         """Go on with the walk for a moment (:data:`SLICE`), or begin one; whether it is at its end. Blocks as the file
@@ -101,13 +103,16 @@ class Census:
                 return False
         self._walk = None
         self._worked += time.monotonic() - began
+        self._is_known = True
         return True
 
     def pause(self, *, busy: bool = False) -> float:
         """Seconds until :meth:`step` is to be called again."""
         if self._walk is None:
             return max(self._every, REST * self._worked)
-        return BUSY_PAUSE if busy else QUIET_PAUSE
+        if not busy:
+            return QUIET_PAUSE
+        return BUSY_PAUSE if self._is_known else FIRST_PAUSE
 
     def count(self) -> None:
         """A whole walk at once, for those who have all the time."""

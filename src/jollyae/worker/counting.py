@@ -17,7 +17,7 @@ from .rules import Rules
 from .tally import Tally
 from .telling import log
 
-COUNT_AFTER = 1.0
+COUNT_AFTER = 2.0
 """Seconds from the start until the places are counted: a short run need not."""
 
 
@@ -48,8 +48,20 @@ class Counting:
         return moves.added(mine, self._more())
 
     def held(self) -> dict[str, Held]:
-        """What is in each place, as far as it was counted by now and by this worker."""
-        return self._census.held() if self._census is not None else {}
+        """What is in each place, as far as it was counted by now and by this worker. What is in work the workers know
+        better than any walk, which it would pass by."""
+        if self._census is None:
+            return {}
+        found = self._census.held()
+        if "working" in found:
+            found["working"] = self._in_work(found["working"])
+        return found
+
+    def _in_work(self, walked: Held) -> Held:
+        own, (items, size) = self._claims.items(), self._others.in_hand()
+        items, size = items + len(own), size + sum([item.size for item in own])
+        since = min([item.claimed for item in own], default=walked.oldest)
+        return Held(items, size, since if items else None, walked.at)
 
     def found(self) -> tuple[object, ...]:
         """Something that is another when a walk found something else than before, or siblings moved something."""

@@ -20,8 +20,8 @@ _LOOK_EVERY = 1.0  # seconds: as often as a state is written
 
 
 def own(tally: Tally, claims: Claims, rules: Rules, heard: int) -> Moves:
-    """What this worker moved into each place, less what it moved out: items and bytes. ``heard``: how many names came
-    into ``incoming/`` as the watch told."""
+    """What this worker moved into each place, less what it moved out: items and bytes; of ``working``, what it has in
+    hand. ``heard``: how many names came into ``incoming/`` as the watch told."""
     hand = claims.items()
     items, size = len(hand), sum([item.size for item in hand])
     over, over_bytes = tally.delivered + tally.failed + tally.deferred, tally.bytes
@@ -31,7 +31,7 @@ def own(tally: Tally, claims: Claims, rules: Rules, heard: int) -> Moves:
     mean = over_bytes // over if over else 0
     moves = {
         "incoming": (heard - taken, heard * mean - taken_bytes),
-        "working": (items - tally.adopted, size - tally.adopted_bytes),
+        "working": (items, size),
         "deferred": (tally.deferred - tally.resumed, tally.deferred_bytes - tally.resumed_bytes),
     }
     if rules.on_done is OnDone.KEEP:
@@ -62,6 +62,7 @@ class Others:
     own: str
     _seen: dict[str, tuple[int, Moves]] = field(default_factory=dict)
     _summed: Moves = field(default_factory=dict)
+    _in_hand: tuple[int, int] = (0, 0)
     _next_look: float = 0.0
 
     def moves(self) -> Moves:
@@ -70,11 +71,18 @@ class Others:
             self._look()
         return self._summed
 
+    def in_hand(self) -> tuple[int, int]:
+        """Items and bytes that all of them that are there have in work, the dead ones whose items nobody took over
+        included."""
+        self.moves()
+        return self._in_hand
+
     def _look(self) -> None:
-        found = {}
+        found, there = {}, set()
         with suppress(OSError), os.scandir(self.working) as entries:
             for entry in entries:
                 if entry.name != self.own and not entry.name.startswith("."):
+                    there.add(entry.name)
                     told = self._read(entry.name)
                     if told is not None:
                         found[entry.name] = told
@@ -84,6 +92,8 @@ class Others:
             for _, moves in self._seen.values():
                 summed = added(summed, moves)
             self._summed = summed
+        hands = [moves.get("working", (0, 0)) for name, (_, moves) in self._seen.items() if name in there]
+        self._in_hand = sum(items for items, _ in hands), sum(size for _, size in hands)
         self._next_look = time.monotonic() + _LOOK_EVERY
 
     def _read(self, name: str) -> tuple[int, Moves] | None:
