@@ -167,7 +167,7 @@ def test_it_walks_in_slices_and_rests_long(places: Places, monkeypatch: pytest.M
     for number in range(5000):
         (places.finished / f"f{number}").touch()
     counting = Census(places)
-    monkeypatch.setattr("jollyae.spool.census.time.monotonic", clock)
+    monkeypatch.setattr("jollyae.spool.census.time.thread_time", clock)
     slices = 1
     while not counting.step():
         slices += 1

@@ -18,7 +18,9 @@ from . import names
 from .places import Place, Places
 
 SLICE = 0.005
-"""Seconds of work in one go."""
+"""Seconds of the processor's time in one go…"""
+LONGEST = 0.05
+"""…and of any time: a walk that waits for its file system, or for others to let it work, is no less of a guest."""
 BUSY_PAUSE, FIRST_PAUSE, QUIET_PAUSE = SLICE * 100, SLICE * 30, SLICE * 5
 """Seconds between two slices of one walk: while there is other work to do (of the first walk, for which somebody waits,
 and which has a rest of a hundred times its work behind it), and while there is none."""
@@ -94,11 +96,11 @@ class Census:
         """Go on with the walk for a moment (:data:`SLICE`), or begin one; whether it is at its end. Blocks as the file
         system does: call it in a thread, and never in two at a time. Raises nothing for what cannot be read: such a
         place keeps its last count."""
-        began = time.monotonic()
+        began, used = time.monotonic(), time.thread_time()
         if self._walk is None:
             self._walk, self._worked = self._all(), 0.0
         for _ in self._walk:
-            if time.monotonic() - began > SLICE:
+            if time.thread_time() - used > SLICE or time.monotonic() - began > LONGEST:
                 self._worked += time.monotonic() - began
                 return False
         self._walk = None
