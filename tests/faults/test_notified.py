@@ -11,6 +11,9 @@ import pytest
 from jollyae import Spool
 from jollyae.worker import receipts
 from tests.children import Forks
+from tests.faults import disks, notified
+from tests.faults.apart import apart
+from tests.faults.tier import scaled
 from tests.helpers import drop, until, whereabouts
 
 ITEMS = {"plain": b"p" * 3000, "sub/dir/item": b"s", "empty": b"", "later": b"later", "bad": b"bad"}
@@ -83,6 +86,27 @@ def test_a_crash_at_any_operation_costs_no_message(
         print(f"\nkilled at each of {kill_at - 1} operations ({on_done}): no message missing, {repeats} repeated")
     assert kill_at > 60  # so many operations there are at least
     assert repeats > 3  # those that died between message and retirement
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_power_cut_costs_no_message(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Items deleted after delivery, the disk gone at random moments: whatever was delivered has its message, or is
+    still there to be delivered again."""
+    if why := disks.why_not(kind):
+        pytest.skip(f"{kind}: {why}")
+    cuts = scaled(2, 10, 100)
+    verdict = apart(tmp_path, notified.shut_down, kind, tmp_path, cuts)
+    with capsys.disabled():
+        print(f"\nshut down, {kind}: {verdict.cuts} cuts, {verdict.objects} delivered, {verdict.announced} announced")
+    assert verdict.wrong == []
+    assert verdict.cuts == cuts and verdict.announced > 0
+
+
+def test_messages_that_are_not_brought_to_the_disk_are_caught(tmp_path: Path) -> None:
+    """Without fsync in the worker the power takes some."""
+    if why := disks.why_not("ext4"):
+        pytest.skip(f"ext4: {why}")
+    assert apart(tmp_path, notified.shut_down, "ext4", tmp_path, 40, bug="submit_without_fsync").wrong != []
 
 
 def test_a_planted_bug_is_caught(tmp_path: Path, forks: Forks) -> None:
