@@ -22,7 +22,7 @@ _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "notice": 25, "in
 def main(arguments: argparse.Namespace, guard: Callable[[], None]) -> int:
     """Run all of it; the exit code: the worst of all queues'. ``guard`` is called before anything is read that is
     secret."""
-    from ..service import processes, systemd_manager
+    from ..service import queues, systemd_manager
     from .output import set_up_logging
 
     config = _load(arguments)
@@ -32,7 +32,7 @@ def main(arguments: argparse.Namespace, guard: Callable[[], None]) -> int:
     handler = set_up_logging(form="text", colour=arguments.color, verbose=arguments.verbose, quiet=arguments.quiet)
     _style(config.log, arguments, handler)
     try:
-        return processes.run_all(
+        return queues.run(
             config,
             lambda: _load(arguments),
             in_child=handler.step_aside,
