@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 from ..service.units import ago, human
@@ -122,8 +123,7 @@ class Live:
         """Put this line where the last one was."""
         if line != self._line or self._shared:
             self._line = line
-            self._stream.write(f"\r{line}\x1b[K")
-            self._stream.flush()
+            self._put(f"\r{line}\x1b[K")
 
     def _measure(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
@@ -135,9 +135,13 @@ class Live:
     def clear(self) -> None:
         """Remove the line, so that something else can be written."""
         if self._line:
-            self._stream.write(_ERASE)
-            self._stream.flush()
+            self._put(_ERASE)
             self._line = ""
+
+    def _put(self, text: str) -> None:
+        with suppress(OSError):  # the terminal is gone: nobody watches any more
+            self._stream.write(text)
+            self._stream.flush()
 
 
 class StreamHandler(logging.StreamHandler[TextIO]):

@@ -76,8 +76,9 @@ class Nursery:
         :meth:`wait` when it has said something or is gone. ``keep``: which of those that are private it has open.
         Raises :class:`OSError`."""
         ours, theirs = socket.socketpair()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # a terminal that is gone
+                stream.flush()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)  # none must meet our handlers in the child
         try:
             pid = os.fork()
