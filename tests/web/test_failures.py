@@ -9,11 +9,11 @@ import time
 import pytest
 
 from jollyae import Spool
+from jollyae.service.alike import title
 from jollyae.spool import names
 from jollyae.spool.owner import items_below
 from jollyae.spool.places import Place
 from jollyae.web import actions, failures
-from jollyae.web.alike import title
 from jollyae.web.failures import Failures, Filter
 from jollyae.web.queue import named, placed
 from tests.helpers import needs_root
@@ -45,6 +45,7 @@ HOSTILE = [
         ("No space left on device: /spool/receipts/x.jsonl", "x", "No space left on device"),
         ("it has 12,345 bytes and may have 10", "a b", "it has … bytes and may have"),
         ("a was not an image", "a", "a was not an image"),
+        ("sh ended with exit code 3:\nstep 1\nstep 2\nno invoice", "a", "sh ended with exit code 3: no invoice"),
         ("", "a", "…"),
     ],
 )

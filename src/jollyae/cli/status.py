@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -103,17 +102,14 @@ def _worker(worker: dict[str, Any]) -> list[str]:
 
 def _grouped(troubles: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Troubles of one place with one reason together, in the order of the newest of each."""
+    from ..service.alike import title
+    from ..spool.names import decode
+
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for trouble in troubles:
-        groups.setdefault((trouble["place"], _reason(trouble), trouble["hint"]), []).append(trouble)
+        reason = title(trouble["error"], decode(trouble["name"]))
+        groups.setdefault((trouble["place"], reason, trouble["hint"]), []).append(trouble)
     return list(groups.values())
-
-
-def _reason(trouble: dict[str, Any]) -> str:
-    """The error without what differs from item to item: its name, its URL, the request's id,
-    what a command said."""
-    text = str(trouble["error"]).partition("\n")[0].replace(str(trouble["name"]), "")
-    return re.sub(r"\S+://\S*|\(request [^)]*\)", "", text)
 
 
 def _trouble(alike: list[dict[str, Any]]) -> list[str]:

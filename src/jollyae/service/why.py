@@ -10,6 +10,7 @@ from ..spool import names
 from ..spool.survey import Trouble
 from ..worker.state import Paused, Snapshot
 from . import standing
+from .alike import brief
 from .units import ago, counted
 
 OK = "ok"
@@ -284,7 +285,7 @@ def _told(situation: Situation, place: str) -> str:
     if trouble is None or not trouble.error:
         return ""
     hint = f" {trouble.hint}" if trouble.hint else ""
-    return f"; the last: {names.printable(trouble.name)}: {trouble.error.rstrip('.')}.{hint}"
+    return f"; the last: {names.printable(trouble.name)}: {names.printable(brief(trouble.error)).rstrip('.')}.{hint}"
 
 
 def _due(situation: Situation) -> str:

@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from ..service.alike import Kind, brief, kind_of, one_line
 from ..spool import names, notes
 from ..spool.places import Place
 from ..spool.survey import Trouble
-from .alike import Kind, kind_of
 from .queue import Queue, identify, placed
 
 PLACES = ("failed", "deferred")
@@ -74,7 +74,8 @@ ALL = Filter()
 class Failure:
     """One item that failed or was deferred. ``id``: for URLs; ``name``, ``error``, ``hint``: safe to show as text;
     ``at``: when it happened, ``due``: when it is tried again (0: not by itself), seconds since 1970; ``group``: the
-    id of its group; ``has_note``: somebody wrote why."""
+    id of its group; ``brief``: the error without most of what a command said; ``has_note``: somebody wrote
+    why."""
 
     id: str
     name: str
@@ -87,6 +88,7 @@ class Failure:
     adoptions: int
     due: float
     group: str
+    brief: str = ""
     has_note: bool = True
 
 
@@ -213,7 +215,7 @@ class Failures:
                 newest = (entry for entry in self._entries if entry.place == place)
                 one = next((one for entry in islice(newest, 20) if (one := self._failure(entry)) is not None), None)
                 if one is not None:
-                    error = one.error if one.has_note else ""
+                    error = one.brief if one.has_note else ""
                     found[place] = Trouble(one.name, place, error, one.hint, one.at, one.attempts, one.due)
             return found
 
@@ -359,13 +361,14 @@ class Failures:
             name=names.show(entry.name),
             place=entry.place,
             size=found.st_size,
-            error=names.printable(note.error if note else kind.title)[:_LONG],
-            hint=names.printable(note.hint if note else kind.hint)[:_LONG],
+            error=one_line(note.error if note else kind.title)[:_LONG],
+            hint=one_line(note.hint if note else kind.hint)[:_LONG],
             at=(note.at if note else 0.0) or found.st_ctime,
             attempts=note.attempts if note else 0,
             adoptions=note.adoptions if note else 0,
             due=due,
             group=kind.id,
+            brief=names.printable(brief(note.error))[:_LONG] if note else kind.title,
             has_note=note is not None,
         )
 

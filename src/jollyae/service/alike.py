@@ -45,15 +45,34 @@ def kind_of(place: str, note: Note | None) -> Kind:
     return _kind(place, title(note.error, names.decode(note.name)), note.hint)
 
 
+def one_line(text: str) -> str:
+    """What a note says, in one line that can be shown anywhere.
+
+    >>> one_line("ended with exit code 1:\\nno invoice\\n")
+    'ended with exit code 1: / no invoice'
+    """
+    return " / ".join(names.printable(line.strip()) for line in text.splitlines() if line.strip())
+
+
+def brief(error: str) -> str:
+    """What happened, and of all that a command said the last line, which most often says why.
+
+    >>> brief("sips ended with exit code 3:\\nreading…\\nbad byte")
+    'sips ended with exit code 3: bad byte'
+    """
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    return " ".join(dict.fromkeys((*lines[:1], *lines[-1:])))
+
+
 def title(error: str, name: str = "") -> str:
-    """The error without the item's name, numbers, URLs, paths and identifiers.
+    """The error in brief, without the item's name, numbers, URLs, paths and identifiers.
 
     >>> title("there is no such bucket: s3://b/in/m1.txt: 404 NoSuchBucket (request tx001)", "m1.txt")
     'there is no such bucket: …: 404 NoSuchBucket'
     >>> title("convert ended with exit code 3: cannot read 'a 7.jpg' at byte 1024 of it", "a 7.jpg")
     'convert ended with exit code 3: cannot read … at byte … of it'
     """
-    text = error
+    text = brief(error)
     if len(name) > 2:  # a shorter one is found in words that are not about it
         for form in {names.encode(name), names.show(name), name}:
             text = text.replace(form, _ELLIPSIS)
