@@ -21,6 +21,7 @@ from .message import Message
 TIME = 60.0
 """Seconds that one call may take; then it and its children are killed."""
 _NOT_FOUND = (126, 127)
+_LAST = 1.0  # seconds for the end of one that was killed
 _KEPT = 4096  # bytes of the command's output that are looked at where it fails
 
 
@@ -124,7 +125,13 @@ async def _tail(child: asyncio.subprocess.Process) -> str:
 
 
 async def _kill(child: asyncio.subprocess.Process) -> None:
+    """End it with all that it started, and close its output; who ran away from its group is not waited for."""
+    assert child.stdout is not None
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    with suppress(asyncio.CancelledError):
-        await asyncio.shield(child.wait())
+    with suppress(asyncio.CancelledError, TimeoutError):
+        async with asyncio.timeout(_LAST):
+            while await child.stdout.read(_KEPT):
+                pass
+            await child.wait()
+    child._transport.close()  # type: ignore[attr-defined]  # asyncio has no other way to let go of the pipe
