@@ -365,6 +365,34 @@ def _told_apart(dashboard: Dashboards, windows: Windows, work: Work, tmp_path: P
     assert all(labels) and len(set(labels)) == len(labels), labels
 
 
+def test_one_logs_in_by_tls_and_out(
+    dashboard: Dashboards, windows: Windows, tmp_path: Path, pem: Callable[[], str]
+) -> None:
+    """The token leads to the page that was asked for, which is live and acts; after the logout nothing is shown."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a token of some letters\n")
+    tokens.chmod(0o600)
+    there = dashboard("photos", token_file=str(tokens), certificate=pem())
+    assert there.url.startswith("https://")
+    page = windows(there.url, ignore_https_errors=True)
+    page.goto("/queue/photos")
+    page.get_by_label("Token").fill("a token of some letters")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/queue/photos")
+    (cookie,) = page.context.cookies()
+    assert cookie.get("name", "").startswith("__Host-jollyae-") and cookie.get("secure") and cookie.get("httpOnly")
+    is_live(page)
+    drop(there.spool(), "a")
+    shown_at(page, "document.querySelector('.place.incoming b').innerText === '1'")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("photos is paused").wait_for()
+    assert there.spool().paused() is not None
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("heading", name="Log in").wait_for()
+    page.goto("/")
+    assert page.get_by_role("heading", name="Log in").count() == 1 and "photos" not in page.content()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1024), ("dark", 360), ("light", 1920)])
 def test_axe_finds_no_serious_fault(

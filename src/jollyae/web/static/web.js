@@ -223,7 +223,12 @@ const go = (step) => {
   next.scrollIntoView({ block: "nearest" });
 };
 const keys = {
-  "/": () => { const field = document.getElementById("q"); field?.focus(); return Boolean(field); },
+  "/": () => {
+    const field = document.getElementById("q");
+    if (field) field.focus();
+    else location.href = `${root.dataset.root}/receipts`;
+    return true;
+  },
   "?": () => { document.getElementById("keys")?.showModal(); return true; },
   r: () => { if (live && !live.hidden) hold(); return true; },
   g: () => { location.href = `${root.dataset.root}/`; return true; },
