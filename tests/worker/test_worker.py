@@ -23,6 +23,7 @@ from jollyae.worker import receipts, state
 from jollyae.worker import worker as worker_module
 from jollyae.worker.line import LARGE
 from jollyae.worker.rules import OnDone, OnFail
+from jollyae.worker.worker import NEWS_FOR
 from tests.children import Forks
 from tests.helpers import as_nobody, drop, eventually, mount_namespace, needs_root, once, until, whereabouts, working
 
@@ -633,7 +634,8 @@ def test_an_idle_worker_does_nothing(spool: Spool) -> None:
 
     async def life() -> None:
         async with working(spool, _nothing):
-            await asyncio.sleep(3.5)  # the state file says the last that is new
+            await eventually(lambda: (seen := _state(spool)) and seen.places)
+            await asyncio.sleep(NEWS_FOR + 1)  # the state file says the last that is new
             fs.observer = lambda operation, path: operations.append(operation)
             before = time.process_time()
             await asyncio.sleep(2)
