@@ -42,7 +42,7 @@ format: setup ## let ruff mend and lay out the code
 types: setup ## mypy --strict over src, tests and bench
 	$(VENV)/mypy --strict src tests bench
 
-faults: setup test-tools fault-tools ## the fault suites, a quarter of an hour; PYTEST_ARGS='-k power' for some
+faults: setup test-tools fault-tools ## the fault suites, about half an hour; PYTEST_ARGS='-k power' for some
 	FAULTS=commit $(VENV)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 faults-long: setup test-tools fault-tools ## the same with the figures of docs/RELIABILITY.md: hours
