@@ -27,8 +27,8 @@ PAGE = 50
 """Items on a page."""
 BUDGET = 0.5
 """Seconds that one call may read notes…"""
-LOOK = 1.0
-"""…and seconds that it may go over the names."""
+LOOK = 3.0
+"""…and seconds that it may go over the names: they take 0.6 s for 100,000, longer where the machine is busy."""
 MOST = 200_000
 """So many items are sorted by time; of any more it is only said that there are some."""
 MOST_GROUPS = 200
