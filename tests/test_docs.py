@@ -21,7 +21,7 @@ from jollyae.cli import album, legacy
 from jollyae.cli.main import VERBS, build_parser, verbs
 from jollyae.processors.finding import Finding
 from jollyae.processors.s3 import faults
-from jollyae.service import status
+from jollyae.service.observing import status
 from jollyae.spool.spool import Spool
 from jollyae.spool.survey import Trouble
 from jollyae.worker.state import Flight, Paused, Snapshot

@@ -16,8 +16,8 @@ from jollyae.album.store import Document, Store
 from jollyae.album.xmp import Sidecar
 from jollyae.processors.photo import Picture, Pictures
 from jollyae.processors.photo.samples import make_samples
-from jollyae.service import album
-from jollyae.service.album_verbs import import_directory
+from jollyae.service.albums import opening as album
+from jollyae.service.albums.verbs import import_directory
 from jollyae.service.settings import ConfigurationError, Settings
 from jollyae.spool.outcomes import Temporary
 from tests.album.scene import an_album, edit, run

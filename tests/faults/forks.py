@@ -207,7 +207,7 @@ def _load() -> None:
     import jollyae.cli.run
     import jollyae.cli.submit
     import jollyae.processors.s3.fast
-    import jollyae.service.processes  # noqa: F401
+    import jollyae.service.processes.queue  # noqa: F401
     from jollyae.service import deliveries
     from jollyae.service.settings import Settings
     from jollyae.spool import watch

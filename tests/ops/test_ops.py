@@ -13,7 +13,7 @@ import pytest
 
 from jollyae.cli import main as cli
 from jollyae.cli.options import UsageError
-from jollyae.service.metrics import FAMILIES
+from jollyae.service.observing.metrics import FAMILIES
 
 OPS = Path(str(resources.files("jollyae"))) / "ops"
 DOCS = Path(__file__).parents[2] / "docs"

@@ -14,7 +14,7 @@ from jollyae.processors.clouds import Cloud, reading
 from jollyae.processors.clouds.reading import CloudReader
 from jollyae.processors.s3 import S3Options
 from jollyae.processors.s3.reading import BucketReader
-from jollyae.service.originals import StoredOriginals, open_originals
+from jollyae.service.albums.originals import StoredOriginals, open_originals
 from jollyae.service.settings import ConfigurationError, Settings
 from tests.processors.s3.servers import Server, Visit
 

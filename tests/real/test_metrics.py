@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from jollyae.worker.state import DELIVERY_BOUNDS
-from tests.service.test_metrics import check_with_promtool, parsed
+from tests.service.observing.test_metrics import check_with_promtool, parsed
 
 from .faultproxy import Mode, before
 from .support import Process, Scene, body_of, until

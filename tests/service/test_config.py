@@ -15,7 +15,7 @@ from jollyae.cli.options import pair
 from jollyae.cli.run_options import KEYS
 from jollyae.service import config, notifications
 from jollyae.service.config import NOT_KEYS, Config, Log, Web, find, load
-from jollyae.service.exporter import Wanted
+from jollyae.service.observing.exporter import Wanted
 from jollyae.service.settings import ConfigurationError, Settings
 from jollyae.service.toml import Lines
 from jollyae.spool.places import Places

@@ -17,7 +17,8 @@ import pytest
 
 from jollyae import Spool
 from jollyae.processors.finding import State
-from jollyae.service import notifications, status
+from jollyae.service import notifications
+from jollyae.service.observing import status
 from jollyae.service.settings import ConfigurationError, Settings, Target
 from jollyae.worker import receipts
 from tests.helpers import drop, until

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jollyae import Item, Rules, Spool, Worker
-from jollyae.service.status import look
+from jollyae.service.observing.status import look
 from jollyae.web.model import Dashboard, QueueView
 from jollyae.web.queue import Queue
 

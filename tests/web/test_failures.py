@@ -9,7 +9,7 @@ import time
 import pytest
 
 from jollyae import Spool
-from jollyae.service.alike import title
+from jollyae.service.observing.alike import title
 from jollyae.spool import names
 from jollyae.spool.owner import items_below
 from jollyae.spool.places import Place

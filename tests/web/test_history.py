@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from jollyae import Spool
-from jollyae.service import past
+from jollyae.service.observing import past
 from jollyae.spool import owner
 from jollyae.web import plots
 from jollyae.web.history import DAY, HOUR, history

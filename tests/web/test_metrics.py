@@ -9,8 +9,8 @@ from jollyae import Spool
 from jollyae.spool.claims import Claims
 from jollyae.spool.readiness import Readiness
 from jollyae.worker.state import StateFile
+from tests.service.observing.test_metrics import parsed
 from tests.service.snapshots import snapshot
-from tests.service.test_metrics import parsed
 
 if TYPE_CHECKING:
     from jollyae.web.access import Access

@@ -17,8 +17,8 @@ import pytest
 
 import jollyae
 from jollyae import Spool
-from jollyae.service.past import Past
-from jollyae.service.status import Live
+from jollyae.service.observing.past import Past
+from jollyae.service.observing.status import Live
 from jollyae.spool import owner
 from jollyae.spool.places import Place
 from jollyae.web.counts import Counting
@@ -166,7 +166,7 @@ def test_a_disk_that_does_not_answer_holds_only_its_own_queue(
             assert answers.wait(60)
         return []
 
-    monkeypatch.setattr("jollyae.service.status.live_workers", live_workers)
+    monkeypatch.setattr("jollyae.service.observing.status.live_workers", live_workers)
     dashboard = Dashboard([Queue("far", Spool(tmp_path / "far")), queue(spool)])
     for _ in range(3):
         far, near = dashboard.overview()

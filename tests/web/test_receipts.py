@@ -50,7 +50,7 @@ def test_the_newest_come_first_each_once_over_all_files(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     """Four workers at the same time, files one after the other, several in one instant, pages of any size."""
-    monkeypatch.setattr("jollyae.service.journal._BLOCK", block)
+    monkeypatch.setattr("jollyae.service.observing.journal._BLOCK", block)
     for worker in range(4):
         wrote(spool, f"w{worker}-a", *(receipt(n // 2 * 2, f"{worker}-{n}") for n in range(worker, 120, 4)))
         wrote(spool, f"w{worker}-b", *(receipt(200 + n, f"{worker}-{n + 200}") for n in range(30)))
@@ -99,7 +99,7 @@ def test_what_the_fields_of_a_form_mean() -> None:
 def test_a_search_that_takes_long_stops_and_can_be_gone_on_with(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says back to when it looked; going on finds what is there, once."""
     monkeypatch.setattr(receipts, "MOST_BYTES", 20_000)
-    monkeypatch.setattr("jollyae.service.journal._BLOCK", 4096)
+    monkeypatch.setattr("jollyae.service.observing.journal._BLOCK", 4096)
     wrote(spool, "w", *(receipt(n, "needle" if n % 400 == 5 else "") for n in range(1200)))
     found = pages(spool, Query("needle"))
     assert [one.finished - NOW for page in found for one in page.deliveries] == [805, 405, 5]

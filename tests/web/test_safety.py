@@ -14,8 +14,8 @@ import pytest
 from starlette.routing import Route
 
 from jollyae.http import throttle
+from jollyae.service.observing.status import look
 from jollyae.service.settings import ConfigurationError
-from jollyae.service.status import look
 from jollyae.web.app import ROUTES
 from jollyae.web.queue import identify
 from jollyae.web.serving import Serving, allowed

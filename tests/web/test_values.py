@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jollyae.service.alike import kind_of, title
-from jollyae.service.past import quantile
+from jollyae.service.observing.alike import kind_of, title
+from jollyae.service.observing.past import quantile
 from jollyae.spool import names
 from jollyae.web import axis
 from jollyae.web.queue import identify, named, placed

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from jollyae import Item, Permanent, Rules, Scope, Spool, SpoolError, Summary, Temporary, Worker
-from jollyae.service.status import look
+from jollyae.service.observing.status import look
 from jollyae.spool import fs, notes
 from jollyae.worker import receipts, state
 from jollyae.worker import worker as worker_module

@@ -64,7 +64,7 @@ async def _check_all(config: "Config", arguments: argparse.Namespace) -> int:
 
 def _health(queues: "list[Places]") -> int:
     """For a container's health check: needs no network, and loads little. One line: what is wrong, else all."""
-    from ..service import alive
+    from ..service.observing import alive
 
     looks = [alive.look(places) for places in queues]
     wrong = [text for well, text in looks if not well]

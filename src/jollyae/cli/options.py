@@ -192,7 +192,7 @@ def inodes(text: str) -> str:
 
 def address(text: str) -> str:
     """HOST:PORT to listen on, checked and kept as text. Raises :class:`ValueError`."""
-    from ..service import exporter
+    from ..service.observing import exporter
 
     exporter.address(text)
     return text
@@ -200,7 +200,7 @@ def address(text: str) -> str:
 
 def textfile(text: str) -> str:
     """The path of a file for the node exporter. Raises :class:`ValueError`."""
-    from ..service import exporter
+    from ..service.observing import exporter
 
     return exporter.textfile(text)
 

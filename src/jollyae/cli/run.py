@@ -11,7 +11,7 @@ from .options import OUTPUT, UsageError, add_all
 from .run_options import DESTINATION, METRICS, NOTIFY, OBJECT, SHOW, STORE, WORK
 
 if TYPE_CHECKING:
-    from ..service.companions import Companion
+    from ..service.processes.companions import Companion
     from ..service.settings import Settings
     from ..spool.places import Places
     from ..worker.worker import Listener
@@ -53,7 +53,8 @@ def main(arguments: argparse.Namespace) -> int:
         from . import run_config
 
         return run_config.main(arguments, _no_core)
-    from ..service import processes, systemd_manager
+    from ..service.processes import queue as processes
+    from ..service.processes import systemd_manager
 
     if not destinations(arguments):
         raise UsageError(
@@ -80,7 +81,7 @@ def companions(arguments: argparse.Namespace) -> "tuple[Companion, ...]":
     """The processes beside the workers that the arguments ask for."""
     if not has_metrics(arguments):
         return ()
-    from ..service import exporter
+    from ..service.observing import exporter
 
     return exporter.companions(exporter.Wanted(addr=arguments.metrics_addr, file=arguments.metrics_file))
 

@@ -13,7 +13,7 @@ from .run_options import KEYS, METRICS
 
 if TYPE_CHECKING:
     from ..service.config import Config, Log
-    from ..service.parent import Watcher
+    from ..service.processes.parent import Watcher
     from .output import StreamHandler
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "notice": 25, "info": logging.INFO, "debug": 10}
@@ -22,7 +22,7 @@ _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "notice": 25, "in
 def main(arguments: argparse.Namespace, guard: Callable[[], None]) -> int:
     """Run all of it; the exit code: the worst of all queues'. ``guard`` is called before anything is read that is
     secret."""
-    from ..service import queues, systemd_manager
+    from ..service.processes import queues, systemd_manager
     from .output import set_up_logging
 
     config = _load(arguments)

@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print it."""
-    from ..service.status import look
+    from ..service.observing.status import look
 
     seen = look(where.existing(arguments), ages=arguments.ages)
     if arguments.json:
@@ -102,7 +102,7 @@ def _worker(worker: dict[str, Any]) -> list[str]:
 
 def _grouped(troubles: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Troubles of one place with one reason together, in the order of the newest of each."""
-    from ..service.alike import title
+    from ..service.observing.alike import title
     from ..spool.names import decode
 
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}

@@ -96,7 +96,7 @@ async def _serve(queues: "Sequence[Queue]", arguments: argparse.Namespace, web: 
 
 def _serving(arguments: argparse.Namespace, web: "Web | None") -> "Serving":
     """What the command line and the environment say, else the file, else the defaults."""
-    from ..service import exporter
+    from ..service.observing import exporter
     from ..web.serving import Serving
 
     def said(option: Option, key: str) -> Any:

@@ -14,11 +14,12 @@ from ..spool import fs, mount, readiness, watch
 from ..spool.floor import NO_FLOOR, Floor
 from ..spool.places import Places
 from ..spool.spool import Spool, SpoolError
-from . import exporter, notifications
+from . import notifications
 from .compose import APART, destination
 from .config import Config
 from .deliveries import CLOUDS, cloud_delivery, s3_delivery
 from .nesting import among_items
+from .observing import exporter
 from .settings import ConfigurationError, Queue, Settings
 from .units import counted, human
 
@@ -179,7 +180,7 @@ async def store(settings: Settings, *, network: bool = True) -> AsyncIterator[Fi
             yield ok("settings", f"{destination(settings).name}: not asked, for nothing was to need the network")
             return
         if settings.album is not None:
-            from . import album
+            from .albums import opening as album
 
             async for finding in album.check(settings):
                 yield finding

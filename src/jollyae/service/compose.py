@@ -21,8 +21,8 @@ from ..worker.worker import Listener, Worker
 from . import machine, notifications
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
 from .nesting import among_items
+from .observing.tracing import traced
 from .settings import ConfigurationError, Settings
-from .tracing import traced
 
 APART = "Put the places side by side, or below a directory whose name begins with a dot."
 
@@ -40,7 +40,7 @@ def destination(settings: Settings) -> Destination:
         if settings.compress is not None:
             packing(settings)  # what cannot be is told before anything else
         if settings.album is not None:
-            from . import album
+            from .albums import opening as album
 
             return album.destination(settings)
         if settings.exec is not None:

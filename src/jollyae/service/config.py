@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..spool.places import Place, Places
-from .exporter import Wanted, address, heartbeat, textfile
 from .nesting import among_items
+from .observing.exporter import Wanted, address, heartbeat, textfile
 from .settings import ConfigurationError, Queue, Settings
 from .toml import Lines, nearest, syntax
 from .values import Read, Wrong, as_flag, as_many, as_text, as_texts, checked, choice_of, parsed, refuse_password

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from ..service.alike import Kind, brief, kind_of, one_line
+from ..service.observing.alike import Kind, brief, kind_of, one_line
 from ..spool import names, notes
 from ..spool.places import Place
 from ..spool.survey import Trouble

@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..service import past, status
-from ..service.past import MINUTE, Minute, quantile, together
-from ..service.status import Snapshot
+from ..service.observing import past, status
+from ..service.observing.past import MINUTE, Minute, quantile, together
+from ..service.observing.status import Snapshot
 from .queue import Queue
 
 HOUR = 3600

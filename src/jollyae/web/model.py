@@ -8,10 +8,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from ..service import past, status
-from ..service.status import Flight, Live, Paused, Snapshot, Stuck
+from ..service.observing import past, status
+from ..service.observing.status import Flight, Live, Paused, Snapshot, Stuck
+from ..service.observing.why import Situation, Why, explain
 from ..service.units import ago
-from ..service.why import Situation, Why, explain
 from ..spool import names, users
 from ..spool.places import Place
 from . import counts, places

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..service.past import MINUTE, Past
-from ..service.status import Snapshot
+from ..service.observing.past import MINUTE, Past
+from ..service.observing.status import Snapshot
 from .views import Drain, Speed
 
 NOW = 5.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
-from ..service.status import Snapshot
+from ..service.observing.status import Snapshot
 from ..spool import names, owner
 from ..spool.places import Place
 from ..spool.spool import Spool

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..service import units
-from ..service.journal import Position, Reader, moment
+from ..service.observing.journal import Position, Reader, moment
 from ..spool import names
 from .queue import Queue
 

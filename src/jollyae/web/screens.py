@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.responses import PlainTextResponse, Response
 
 from ..http.forms import Told
-from ..service.metrics import OPEN_METRICS, TEXT, wants_open_metrics
+from ..service.observing.metrics import OPEN_METRICS, TEXT, wants_open_metrics
 from . import plots, receipts
 from .api import told
 from .failures import NO_GROUPS, NO_PAGE, PAGE, Filter, Groups, Page

@@ -9,7 +9,7 @@ from functools import cached_property
 from ..http.pages import Pages
 from ..http.sessions import Sessions
 from ..http.throttle import Throttle
-from ..service.watched import Watched
+from ..service.observing.watched import Watched
 from .access import Access
 from .failures import Failures
 from .messages import Messages

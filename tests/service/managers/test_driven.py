@@ -13,7 +13,7 @@ import pytest
 from jollyae import Spool
 from jollyae.cli.main import run
 from tests.helpers import drop, until
-from tests.service.test_systemd import Manager
+from tests.service.processes.test_systemd import Manager
 
 ROOT = Path(__file__).parents[3]
 CONFIG = """

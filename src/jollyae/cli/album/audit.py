@@ -35,7 +35,7 @@ async def _main(arguments: argparse.Namespace, originals: str) -> int:
     from dataclasses import asdict
 
     from ...album.audit import Fault
-    from ...service import album_verbs
+    from ...service.albums import verbs as album_verbs
     from ...service.units import counted, human
 
     left: Counter[Fault] = Counter()

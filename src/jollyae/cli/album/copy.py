@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
 async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from ...service import album_verbs
+    from ...service.albums import verbs as album_verbs
     from ...service.units import counted
 
     how_far = ""

@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Show it; exit code 1 if something did not arrive."""
-    from ...service.album_demo import AlbumDemo
+    from ...service.albums.demo import AlbumDemo
     from ...service.demo import DemoFailed
 
     stay = arguments.stay or (sys.stdin.isatty() and sys.stdout.isatty())

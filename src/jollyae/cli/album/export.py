@@ -24,7 +24,7 @@ async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from ...album.export import Exported
-    from ...service import album_verbs
+    from ...service.albums import verbs as album_verbs
     from ...service.units import human
 
     directory, done = Path(arguments.directory), Exported()

@@ -37,7 +37,7 @@ async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from ...album.importing import Imported
-    from ...service import album_verbs
+    from ...service.albums import verbs as album_verbs
 
     directory, done = Path(arguments.directory), Imported()
     async with common.live(lambda: f"{done.added:,} new, {done.known:,} there already, {len(done.failed):,} failed"):

@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 async def _main(arguments: argparse.Namespace) -> int:
-    from ...service import album_verbs
+    from ...service.albums import verbs as album_verbs
 
     url, server, users = await album_verbs.make(arguments.url, arguments.member)
     name = arguments.user or own_name()

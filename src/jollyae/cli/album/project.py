@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> int:
 async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from ...service import album_serve
+    from ...service.albums import serve as album_serve
 
     done = await album_serve.project(arguments.url, arguments.public, once=arguments.once)
     if arguments.json:

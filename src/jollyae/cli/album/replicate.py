@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 async def _change(arguments: argparse.Namespace) -> int:
-    from ...service import album_replicate
+    from ...service.albums import replicate as album_replicate
 
     kind = "publish" if arguments.publish else "ring" if arguments.ring else "mesh"
     urls = [arguments.url, *arguments.others]
@@ -51,7 +51,7 @@ async def _change(arguments: argparse.Namespace) -> int:
 async def _show(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from ...service import album_replicate
+    from ...service.albums import replicate as album_replicate
 
     states = await album_replicate.states(arguments.url)
     for state in states:

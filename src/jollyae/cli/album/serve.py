@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 async def _main(arguments: argparse.Namespace) -> int:
     from ...http.serving import CannotListen
-    from ...service import album_serve
+    from ...service.albums import serve as album_serve
     from ...spool.places import Places
 
     serving = album_serve.Serving(

@@ -28,7 +28,7 @@ async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from ...album.syncing import Synced
-    from ...service import album_verbs
+    from ...service.albums import verbs as album_verbs
     from ...service.units import human
 
     directory, done = Path(arguments.directory), Synced()

@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 async def _main(arguments: argparse.Namespace) -> int:
-    from ...service import album_verbs
+    from ...service.albums import verbs as album_verbs
 
     name = arguments.name
     if name is None:
