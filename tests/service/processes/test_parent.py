@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import json, os, selectors, sys
 from jollyae.cli.output import set_up_logging
-from jollyae.service import companions, parent, team
+from jollyae.service.processes import companions, parent, team
 from jollyae.service.settings import Queue, Settings
 from jollyae.spool.places import Places
 from jollyae.spool.spool import SpoolError

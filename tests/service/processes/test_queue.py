@@ -276,7 +276,7 @@ def test_they_die_again_and_again(spool: Spool, to: Path) -> None:
     script = f"""
 import os, signal, sys
 from jollyae.cli.main import run
-from jollyae.service import team
+from jollyae.service.processes import team
 team.FIRST_AGAIN = team.LAST_AGAIN = 0.01
 team.work = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 sys.exit(run(["run", {str(spool.places.control)!r}, "--to", "file://{to}", "--once", "--processes", "2"]))

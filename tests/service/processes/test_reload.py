@@ -289,7 +289,7 @@ def test_what_cannot_be_read_in_time(tmp_path: Path, to: Path) -> None:
     program = """
 import sys
 from jollyae.cli.main import run
-from jollyae.service import loading
+from jollyae.service.processes import loading
 loading.LOAD_WITHIN = 0.5
 sys.exit(run(["run", "-c", sys.argv[1]]))
 """

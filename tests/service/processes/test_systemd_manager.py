@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 IMPATIENT = """
 import sys
 from jollyae.cli import main
-from jollyae.service import parent, team
+from jollyae.service.processes import parent, team
 parent.ASK_EVERY, team.SILENT = 0.2, 1.0
 sys.argv[0] = "jollyae"
 main.entry()
