@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,32 @@ def test_a_configuration_says_what_and_how(tmp_path: Path) -> None:
         assert found["photos"]["destination"] == "s3://bucket/in" and found["scans"]["reason"] == "gone"
         with urllib.request.urlopen(address, timeout=10) as page:
             assert "read-only" in page.read().decode()
+
+
+def test_a_configured_queue_without_a_worker_is_not_ready(tmp_path: Path) -> None:
+    """Though nothing waits, nor for its messages; those of a target that is in the file no more are nobody's."""
+    config = tmp_path / "jollyae.toml"
+    for spool in ("photos", "photos/notify/hook", "photos/notify/old", "idle"):
+        Spool(tmp_path / spool)
+    config.write_text(
+        '[queue.photos]\nspool = "photos"\nto = "s3://bucket/in"\nnotify = ["hook"]\n'
+        '[queue.idle]\nspool = "idle"\nto = "s3://bucket/in"\nidle_exit = 60\n'
+        '[notify.hook]\nurl = "https://hook.example"\n'
+    )
+    with web("-c", str(config)) as address:
+        found = queues(address)
+        assert {name: one["level"] for name, one in found.items() if one["level"] != "ok"} == {
+            "photos": "trouble",
+            "photos:hook": "trouble",
+        }
+        assert found["photos"]["try"] == found["photos:hook"]["try"] == f"jollyae run -c {config}"
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{address}readyz", timeout=10)
+        with caught.value as answer:
+            said = answer.read().decode()
+        assert (answer.code, said) == (503, "not ready: photos has no worker\nnot ready: photos:hook has no worker\n")
+    with web(str(tmp_path / "photos")) as address, urllib.request.urlopen(f"{address}readyz", timeout=10) as answer:
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize(

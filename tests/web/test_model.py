@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -56,8 +57,17 @@ def test_without_a_worker_the_places_are_counted(spool: Spool, dashboard: Dashbo
     assert seen.place("failed").items == 1 and seen.backlog == 1 and seen.ignored == 1
     assert seen.place("incoming").oldest == pytest.approx(time.time(), abs=5) and seen.place("incoming").as_of
     assert (seen.level, seen.reason, seen.drain.state) == ("trouble", "absent", "still")
-    assert seen.command == f"jollyae run {spool.places.control} --to s3://bucket/in"
+    assert seen.command == "" and "as it was started" in seen.sentence  # its other options are not known
     assert seen.destination == "s3://bucket/in" and not seen.workers
+
+
+def test_a_queue_of_a_configuration_without_a_worker_is_trouble(spool: Spool, tmp_path: Path) -> None:
+    """Also where nothing waits, and with the command that runs it as it shall be; not where it ends by itself."""
+    one = Queue("photos", spool, "s3://bucket/in", str(tmp_path / "j.toml"), is_wanted=True)
+    (seen,) = overview([one])
+    assert (seen.level, seen.reason, seen.command) == ("trouble", "absent", f"jollyae run -c {tmp_path}/j.toml")
+    (seen,) = overview([replace(one, is_wanted=False)])
+    assert (seen.level, seen.command) == ("ok", "")
 
 
 def test_a_live_worker_is_shown_and_its_end_too(spool: Spool, dashboard: Dashboard, forks: Forks, to: Path) -> None:

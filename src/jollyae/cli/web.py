@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,12 @@ def _of_config(config: "Config") -> "list[Queue]":
     for one in config.queues:
         to = one.settings.to or one.settings.exec or one.settings.album or ""
         spool = Spool(places=one.places, make=False)
-        found += [Queue(one.name, spool, to), *_messages(one.name, spool)]
+        path, is_wanted = os.path.abspath(config.path), one.settings.idle_exit is None
+        found.append(Queue(one.name, spool, to, path, is_wanted))
+        told = {target.name for target in one.settings.targets()}
+        for queue in _messages(one.name, spool):  # of a target that was removed from the file nobody sends the rest
+            is_told = queue.spool.places.control.name in told
+            found.append(replace(queue, config=path, is_wanted=is_wanted) if is_told else queue)
     return found
 
 

@@ -73,7 +73,9 @@ class Dashboard:
             items["incoming"] = max(items["incoming"], *(len(one.stuck) for one in snapshots))
         last = self.failures[queue.name].last() if items["failed"] or items["deferred"] else {}
         at_least = any(one.at_least for one in seen)
-        situation = status.situation(queue.spool, items, live, last, queue.destination, at_least=at_least)
+        situation = status.situation(
+            queue.spool, items, live, last, config=queue.config, is_wanted=queue.is_wanted, at_least=at_least
+        )
         backlog = seen[0].items + seen[1].items
         pace = self._paces[queue.name]
         pace.add(now, snapshots, None if any(one.at_least for one in seen[:2]) else backlog)

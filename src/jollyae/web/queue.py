@@ -12,11 +12,15 @@ from ..spool.spool import Spool
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One queue. ``destination``: where its items go, as far as the configuration says; a live worker knows better."""
+    """One queue. ``destination``: where its items go, as far as the configuration says; a live worker knows better.
+    ``config``: the file that says how it is run, '' where none is known. ``is_wanted``: by that file a worker runs
+    also while nothing waits."""
 
     name: str
     spool: Spool
     destination: str = ""
+    config: str = ""
+    is_wanted: bool = False
 
 
 def identify(name: str, place: str = "") -> str:

@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from ..http.forms import Told
 from ..service.observing.metrics import OPEN_METRICS, TEXT, wants_open_metrics
+from ..service.observing.why import TROUBLE
 from . import plots, receipts
 from .api import told
 from .failures import NO_GROUPS, NO_PAGE, PAGE, Filter, Groups, Page
@@ -115,11 +116,18 @@ async def alive(visit: Visit) -> Response:
 
 
 async def ready(visit: Visit) -> Response:
-    """That the queues can be looked at."""
+    """That the queues can be looked at, and that those have a worker that need one."""
     seen = await asyncio.to_thread(visit.site.dashboard.overview)
-    wrong = [view.name for view in seen if view.reason == "gone"]
-    said = "".join(f"not ready: {name} cannot be read\n" for name in wrong) or "ok\n"
+    wrong = [f"{view.name} {why}" for view in seen if (why := _why_unready(view))]
+    said = "".join(f"not ready: {one}\n" for one in wrong) or "ok\n"
     return PlainTextResponse(said, 503 if wrong else 200, {"Cache-Control": "no-store"})
+
+
+def _why_unready(view: QueueView) -> str:
+    """In few words; '' where it is ready."""
+    if view.reason in ("gone", "hangs"):
+        return "cannot be read"
+    return "has no worker" if view.reason in ("absent", "deadly") and view.level == TROUBLE and not view.workers else ""
 
 
 def message(visit: Visit) -> dict[str, object]:

@@ -6,7 +6,7 @@ import pytest
 
 from jollyae.service.observing.why import OK, TROUBLE, WAITS, Silent, Situation, explain
 from jollyae.spool.survey import Trouble
-from jollyae.worker.state import Flight, Paused, Stuck
+from jollyae.worker.state import Counted, Flight, Paused, Stuck
 from tests.web.spools import snapshot
 
 NOW = 1000.0
@@ -25,6 +25,7 @@ def trouble(place: str, error: str, hint: str, name: str = "a.jpg") -> dict[str,
 
 
 RUNS = [snapshot(last_scan=NOW)]
+STILL = [snapshot(last_scan=NOW, places={"incoming": Counted(1, 1, NOW - 900, NOW)})]
 CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     # what is so: (the situation, level, words of the sentence, command)
     "all is well": ({"snapshots": RUNS, "items": {}}, OK, "1 worker running, nothing waits", ""),
@@ -42,11 +43,24 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "jollyae resume '/s p'",
     ),
     "no worker": (
-        {"live": 0, "destination": "s3://b/x y"},
+        {"live": 0},
         TROUBLE,
-        "no worker is running, 1 item to deliver: start jollyae run",
-        "jollyae run '/s p' --to 's3://b/x y'",
+        "no worker is running, 1 item to deliver: start it again as it was started (its unit, or its command line)",
+        "",
     ),
+    "no worker of a configuration": (
+        {"live": 0, "config": "/j y.toml"},
+        TROUBLE,
+        "no worker is running, 1 item to deliver: start it again by its unit, or jollyae run -c '/j y.toml'",
+        "jollyae run -c '/j y.toml'",
+    ),
+    "no worker of a configuration, nothing to do": (
+        {"live": 0, "items": {}, "config": "/j.toml", "is_wanted": True},
+        TROUBLE,
+        "no worker is running: start it again by its unit, or jollyae run -c /j.toml",
+        "jollyae run -c /j.toml",
+    ),
+    "no worker of one that ends when idle": ({"live": 0, "items": {}, "config": "/j"}, OK, "no worker is running", ""),
     "no worker, nothing to do": ({"live": 0, "items": {}}, OK, "no worker is running", ""),
     "no worker, some failed": (
         {"live": 0, "items": {"failed": 2}, "last": trouble("failed", "not an image", "Convert it.")},
@@ -76,31 +90,37 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"snapshots": paused("network", "connection refused: http://s:9000", "Is the store running?")},
         TROUBLE,
         "paused: connection refused: http://s:9000. Is the store running? 1 item to deliver; next try in 8 s",
-        "jollyae check '/s p' --to s3://bucket/in",
+        "",
+    ),
+    "stopped server of a configuration": (
+        {"snapshots": paused("network", "refused", ""), "config": "/j.toml"},
+        TROUBLE,
+        "paused: refused. 1 item to deliver",
+        "jollyae check -c /j.toml",
     ),
     "a hiccup": (
         {"snapshots": paused("network", "connection refused: x", "", since=NOW - 2)},
         WAITS,
         "paused: connection refused: x. 1 item to deliver",
-        "jollyae check '/s p' --to s3://bucket/in",
+        "",
     ),
     "throttled": (
         {"snapshots": paused("throttled", "the store asks for fewer requests: x", "Nothing to do: fewer are sent.")},
         WAITS,
         "paused: the store asks for fewer requests",
-        "jollyae check '/s p' --to s3://bucket/in",
+        "",
     ),
     "403": (
         {"snapshots": paused("denied", "access denied: s3://b: 403 AccessDenied", "They need s3:PutObject.")},
         TROUBLE,
         "paused: access denied: s3://b: 403 AccessDenied. They need s3:PutObject.",
-        "jollyae check '/s p' --to s3://bucket/in",
+        "",
     ),
     "credentials expired": (
         {"snapshots": paused("credentials", "the credentials have expired: s3://b", "Renew them.")},
         TROUBLE,
         "paused: the credentials have expired: s3://b. Renew them.",
-        "jollyae check '/s p' --to s3://bucket/in",
+        "",
     ),
     "full disk": (
         {"snapshots": paused("full", "No space left on device: /s p/receipts/x", "", by="spool")},
@@ -207,3 +227,13 @@ def test_troubles_are_told_apart_by_one_word() -> None:
         "hand",
         "gone",
     ]
+
+
+def test_a_command_that_would_lack_options_is_not_offered() -> None:
+    """A worker knows more of its destination than its name: head_first, an endpoint, a key. Run without them, items
+    would be overwritten; checked without them, another store is asked, with our keys."""
+    for more in [more for more, *_ in CASES.values()] + [{"snapshots": STILL}]:
+        command = explain(situation(more)).command
+        assert not command.startswith(("jollyae run", "jollyae check")) or more["config"] in command
+    assert explain(situation({"snapshots": STILL})).reason == "still"
+    assert explain(situation({"snapshots": STILL, "config": "/j"})).command == "jollyae check -c /j"

@@ -83,12 +83,14 @@ def situation(
     items: Mapping[str, int],
     live: Sequence[Live],
     last: Mapping[str, survey.Trouble],
-    destination: str = "",
     *,
+    config: str = "",
+    is_wanted: bool = False,
     at_least: bool = False,
 ) -> Situation:
     """All that the sentence is made of. ``items``: how many are in each place (``at_least``: or more); ``last``: the
-    newest trouble of some places. Raises :class:`OSError`."""
+    newest trouble of some places; ``config`` and ``is_wanted`` as in :class:`.why.Situation`. Raises
+    :class:`OSError`."""
     now = time.time()
     return Situation(
         spool=str(spool.places.control),
@@ -101,7 +103,8 @@ def situation(
         deadly=next(survey.deadly(spool.places), None),
         below_floor=below_floor(spool),
         full=full(spool),
-        destination=destination,
+        config=config,
+        is_wanted=is_wanted,
         at_least=at_least,
         now=now,
     )
@@ -122,16 +125,17 @@ def full(spool: Spool) -> str:
     return "inodes" if found.f_files and not found.f_favail else ""
 
 
-def look(spool: Spool, *, ages: bool = False) -> dict[str, Any]:
+def look(spool: Spool, *, ages: bool = False, config: str = "", is_wanted: bool = False) -> dict[str, Any]:
     """Counts, bytes and ages per place, the live workers, the latest troubles, and ``why``: one sentence on what goes
     on. Ages in seconds, times in seconds since 1970. ``ages``: how many items are how old, too; for that all places are
-    read, else none that a live worker says to be large."""
+    read, else none that a live worker says to be large. ``config`` and ``is_wanted`` as in :class:`.why.Situation`."""
     live = live_workers(spool)
     snapshots = [one.snapshot for one in live if one.snapshot is not None]
     counts = survey.count(spool.places, _large(snapshots, time.time()))
     troubles = survey.troubles(spool.places)
     last = {one.place: one for one in reversed(troubles)}
-    now = situation(spool, {place: count.items for place, count in counts.items()}, live, last)
+    items = {place: count.items for place, count in counts.items()}
+    now = situation(spool, items, live, last, config=config, is_wanted=is_wanted)
     why = explain(now)
     return {
         "spool": str(spool.places.control),

@@ -50,7 +50,8 @@ class Situation:
     place, the newest trouble that a note tells. ``deadly``: (name, how often) of an item with which workers died.
     ``gone``: (why the spool cannot be read, what to do); ``hangs``: its disk does not answer. ``below_floor``: why
     nothing more is put in, '' where it is. ``full``: what the spool's disk has none of ('room', 'inodes'), '' where it
-    has."""
+    has. ``config``: the file that says how it is run, '' where that is not known: then no command line is offered that
+    would run or check it, for it would lack options. ``is_wanted``: a worker should run though nothing waits."""
 
     spool: str
     items: Mapping[str, int]
@@ -64,7 +65,8 @@ class Situation:
     hangs: bool = False
     below_floor: str = ""
     full: str = ""
-    destination: str = ""
+    config: str = ""
+    is_wanted: bool = False
     at_least: bool = False
     now: float = field(default_factory=time.time)
 
@@ -91,10 +93,9 @@ class Situation:
         """A command line of ours on this spool."""
         return f"jollyae {verb} {shlex.quote(self.spool)}" + (f" {rest}" if rest else "")
 
-    def to(self) -> str:
-        """The option that says where to."""
-        said = next((one.destination for one in self.snapshots), "") or self.destination
-        return f"--to {shlex.quote(said)}" if "://" in said else ""
+    def configured(self, verb: str) -> str:
+        """A command line of ours on its configuration; '' where that is not known."""
+        return f"jollyae {verb} -c {shlex.quote(self.config)}" if self.config else ""
 
 
 def explain(situation: Situation) -> Why:
@@ -151,9 +152,10 @@ def _absent(situation: Situation) -> Why | None:
         return None
     waits = situation.backlog or situation.items.get("deferred", 0)
     said = "no worker is running" + (f", {situation.listing}" if situation.listing else "")
-    if waits:
-        command = situation.command("run", situation.to() or "--to URL")
-        return Why(f"{said}: start jollyae run", TROUBLE, command, "absent")
+    if waits or situation.is_wanted:
+        command = situation.configured("run")
+        how = f"by its unit, or {command}" if command else "as it was started (its unit, or its command line)"
+        return Why(f"{said}: start it again {how}", TROUBLE, command, "absent")
     if situation.items.get("failed"):
         return Why(said + _told(situation, "failed"), TROUBLE, situation.command("retry", "--all"), "failed")
     return Why(said, OK, reason="absent")
@@ -207,7 +209,7 @@ def _way_out(situation: Situation, paused: Paused) -> str:
         return situation.command("resume")
     if paused.by == "spool":
         return f"df -h {shlex.quote(situation.spool)}"
-    return situation.command("check", situation.to()) if situation.to() else ""
+    return situation.configured("check")
 
 
 def _reason(paused: Paused) -> str:
@@ -276,7 +278,7 @@ def _still(situation: Situation) -> Why | None:
     said = [standing.why_still(snapshot, situation.now) for snapshot in situation.snapshots]
     if not situation.backlog or not said or not all(said):
         return None
-    return Why(f"{_running(situation)}; {said[0]}", TROUBLE, situation.command("check", situation.to()), "still")
+    return Why(f"{_running(situation)}; {said[0]}", TROUBLE, situation.configured("check"), "still")
 
 
 def _told(situation: Situation, place: str) -> str:
