@@ -5,11 +5,12 @@ import json
 import math
 import os
 import sys
+import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import terminal, where
-from .options import seconds
+from .options import UsageError, seconds
 
 if TYPE_CHECKING:
     from ..service.drain import Drain, Drained
@@ -18,36 +19,63 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    where.add(parser)
+    where.add(parser, or_queue=True)
     parser.add_argument("--wait", action="store_true", help="wait for it; otherwise say what would be waited for")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="wait no longer (90, 10m, 2h); then exit 75")
-    parser.add_argument("--json", action="store_true", help="one JSON object; ignore fields you do not know")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object, of all queues a list; ignore fields you do not know"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Wait; exit code 0 all delivered, 1 some failed, 75 some wait."""
     from ..service.drain import Drain
 
-    spool = where.existing(arguments)
-    drain = Drain(spool.places)
-    if not arguments.wait:
-        return _preview(drain, as_json=arguments.json)
-    if drain.items and not arguments.json:
-        _tell(_waiting(spool, drain))
-    done = drain.wait(math.inf if arguments.timeout is None else arguments.timeout)
+    if arguments.timeout is not None and not arguments.wait:
+        raise UsageError("--timeout goes with --wait", hint="Try: jollyae drain --wait --timeout S …")
+    until = time.monotonic() + (math.inf if arguments.timeout is None else arguments.timeout)
+    asked: list[tuple[where.Meant, Spool, Drain]] = []
+
+    def ask(one: where.Meant, spool: "Spool") -> int:
+        asked.append((one, spool, Drain(spool.places)))
+        return 0
+
+    code = where.each(arguments, ask)
+    told: list[dict[str, Any]] = []
+    for one, spool, drain in asked:
+        if arguments.wait:
+            done = _wait(one, spool, drain, until, quiet=arguments.json)
+            told.append(_about(one) | asdict(done))
+            code = max(code, done.exit_code)
+        else:
+            told.append(_about(one) | _preview(one, drain, quiet=arguments.json))
+            code = max(code, os.EX_TEMPFAIL if drain.items else 0)
     if arguments.json:
-        print(json.dumps(asdict(done)))
-    else:
-        _report(done)
-    return done.exit_code
+        print(json.dumps(told[0] if len(told) == 1 and not told[0].get("queue") else told))
+    return code
 
 
-def _preview(drain: "Drain", *, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"asked": len(drain.items), **{str(place): count for place, count in drain.counts.items()}}))
-    else:
-        print(_listing(drain))
-    return os.EX_TEMPFAIL if drain.items else 0
+def _about(one: where.Meant) -> dict[str, Any]:
+    return {"queue": one.name} if one.name else {}
+
+
+def _prefix(one: where.Meant) -> str:
+    return f"{one.name}: " if one.name else ""
+
+
+def _wait(one: where.Meant, spool: "Spool", drain: "Drain", until: float, *, quiet: bool) -> "Drained":
+    if drain.items and not quiet:
+        _tell(_prefix(one) + _waiting(spool, drain))
+    done = drain.wait(max(until - time.monotonic(), 0.0))
+    if not quiet:
+        _report(one, spool, done)
+    return done
+
+
+def _preview(one: where.Meant, drain: "Drain", *, quiet: bool) -> dict[str, Any]:
+    if not quiet:
+        print(_prefix(one) + _listing(drain))
+    return {"asked": len(drain.items), **{str(place): count for place, count in drain.counts.items()}}
 
 
 def _listing(drain: "Drain") -> str:
@@ -58,28 +86,43 @@ def _listing(drain: "Drain") -> str:
 
 
 def _waiting(spool: "Spool", drain: "Drain") -> str:
+    return _listing(drain) + _why(spool)
+
+
+def _why(spool: "Spool") -> str:
+    """Why they wait, where that can be told and is not only that they are many."""
+    from ..service.observing.status import look
+
     paused = spool.paused()
-    return _listing(drain) + (f"; paused by hand: {paused}" if paused is not None else "")
+    if paused is not None:
+        return f"; paused by hand: {paused}"
+    try:
+        seen = look(spool)
+    except OSError:  # not ours to read: then it is only waited
+        return ""
+    return f"; {seen['why']}" if seen["workers"] and seen["level"] != "ok" else ""
 
 
-def _report(done: "Drained") -> None:
+def _report(one: where.Meant, spool: "Spool", done: "Drained") -> None:
     from ..service import drain
     from ..service.units import counted
     from ..spool import names
 
+    about = _prefix(one)
     for name in done.failed:
-        print(f"jollyae: failed: {names.printable(name)}", file=sys.stderr)
+        print(f"jollyae: {about}failed: {names.printable(name)}", file=sys.stderr)
     for name in done.gone:
-        print(f"jollyae: gone, and no receipt tells where: {names.printable(name)}", file=sys.stderr)
+        print(f"jollyae: {about}gone, and no receipt tells where: {names.printable(name)}", file=sys.stderr)
     if done.outcome == drain.ABSENT:
-        _tell("no worker is running on this spool. Try: jollyae run SPOOL --to URL")
+        run = f"jollyae run {one.words.partition(' --queue ')[0]}" + ("" if one.name else " --to URL")
+        _tell(f"{_prefix(one)}no worker is running on this spool. Try: {run}")
     elif done.outcome == drain.WAITING:
-        _tell("the time is over. Try: jollyae status SPOOL")
+        _tell(f"{_prefix(one)}the time is over{_why(spool)}. Try: jollyae status {one.words}")
     for name in done.first:
-        print(f"jollyae: waits: {names.printable(name)}", file=sys.stderr)
+        print(f"jollyae: {about}waits: {names.printable(name)}", file=sys.stderr)
     left = f", {done.waiting:,} still waiting" if done.waiting else ""
     bad = len(done.failed) + len(done.gone)
-    print(f"{counted(done.delivered, 'item')} delivered, {bad:,} not{left}")
+    print(f"{_prefix(one)}{counted(done.delivered, 'item')} delivered, {bad:,} not{left}")
 
 
 def _tell(text: str) -> None:

@@ -1,16 +1,25 @@
 """``jollyae resume SPOOL``: end a pause."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from . import where
+
+if TYPE_CHECKING:
+    from ..spool.spool import Spool
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    where.add(parser)
+    where.add(parser, or_queue=True)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Remove the pause file."""
-    print("resumed" if where.existing(arguments).resume() else "it was not paused")
-    return 0
+    """Remove the pause file of each."""
+
+    def resume(one: where.Meant, spool: "Spool") -> int:
+        about = f"{one.name}: " if one.name else ""
+        print(about + ("resumed" if spool.resume() else "it was not paused"))
+        return 0
+
+    return where.each(arguments, resume)

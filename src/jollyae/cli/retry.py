@@ -5,43 +5,62 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import where
-from .options import UsageError
+from .options import UsageError, was_given
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..spool.spool import Spool
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    where.add(parser)
+    where.add(parser, or_queue=True)
     parser.add_argument("names", metavar="NAME", nargs="*", help="an item in failed/ or deferred/, as status shows it")
     parser.add_argument("--all", action="store_true", help="all of them")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Retry them; exit code 1 if any stayed where it was."""
+    by_config = was_given(where.CONFIG, arguments, environment=False) or arguments.queue is not None
+    if by_config and arguments.spool is not None:  # there is no SPOOL: the first word is a NAME
+        arguments.names.insert(0, arguments.spool)
+        arguments.spool = None
+    if bool(arguments.names) == arguments.all:
+        status = f"jollyae status {where.all_words(arguments)}"
+        raise UsageError("name the items, or say --all", hint=f"Which there are: {status}")
+    if arguments.names and len(found := where.meant(arguments)) > 1:
+        which = ", ".join(one.name for one in found)
+        raise UsageError("an item is in one queue: say --queue NAME, or --all", hint=f"The queues: {which}")
+    return where.each(arguments, lambda one, spool: _retry(one, spool, arguments))
+
+
+def _retry(one: where.Meant, spool: "Spool", arguments: argparse.Namespace) -> int:
     from ..spool import names
 
-    if bool(arguments.names) == arguments.all:
-        raise UsageError("name the items, or say --all", hint="Try: jollyae status SPOOL")
-    spool = where.existing(arguments)
     wanted = None if arguments.all else [_meant(spool, name) for name in arguments.names]
+    about = f"{one.name}: " if one.name else ""
     retried = skipped = 0
     for name, became in spool.retry(wanted):
         if became == "retried":
             retried += 1
         else:
             skipped += 1
-            print(f"jollyae: {names.show(name)}: {became}", file=sys.stderr)
-    print(f"{retried} retried, {skipped} skipped")
+            print(f"jollyae: {about}{names.show(name)}: {became}", file=sys.stderr)
+    print(f"{about}{retried} retried, {skipped} skipped")
     return 1 if skipped else 0
 
 
 def _meant(spool: "Spool", name: str) -> str:
-    """The item's name: as it is, or as it was shown (with %XX for what cannot be shown)."""
+    """The item's name: as it is, or as it was shown (with %XX for what cannot be shown, and after its place)."""
     from ..spool import names
 
-    for place in (spool.places.failed, spool.places.deferred):
-        if (place / name).is_symlink() or (place / name).exists():
-            return name
-    return names.decode(name)
+    inner = name.partition("/")[2] if name.startswith(("failed/", "deferred/")) else name
+    for meant in dict.fromkeys((name, names.decode(name), inner, names.decode(inner))):
+        if any((place / meant).is_symlink() or (place / meant).exists() for place in _places(spool)):
+            return meant
+    return names.decode(inner)
+
+
+def _places(spool: "Spool") -> "tuple[Path, Path]":
+    return spool.places.failed, spool.places.deferred

@@ -1,8 +1,9 @@
-"""``jollyae status SPOOL``: what lies where, and why it waits. Reads the places; no worker need run."""
+"""``jollyae status SPOOL…``: what lies where, and why it waits. Reads the places; no worker need run."""
 
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -10,31 +11,85 @@ from dataclasses import asdict
 from typing import Any
 
 from . import terminal, where
+from .options import PLACES, UsageError, was_given
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    where.add(parser)
+    where.add(parser, or_queue=True, many=True)
     parser.add_argument("--ages", action="store_true", help="how many items of each place are how old; reads them all")
-    parser.add_argument("--json", action="store_true", help="one JSON object; ignore fields you do not know")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object, of several a list; ignore fields you do not know"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Print it."""
-    from ..service.observing.status import look
-
-    seen = look(where.existing(arguments), ages=arguments.ages)
+    found = _meant(arguments)
+    is_one = len(arguments.spools) == 1
+    seen = [_look(one, arguments, must=is_one) for one in found]
     if arguments.json:
-        print(json.dumps(seen, default=asdict))
-    else:
-        for line in _text(seen, arguments.spool):
-            print(terminal.wrapped(line, sys.stdout, len(line) - len(line.lstrip()) + 4))
+        print(json.dumps(seen[0] if is_one else seen, default=asdict))
+        return 0
+    for line in _text(seen[0], arguments.spools[0]) if is_one else _all(seen, arguments):
+        print(terminal.wrapped(line, sys.stdout, len(line) - len(line.lstrip()) + 4))
     return 0
 
 
+def _meant(arguments: argparse.Namespace) -> list[where.Meant]:
+    """The spools that are named, or the queues of a configuration."""
+    found: list[where.Meant] = []
+    for spool in arguments.spools or [None]:
+        arguments.spool = spool
+        found += where.meant(arguments)
+    if len(arguments.spools) > 1:
+        for option in PLACES:
+            if was_given(option, arguments):
+                raise UsageError(f"{option.flags[0]} goes with one SPOOL", hint="Name the others one at a time.")
+    return found
+
+
+def _look(one: where.Meant, arguments: argparse.Namespace, *, must: bool) -> dict[str, Any]:
+    """What is seen of it. ``must``: raise :class:`UsageError` where it is not there; else that is what is seen."""
+    from ..service.observing.status import look
+
+    try:
+        spool = where.made(one.places)
+    except UsageError as error:
+        if must:
+            raise
+        lost = {"spool": str(one.places.control), "why": f"{error}. {error.hint}", "level": "trouble"}
+        return {"queue": one.title, **lost, "try": f"ls -la {shlex.quote(str(one.places.control))}"}
+    return look(spool, ages=arguments.ages) | ({} if must else {"queue": one.title})
+
+
+def _all(seen: list[dict[str, Any]], arguments: argparse.Namespace) -> list[str]:
+    """A line for each queue and each target of its messages, then all of those in trouble (with --ages: of all)."""
+    lines = [line for one in seen for line in _lines(one)]
+    for one in seen:
+        if "places" in one and (arguments.ages or "trouble" in {one["level"], *_levels(one)}):
+            head = one["queue"] if one["queue"] == one["spool"] else f"{one['queue']}, {one['spool']}"
+            lines += ["", f"{head}:", *_details(one)]
+    return lines
+
+
+def _levels(one: dict[str, Any]) -> list[str]:
+    return [target["level"] for target in one["notifications"]]
+
+
+def _lines(one: dict[str, Any]) -> list[str]:
+    lines = [f"{one['level']:<8} {one['queue']}: {one['why']}"]
+    for target in one.get("notifications", ()):
+        lines.append(f"{target['level']:<8} {one['queue']}/{target['target']}: {target['why']}")
+    return lines
+
+
 def _text(seen: dict[str, Any], spool: str) -> list[str]:
-    lines = [f"{os.path.abspath(spool)}: {seen['why']}", ""]
-    lines += [_place(name, count) for name, count in seen["places"].items()]
+    return [f"{os.path.abspath(spool)}: {seen['why']}", "", *_details(seen)]
+
+
+def _details(seen: dict[str, Any]) -> list[str]:
+    lines = [_place(name, count) for name, count in seen["places"].items()]
     lines += _beside(seen)
     if seen["ages"]:
         lines += ["", *_ages(**seen["ages"])]

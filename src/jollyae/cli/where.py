@@ -1,15 +1,19 @@
-"""Which spool a command line means."""
+"""Which spool a command line means, or which queues of a configuration."""
 
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .options import PLACES, Option, UsageError, was_given
 from .run_options import DESTINATION, KEYS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..service.config import Config
     from ..spool.places import Places
     from ..spool.spool import Spool
@@ -18,11 +22,32 @@ if TYPE_CHECKING:
 CONFIG = Option(("--config", "-c"), "all queues of this file; see docs/CONFIGURATION.md", "FILE")
 
 
-def add(parser: argparse.ArgumentParser, *, or_config: bool = False) -> None:
-    """The SPOOL argument, and an option for each place; ``or_config``: a configuration file may be named instead."""
-    if or_config:
-        parser.add_argument("spool", metavar="SPOOL", nargs="?", help="the spool's directory; or -c FILE")
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """A spool that is meant. ``name``: of its queue; '' where the spool itself was named. ``words``: how a command line
+    names it."""
+
+    name: str
+    places: "Places"
+    words: str
+
+    @property
+    def title(self) -> str:
+        """What it is called where several are told of."""
+        return self.name or str(self.places.control)
+
+
+def add(
+    parser: argparse.ArgumentParser, *, or_config: bool = False, or_queue: bool = False, many: bool = False
+) -> None:
+    """The SPOOL argument, and an option for each place; ``or_config``: a configuration file may be named instead;
+    ``or_queue``: and one of its queues; ``many``: several spools may be named."""
+    if or_config or or_queue:
+        nargs, dest = ("*", "spools") if many else ("?", "spool")
+        parser.add_argument(dest, metavar="SPOOL", nargs=nargs, help="the spool's directory; or -c FILE")
         CONFIG.add_to(parser)
+        if or_queue:
+            parser.add_argument("--queue", metavar="NAME", help="only this one of the configuration's queues")
     else:
         parser.add_argument("spool", metavar="SPOOL", help="the spool's directory")
     group = parser.add_argument_group("places, where they are not below SPOOL (all on one file system)")
@@ -44,7 +69,50 @@ def is_config(arguments: argparse.Namespace) -> bool:
         return True
     if was_given(CONFIG, arguments, environment=False):
         raise UsageError(f"both {arguments.spool} and -c {arguments.config}: say only one of them")
+    if getattr(arguments, "queue", None) is not None:
+        raise UsageError(f"both {arguments.spool} and --queue {arguments.queue}: say only one of them")
     return False
+
+
+def meant(arguments: argparse.Namespace) -> list[Meant]:
+    """The spool that the arguments name, or the queues of a configuration: the one that is named, else all. They need
+    not be there. Raises :class:`UsageError` and :class:`~jollyae.service.settings.ConfigurationError`."""
+    if not is_config(arguments):
+        return [Meant("", places(arguments), shlex.quote(arguments.spool))]
+    from ..service import notifications
+
+    found = config(arguments, ())
+    file = f"-c {shlex.quote(str(found.path))}"
+    queues = list(found.queues)
+    if arguments.queue is not None:
+        known = [one for queue in queues for one in (queue, *notifications.queues(queue))]
+        queues = [queue for queue in known if queue.name == arguments.queue]
+        if not queues:
+            names = ", ".join(queue.name for queue in known)
+            raise UsageError(f"{found.path} has no queue {arguments.queue!r}", hint=f"It has: {names}")
+    return [Meant(one.name, one.places, f"{file} --queue {shlex.quote(one.name)}") for one in queues]
+
+
+def each(arguments: argparse.Namespace, act: "Callable[[Meant, Spool], int]") -> int:
+    """Do something with each spool that is meant: the worst exit code. Of several, one that is not there is told and
+    keeps the others from nothing."""
+    found = meant(arguments)
+    if len(found) == 1:
+        return act(found[0], made(found[0].places))
+    code = 0
+    for one in found:
+        try:
+            code = max(code, act(one, made(one.places)))
+        except UsageError as error:
+            print(f"jollyae: {one.title}: {error}\n  {error.hint}", file=sys.stderr)
+            code = max(code, 2)
+    return code
+
+
+def all_words(arguments: argparse.Namespace) -> str:
+    """How all that is meant is named on a command line."""
+    found = meant(arguments)
+    return found[0].words if len(found) == 1 else found[0].words.partition(" --queue ")[0]
 
 
 def config(arguments: argparse.Namespace, overriding: Sequence[Option]) -> "Config":
@@ -60,10 +128,15 @@ def config(arguments: argparse.Namespace, overriding: Sequence[Option]) -> "Conf
     try:
         path = config.find({config.VARIABLE: arguments.config} if arguments.config else os.environ)
     except ConfigurationError as error:
-        raise UsageError(f"name a SPOOL or -c FILE; {error.message}", hint="Try: jollyae run SPOOL --to URL") from error
+        raise UsageError(f"name a SPOOL or -c FILE; {error.message}", hint=_hint(arguments)) from error
     given = [option.dest for option in overriding if was_given(option, arguments) and option not in DESTINATION]
     values = {name: getattr(arguments, name) for name in given if name in Settings.__dataclass_fields__}
     return config.load(path, KEYS).overridden(values)
+
+
+def _hint(arguments: argparse.Namespace) -> str:
+    verb = getattr(arguments, "verb", None) or "run"
+    return f"Try: jollyae {verb} SPOOL" + (" --to URL" if verb == "run" else "")
 
 
 def existing(arguments: argparse.Namespace) -> "Spool":
@@ -81,5 +154,25 @@ def made(places: "Places") -> "Spool":
         what = "it has no incoming/" if root.is_dir() else "there is no such directory"
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is not a spool: it is a file")
-        raise UsageError(f"{root} is not a spool: {what}", hint=f"Try: jollyae init {shlex.quote(str(root))}")
+        raise UsageError(f"{root} is not a spool: {what}", hint=lost(root))
     return spool
+
+
+def lost(root: "Path") -> str:
+    """What may be the matter where a spool is not there: to make an empty one is the last of it."""
+    make = f"To make an empty one: jollyae init {shlex.quote(str(root))}"
+    if not root.is_dir() and (near := _neighbour(root)):
+        return f"Did you mean {shlex.quote(near)}? {make}"
+    return f"Is it spelt right? Was it moved, or is its disk not mounted? {make}"
+
+
+def _neighbour(root: "Path") -> str:
+    """A spool beside it whose name is nearly the same; '' where there is none."""
+    from difflib import get_close_matches
+
+    try:
+        beside = [one.name for one in root.parent.iterdir() if (one / "incoming").is_dir()]
+    except OSError:
+        return ""
+    near = get_close_matches(root.name, beside, 1)
+    return str(root.parent / near[0]) if near else ""

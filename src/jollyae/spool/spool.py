@@ -216,7 +216,9 @@ class Spool:
 
     def pause(self, reason: str = "") -> None:
         """Stop all workers of this spool from taking items, until :meth:`resume` or until the file is removed. What is
-        being sent is finished."""
+        being sent is finished. Where there is a pause and no reason is given, the first one's is kept."""
+        if not reason and self.paused() is not None:
+            return
         text = (reason or "no reason given").strip() + "\n"
         fs.write_beside(str(self.places.control / PAUSE_FILE), text.encode(errors="surrogateescape"))
 

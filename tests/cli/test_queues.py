@@ -1,0 +1,183 @@
+"""The small verbs on the queues of a configuration, and on several spools."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import Call, Said
+
+
+@pytest.fixture
+def config(call: Call, tmp_path: Path) -> Path:
+    """Two queues that are there, one of them with messages."""
+    path = tmp_path / "jollyae.toml"
+    path.write_text(
+        f"""
+        [notify.hook]
+        url = "exec:true"
+        [queue.scans]
+        spool = "scans"
+        to = "file://{tmp_path}/out"
+        notify = ["hook"]
+        [queue.logs]
+        spool = "logs"
+        exec = "true"
+        """
+    )
+    for name in ("scans", "logs", "scans/notify/hook"):
+        assert call("init", tmp_path / name).code == 0
+    return path
+
+
+def test_status_of_all_queues(call: Call, config: Path, tmp_path: Path) -> None:
+    """A line for each queue and its messages, then all of those in trouble; --json a list."""
+    (tmp_path / "scans" / "failed" / "bad").write_text("x")
+    said = call("status", "-c", config)
+    lines = said.out.splitlines()
+    assert said.code == 0 and lines[0].startswith("trouble  scans: no worker is running, 1 failed")
+    assert any(" scans/hook: " in line for line in lines) and any(" logs: " in line for line in lines)
+    assert f"scans, {tmp_path}/scans:" in lines and f"logs, {tmp_path}/logs:" not in lines
+    seen = json.loads(call("status", "-c", config, "--json").out)
+    assert [one["queue"] for one in seen] == ["scans", "logs"] and seen[0]["level"] == "trouble"
+    assert [one["queue"] for one in json.loads(call("status", "-c", config, "--queue", "logs", "--json").out)] == [
+        "logs"
+    ]
+
+
+def test_status_of_a_queue_that_is_not_there(call: Call, config: Path, tmp_path: Path) -> None:
+    """It is in trouble, and the others are told all the same."""
+    (tmp_path / "logs").rename(tmp_path / "elsewhere")
+    said = call("status", "-c", config)
+    assert said.code == 0 and f"trouble  logs: {tmp_path}/logs is not a spool" in said.out
+    assert "is its disk not mounted?" in said.out.replace("\n", " ") and " scans: " in said.out
+    assert json.loads(call("status", "-c", config, "--json").out)[1]["level"] == "trouble"
+
+
+def test_status_of_several_spools(call: Call, config: Path, tmp_path: Path) -> None:
+    """A line for each; a place that is named goes with one only."""
+    both = (tmp_path / "scans", tmp_path / "logs")
+    said = call("status", *both)
+    assert said.code == 0 and all(f" {one}: no worker" in said.out for one in both)
+    assert [one["queue"] for one in json.loads(call("status", *both, "--json").out)] == [str(one) for one in both]
+    assert call("status", *both, "--failed", tmp_path / "f").code == 2
+
+
+def test_pause_and_resume_of_all_or_one(call: Call, config: Path, tmp_path: Path) -> None:
+    """All queues of the file, or the one that is named, its messages' too; what is printed can be typed."""
+    said = call("pause", "-c", config, "--queue", "logs", "--reason", "moving")
+    assert said == (0, f"logs: paused. To go on: jollyae resume -c {config} --queue logs\n", "")
+    assert (tmp_path / "logs" / ".paused").exists() and not (tmp_path / "scans" / ".paused").exists()
+    assert call("pause", "-c", config).code == 0
+    assert (tmp_path / "scans" / ".paused").exists()
+    assert "moving" in (tmp_path / "logs" / ".paused").read_text()
+    assert call("resume", "-c", config).out == "scans: resumed\nlogs: resumed\n"
+    assert call("pause", "-c", config, "--queue", "scans/hook").code == 0
+    assert (tmp_path / "scans" / "notify" / "hook" / ".paused").exists()
+
+
+def test_a_queue_that_is_away_keeps_the_others_from_nothing(call: Call, config: Path, tmp_path: Path) -> None:
+    """It is told, with exit code 2; the others are paused."""
+    (tmp_path / "scans").rename(tmp_path / "elsewhere")
+    said = call("pause", "-c", config)
+    assert said.code == 2 and "scans: " in said.err and "is not a spool" in said.err
+    assert (tmp_path / "logs" / ".paused").exists()
+
+
+def test_retry_in_a_queue(call: Call, config: Path, tmp_path: Path) -> None:
+    """--all of all queues; a name wants its queue."""
+    for queue in ("scans", "logs"):
+        (tmp_path / queue / "failed" / "bad").write_text("x")
+    said = call("retry", "-c", config, "bad")
+    assert said.code == 2 and "--queue NAME" in said.err and "scans, logs" in said.err
+    assert call("retry", "-c", config, "--queue", "logs", "bad").out == "logs: 1 retried, 0 skipped\n"
+    assert call("retry", "-c", config, "--all").out == "scans: 1 retried, 0 skipped\nlogs: 0 retried, 0 skipped\n"
+    said = call("retry", "-c", config)
+    assert said.code == 2 and f"jollyae status -c {config}" in said.err
+
+
+def test_log_of_all_queues(call: Call, config: Path, tmp_path: Path, file: Path) -> None:
+    """Each line says whose it is, the oldest first."""
+    for queue in ("logs", "scans"):
+        call("submit", tmp_path / queue, file)
+        assert call("run", tmp_path / queue, "--exec", "true", "--once", "--settle", "0").code == 0
+    told = [json.loads(line) for line in call("log", "-c", config, "--json").out.splitlines()]
+    assert [one["queue"] for one in told] == ["logs", "scans"]
+    assert "scans: report.csv" in call("log", "-c", config, "-n", "1").out
+    assert "queue" not in json.loads(call("log", tmp_path / "logs", "--json").out)
+
+
+def test_log_wants_a_number_from_one(call: Call, spool: Path) -> None:
+    """-n -1 and -n 0 are usage errors."""
+    assert call("log", spool, "-n", "-1").code == call("log", spool, "-n", "0").code == 2
+
+
+def test_drain_of_all_queues(call: Call, config: Path, tmp_path: Path, file: Path) -> None:
+    """Each says what it waits for; nobody works: 75, with a command that can be typed."""
+    call("submit", tmp_path / "logs", file)
+    said = call("drain", "-c", config)
+    assert said.code == 75 and said.out == "scans: nothing to wait for\nlogs: 1 item to wait for: 1 in incoming\n"
+    assert [one["asked"] for one in json.loads(call("drain", "-c", config, "--json").out)] == [0, 1]
+    said = call("drain", "--wait", "-c", config, "--timeout", "0")
+    assert said.code == 75 and f"jollyae status -c {config} --queue logs" in said.err.replace("\n", " ")
+
+
+def test_drain_says_why_it_waits(call: Call, spool: Path, file: Path) -> None:
+    """Paused by hand: with the reason, at the beginning and at the end."""
+    call("submit", spool, file)
+    call("pause", spool, "--reason", "moving house")
+    said = call("drain", "--wait", spool, "--timeout", "0")
+    assert said.code == 75 and said.err.count("moving house") == 2 and f"jollyae status {spool}" in said.err
+
+
+def test_a_timeout_wants_to_wait(call: Call, spool: Path) -> None:
+    """--timeout without --wait would be forgotten in silence."""
+    said = call("drain", spool, "--timeout", "4")
+    assert said.code == 2 and "--wait" in said.err
+
+
+@pytest.mark.parametrize("verb", ["status", "pause", "resume", "retry", "log", "drain"])
+def test_what_cannot_be_meant(call: Call, config: Path, tmp_path: Path, verb: str) -> None:
+    """A queue that is not in the file; a queue of a spool; nothing at all."""
+    rest = ["--all"] if verb == "retry" else []
+    said = call(verb, "-c", config, "--queue", "scan", *rest)
+    assert said.code == 2 and "no queue 'scan'" in said.err and "scans, scans/hook, logs" in said.err
+    if verb != "retry":  # there the first word is an item's name then
+        assert _refused(call(verb, tmp_path / "logs", "--queue", "logs"))
+        assert _refused(call(verb, tmp_path / "logs", "-c", config))
+
+
+def _refused(said: Said) -> bool:
+    return said.code == 2 and "say only one of them" in said.err
+
+
+# --- one spool
+
+
+def test_retry_takes_a_name_as_status_shows_it(call: Call, spool: Path) -> None:
+    """'failed/poison.tif' is what status shows; an item that is really called so comes first."""
+    (spool / "failed" / "poison.tif").write_text("x")
+    assert call("retry", spool, "failed/poison.tif").out == "1 retried, 0 skipped\n"
+    (spool / "failed" / "failed").mkdir()
+    (spool / "failed" / "failed" / "a").write_text("inner")
+    (spool / "failed" / "a").write_text("outer")
+    assert call("retry", spool, "failed/a").code == 0
+    assert (spool / "incoming" / "failed" / "a").read_text() == "inner" and (spool / "failed" / "a").exists()
+
+
+def test_a_misspelt_spool_is_not_to_be_made(call: Call, spool: Path) -> None:
+    """The one beside it is offered first; where there is none, that its disk may be away."""
+    said = call("status", f"{spool}s")
+    assert said.code == 2 and f"Did you mean {spool}?" in said.err.replace("\n  ", " ")
+    said = call("pause", spool.parent / "quite-other")
+    assert said.code == 2 and "is its disk not mounted?" in said.err and "jollyae init" in said.err
+
+
+def test_a_second_pause_keeps_the_first_reason(call: Call, spool: Path) -> None:
+    """Unless it gives one of its own."""
+    call("pause", spool, "--reason", "moving house")
+    said = call("pause", spool)
+    assert said.code == 0 and "already: moving house" in said.out
+    assert "moving house" in (spool / ".paused").read_text()
+    call("pause", spool, "--reason", "fire")
+    assert (spool / ".paused").read_text() == "fire\n"
