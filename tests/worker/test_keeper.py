@@ -85,7 +85,7 @@ def test_submit_refuses_below_the_floor(spool: Spool, tmp_path: Path) -> None:
     """It says how much there is and how much must stay; nothing is written. Without a floor it goes in."""
     (tmp_path / "f").write_text("x")
     floor.write(spool.places, ALL_OF_IT)
-    with pytest.raises(NoRoom, match=r"takes nothing more: .* must stay") as caught:
+    with pytest.raises(NoRoom, match=r"takes nothing more: .* must stay. Free some room, or try again later") as caught:
         spool.submit(tmp_path / "f")
     assert "100%" in str(caught.value)
     assert whereabouts(spool) == {} and not any(spool.places.tmp.iterdir())
@@ -135,6 +135,7 @@ def test_below_the_floor_deliveries_go_on(
         asyncio.run(main())
     told = [record for record in caplog.records if "below the floor" in record.getMessage()]
     assert len(told) == 1 and "submit refuses" in told[0].hint  # type: ignore[attr-defined]
+    assert told[0].levelno == logging.WARNING  # producers are refused
 
 
 def test_without_keep_finished_nothing_is_removed_for_room(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..processors.finding import Finding, failed, ok, warning
-from ..spool import fs, mount, readiness, watch
+from ..spool import fs, mount, readiness, users, watch
 from ..spool.floor import NO_FLOOR, Floor
 from ..spool.places import Places
 from ..spool.spool import Spool, SpoolError
@@ -39,7 +39,7 @@ def spool(places: Places, *, copy: bool, floor: Floor = NO_FLOOR, makes: bool = 
         missing = place.missing()
     except PermissionError as error:
         closed = _deepest(Path(error.filename).parent)
-        yield failed("rights", f"cannot look into {closed}", _whose(closed))
+        yield failed("rights", f"cannot look into {closed}", users.right_to(closed))
         return
     if missing:
         yield _missing(places, missing, makes=makes)
@@ -67,7 +67,7 @@ def _missing(places: Places, missing: list[Path], *, makes: bool) -> Finding:
         return failed("places", what, f"Try: jollyae init {places.control}")
     for directory in sorted({_deepest(path.parent) for path in missing}):
         if not _may_write(directory):
-            return failed("places", f"{what}, and cannot be made in {directory}", _whose(directory))
+            return failed("places", f"{what}, and cannot be made in {directory}", users.right_to(directory))
     return warning("places", f"{what}: run makes what is missing", "If a disk belongs there, mount it first.")
 
 
@@ -77,7 +77,7 @@ def _refused(places: Places) -> Finding | None:
         if not _may_write(path):
             if os.statvfs(path).f_flag & os.ST_RDONLY:
                 return failed("rights", f"{path} is read-only", "Mount it for writing.")
-            return failed("rights", f"cannot write in {path}", _whose(path))
+            return failed("rights", f"cannot write in {path}", users.right_to(path))
     return None
 
 
@@ -93,16 +93,6 @@ def _deepest(path: Path) -> Path:
             return path
         path = path.parent
     return path
-
-
-def _whose(path: Path) -> str:
-    found = path.stat()
-    owner, we = f"{found.st_uid}:{found.st_gid}", f"{os.geteuid()}:{os.getegid()}"
-    if found.st_uid == os.geteuid():
-        return f"Give its owner, whom we are ({we}), the right to: chmod u+rwx {shlex.quote(str(path))}"
-    return (
-        f"It is owned by {owner}, we are {we}: run as its owner (a container with --user {owner}), or chown it to us."
-    )
 
 
 def _room(directory: Path, floor: Floor) -> Iterator[Finding]:

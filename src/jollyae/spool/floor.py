@@ -136,4 +136,4 @@ def check(places: Places, more: int = 0) -> None:
     if floor := read(places):
         with suppress(FileNotFoundError):
             if why := floor.shortage(places.incoming, more).why:
-                raise NoRoom(f"the spool takes nothing more: {why}")
+                raise NoRoom(f"the spool takes nothing more: {why}. Free some room, or try again later")

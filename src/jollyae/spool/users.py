@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import shlex
 
 
 def user(number: int) -> str:
@@ -35,3 +36,14 @@ def whose(path: str | os.PathLike[str]) -> str:
         return ""
     theirs = f"user {user(found.st_uid)} and group {group(found.st_gid)}"
     return f"It belongs to {theirs}; we are {user(os.geteuid())} and {group(os.getegid())}."
+
+
+def right_to(directory: str | os.PathLike[str]) -> str:
+    """What to do where we may not write in a directory, in numbers, as a container knows users."""
+    found = os.stat(directory)
+    owner, we = f"{found.st_uid}:{found.st_gid}", f"{os.geteuid()}:{os.getegid()}"
+    if found.st_uid == os.geteuid():
+        return f"Give its owner, whom we are ({we}), the right to: chmod u+rwx {shlex.quote(str(directory))}"
+    return (
+        f"It is owned by {owner}, we are {we}: run as its owner (a container with --user {owner}), or chown it to us."
+    )

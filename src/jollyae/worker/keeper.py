@@ -15,7 +15,7 @@ from ..spool.places import Places
 from . import receipts
 from .retry import describe
 from .rules import Rules
-from .telling import NOTICE, log, notice, warn
+from .telling import log, notice, warn
 
 LOOK_EVERY = 10.0
 """Seconds between two looks at the room."""
@@ -124,7 +124,6 @@ class Keeper:
             warn(
                 f"below the floor: {missing.why}",
                 f"Free some room. Until then submit refuses{more}; deliveries go on.",
-                level=NOTICE,
             )
         elif was and not missing.why:
             notice("above the floor again")

@@ -4,10 +4,11 @@ That is no item's fault and no destination's. Nothing is taken until it is mende
 kept in hand and written down first.
 """
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from ..spool import fs
+from ..spool import fs, names, users
 from .health import Health
 from .reasons import of_errno
 from .retry import describe
@@ -26,9 +27,9 @@ class Room:
 
     def trouble(self, error: OSError) -> None:
         """The spool cannot be worked on."""
-        text = describe(error)
-        if self.health.failed(text, "", reason=of_errno(error.errno), state=str(error.errno), throttled=False):
-            warn(f"paused: the spool: {text}", "Free some room, or mend what it says.")
+        text, hint = told(error)
+        if self.health.failed(text, hint, reason=of_errno(error.errno), state=str(error.errno), throttled=False):
+            warn(f"paused: the spool: {text}", hint)
 
     def is_well(self, catch_up: Callable[[], bool]) -> bool:
         """Whether it can be worked on. After a trouble that is tried from time to time, by writing a little and by
@@ -48,3 +49,27 @@ class Room:
         self.health.succeeded(0)
         notice("resumed: the spool")
         return True
+
+
+def told(error: OSError) -> tuple[str, str]:
+    """What keeps the spool from being worked on, and what to do. A rename's error names the item, which is well; what
+    is not is the directory that it leaves, or more often the one that it shall come to."""
+    if error.errno in (errno.EACCES, errno.EROFS):
+        for directory in _directories(error):
+            if not os.access(directory, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+                hint = "Mount it for writing."
+                if error.errno == errno.EACCES:
+                    try:
+                        hint = users.right_to(directory)
+                    except OSError:  # what is above it is closed
+                        continue
+                return f"cannot write in {names.show(directory)}: {error.strerror}", hint
+    if of_errno(error.errno) == "full":
+        return describe(error), "Free some room."
+    return describe(error), "Mend what it says."
+
+
+def _directories(error: OSError) -> Iterator[str]:
+    for path in (error.filename2, error.filename):
+        if isinstance(path, str):
+            yield os.path.dirname(path)

@@ -223,11 +223,12 @@ def test_head_first(bench: Bench) -> None:
 
 
 def test_head_first_refused(bench: Bench) -> None:
-    """As the first question a 403 may be the keys' fault: three items in a row pause the destination."""
+    """As the first question a 403 may be the credentials' fault: three items in a row pause the destination."""
     bench.store.head_forbidden = True
     with pytest.raises(Temporary) as caught:
         deliver(bench, bench.item(BODY), head_first=True)
     assert caught.value.scope is Scope.UNSURE
+    assert "credentials (access key, secret)" in caught.value.hint  # "keys" may be those of objects
     assert not bench.store.calls["put"]
 
 

@@ -110,6 +110,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "paused: the store asks for fewer requests",
         "",
     ),
+    "an error that ends in a full stop": (
+        {"snapshots": paused("denied", "403 AccessDenied: it is not in our records.", "Check them.")},
+        TROUBLE,
+        "paused: 403 AccessDenied: it is not in our records. Check them.",
+        "",
+    ),
     "403": (
         {"snapshots": paused("denied", "access denied: s3://b: 403 AccessDenied", "They need s3:PutObject.")},
         TROUBLE,
@@ -123,10 +129,16 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "",
     ),
     "full disk": (
-        {"snapshots": paused("full", "No space left on device: /s p/receipts/x", "", by="spool")},
+        {"snapshots": paused("full", "No space left on device: /s p/receipts/x", "Free some room.", by="spool")},
         TROUBLE,
         "paused: No space left on device: /s p/receipts/x. Free some room",
         "df -h '/s p'",
+    ),
+    "a place that cannot be written in": (
+        {"snapshots": paused("machine", "cannot write in /s p/finished: Permission denied", "chmod it", by="spool")},
+        TROUBLE,
+        "paused: cannot write in /s p/finished: Permission denied. chmod it; 1 item to deliver",
+        "ls -ld '/s p' '/s p'/*",
     ),
     "full disk, as the disk says": (
         {"snapshots": RUNS, "full": "room"},
@@ -161,6 +173,26 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         TROUBLE,
         "1 worker running, 1 failed; the last: a.jpg: the worker died three times with this. Look at it.",
         "jollyae retry '/s p' --all",
+    ),
+    "a collision": (
+        {
+            "snapshots": RUNS,
+            "items": {"failed": 1},
+            "last": trouble("failed", "refused: s3://b/a.jpg: it exists with other content", "Rename it."),
+        },
+        TROUBLE,
+        "1 worker running, 1 failed; the last: a.jpg: refused: s3://b/a.jpg: it exists with other content. Rename it.",
+        "jollyae status '/s p'",
+    ),
+    "a pipe, and no worker": (
+        {
+            "live": 0,
+            "items": {"failed": 1},
+            "last": trouble("failed", "it is not a regular file but a named pipe", ""),
+        },
+        TROUBLE,
+        "no worker is running, 1 failed; the last: a.jpg: it is not a regular file but a named pipe.",
+        "jollyae status '/s p'",
     ),
     "cannot be taken": (
         {"snapshots": [snapshot(stuck=[Stuck("d x/a", "Permission denied")])]},

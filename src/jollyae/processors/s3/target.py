@@ -187,7 +187,9 @@ class Target:
     def _blind(self, key: str, scope: Scope) -> Temporary:
         return Temporary(
             f"something may be in the way, and we may not look: {names.show(self.url(key))}: 403 to HEAD",
-            hint=("Check the keys. " if scope is Scope.UNSURE else "")  # HEAD has no body that would say more
+            hint=(
+                "Are the credentials (access key, secret) right? " if scope is Scope.UNSURE else ""
+            )  # HEAD has no body that would say more
             + "The credentials need s3:GetObject (and s3:ListBucket) to tell a repeat from a collision.",
             scope=scope,
             reason="denied",

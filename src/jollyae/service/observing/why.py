@@ -1,6 +1,7 @@
 """Why a queue moves or does not: one sentence, with what to do about it. One place, for all who tell it."""
 
 import os
+import re
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -157,7 +158,7 @@ def _absent(situation: Situation) -> Why | None:
         how = f"by its unit, or {command}" if command else "as it was started (its unit, or its command line)"
         return Why(f"{said}: start it again {how}", TROUBLE, command, "absent")
     if situation.items.get("failed"):
-        return Why(said + _told(situation, "failed"), TROUBLE, situation.command("retry", "--all"), "failed")
+        return Why(said + _told(situation, "failed"), TROUBLE, _again(situation), "failed")
     return Why(said, OK, reason="absent")
 
 
@@ -198,7 +199,9 @@ def _paused(situation: Situation) -> Why | None:
     parts = [situation.listing] if situation.listing else []
     if first.next_probe > situation.now and first.by != "hand":
         parts.append(f"next try in {ago(first.next_probe - situation.now)}")
-    said = f"paused: {_reason(first)}" + (f" {'; '.join(parts)}" if parts else "")
+    why = _reason(first)
+    is_whole = why.endswith((".", "?", "!"))  # no command line, to which nothing must be added
+    said = f"paused: {why}" + (f"{'' if is_whole else ';'} {'; '.join(parts)}" if parts else "")
     eases = first.by == "hand" or first.reason == "throttled" or situation.now - first.since < BRIEF
     return Why(said, WAITS if eases else TROUBLE, _way_out(situation, first), first.reason or first.by)
 
@@ -208,13 +211,13 @@ def _way_out(situation: Situation, paused: Paused) -> str:
     if paused.by == "hand":
         return situation.command("resume")
     if paused.by == "spool":
-        return f"df -h {shlex.quote(situation.spool)}"
+        spool = shlex.quote(situation.spool)
+        return f"df -h {spool}" if paused.reason == "full" else f"ls -ld {spool} {spool}/*"
     return situation.configured("check")
 
 
 def _reason(paused: Paused) -> str:
-    hint = paused.hint or ("Free some room, or mend what it says." if paused.by == "spool" else "")
-    return f"{paused.error}." + (f" {hint}" if hint else "")
+    return f"{paused.error.rstrip('.')}." + (f" {paused.hint}" if paused.hint else "")
 
 
 # --- workers that may send
@@ -256,7 +259,21 @@ def _failed(situation: Situation) -> Why | None:
     if not situation.items.get("failed"):
         return None
     said = _running(situation) + _told(situation, "failed")
-    return Why(said, TROUBLE, situation.command("retry", "--all"), "failed")
+    return Why(said, TROUBLE, _again(situation), "failed")
+
+
+FAIL_AGAIN = re.compile(
+    r"exists? with other content|but other bytes|no(t a)? regular file|no key is possible|key is too long"
+    r"|metadata is too large|too large for this store|cannot be a file there"
+)
+"""Of the reasons of failed items those that are the file's own, or what is at its key: a retry meets them again."""
+
+
+def _again(situation: Situation) -> str:
+    """The command for failed items: to try them again, or where that would fail again, to see what each needs."""
+    last = situation.last.get("failed")
+    fails_again = last is not None and FAIL_AGAIN.search(last.error)
+    return situation.command("status" if fails_again else "retry", "" if fails_again else "--all")
 
 
 def _unready(situation: Situation) -> Why | None:
