@@ -352,7 +352,7 @@ def _told_apart(dashboard: Dashboards, windows: Windows, work: Work, tmp_path: P
         "stopped": ("refused", "Is the store running"),
         "forbidden": ("denied", "s3:PutObject"),
         "poisoned": ("failed", "jollyae retry"),
-        "nobody": ("no worker", "jollyae run"),
+        "nobody": ("no worker", "as it was started"),
     }
     if private:
         wanted["full"] = ("No space left", "Free some room")
