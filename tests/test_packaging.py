@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -88,7 +89,9 @@ def test_the_sdist_makes_the_same_wheel(built: Path, wheel: Path, tmp_path: Path
     """Who packs it for a distribution starts with the sdist; byte for byte the same comes out."""
     [sdist] = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(
+            tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
+        )  # from 3.11.4 on
     [again] = _build(tmp_path / f"jollyae-{__version__}", tmp_path / "dist", "wheel").glob("*.whl")
     assert again.read_bytes() == wheel.read_bytes()
 
@@ -257,7 +260,7 @@ def test_the_containers_lines_make_an_environment(tmp_path: Path) -> None:
     lines = [rest for word, rest in _containerfile() if word == "RUN" and "install -d" not in rest]
     for line in lines:
         line = line.replace("/constraints.txt", f"{tmp_path}/constraints.txt").replace("/opt", f"{tmp_path}/opt")
-        line = line.replace("python -m venv", f"{sys.executable} -m venv")
+        line = line.replace("python -m venv", f"{shlex.quote(sys.executable)} -m venv")
         environment = os.environ | {"EXTRAS": "web"}
         command = ["sh", "-euc", line]
         done = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True, check=False)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -180,7 +181,7 @@ def test_the_child_has_only_what_it_must(spool: Spool, tmp_path: Path) -> None:
     with open(tmp_path / "other", "w") as other:
         os.set_inheritable(other.fileno(), True)
         before, open_before = children(), len(os.listdir("/proc/self/fd"))
-        command = f"{sys.executable} {tmp_path}/tell.py {tmp_path}/told {{}}"
+        command = f"{shlex.quote(sys.executable)} {tmp_path}/tell.py {tmp_path}/told {{}}"
         assert run(spool, command).delivered == 1
         assert children() <= before and len(os.listdir("/proc/self/fd")) <= open_before
     stdin, *others = [one for one in (tmp_path / "told").read_text().splitlines() if not one.startswith("/proc/")]

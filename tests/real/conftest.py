@@ -62,7 +62,7 @@ class Rgw:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return boto3.client(
+        return boto3.Session().client(
             "s3",
             endpoint_url=self.endpoint,
             region_name=self.region,

@@ -103,7 +103,7 @@ def test_check_tells_what_is_not_there(scene: Scene) -> None:
 
 def test_check_finds_a_store_that_ignores_the_condition(scene: Scene, rclone: str) -> None:
     """rclone's S3 replaces what it should not: 1, with the line to add; with that line it is well."""
-    client = boto3.client(
+    client = boto3.Session().client(
         "s3", endpoint_url=rclone, region_name="us-east-1", aws_access_key_id=ACCESS, aws_secret_access_key=SECRET
     )
     client.create_bucket(Bucket="checked")

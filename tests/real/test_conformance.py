@@ -115,7 +115,7 @@ class TestRclone(Promises):
         import boto3
         from botocore.config import Config
 
-        client: S3Client = boto3.client(
+        client: S3Client = boto3.Session().client(
             "s3", endpoint_url=rclone, region_name="us-east-1", config=Config(s3={"addressing_style": "path"})
         )
         bucket = f"bucket-{next(_numbers)}"

@@ -30,7 +30,7 @@ where Amazon has none."""
 def _notify(rgw: Rgw, bucket: str, receiver: str) -> None:
     """Have RGW post its own notifications. Skips where it cannot."""
     config = Config(signature_version="s3")  # its own interface for topics knows the older signatures only
-    sns: Any = boto3.client(
+    sns: Any = boto3.Session().client(
         "sns",
         endpoint_url=rgw.endpoint,
         region_name="default",

@@ -27,6 +27,7 @@ KILL_AFTER = 5.0
 _CANCELLED = 0.5  # the same, where the worker itself ends: it waits a second for what it has cancelled
 _LINGER = 0.2  # seconds for the last of the output, where something that it started still has it open
 _POLL = 0.02  # seconds between two looks whether it has ended, where nothing tells
+_LAST = 1.0  # seconds in which what was killed is gone, if the kernel lets it go at all
 _NOT_FOUND = (126, 127)
 _KEPT = 8192  # bytes of the command's output that are kept
 _LINES, _COLUMNS = 10, 200  # of these so much is told
@@ -175,9 +176,13 @@ async def _end(process: subprocess.Popen[bytes], patience: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await _ended(process)
-    finally:  # also where we are cancelled, and also what has outlived the child
+        _signal(process.pid, signal.SIGKILL)  # also what has outlived the child
+        await _over(process)
+    except asyncio.CancelledError:  # the loop ends: nobody will wait for it but we, here
         _signal(process.pid, signal.SIGKILL)
-    await _over(process)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST)
+        raise
 
 
 def _signal(group: int, number: int) -> None:

@@ -41,7 +41,7 @@ def target(url: str) -> Target:
     """The target of a bare URL; its name is made of the URL, always the same. Raises :class:`ValueError`.
 
     >>> target("https://hooks.example/secret/path").name
-    'hooks.example-7cd0a0'
+    'hooks.example-0fc3df'
     """
     scheme, _, rest = url.partition(":")
     if scheme not in _SCHEMES or not rest.strip("/"):

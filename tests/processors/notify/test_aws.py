@@ -62,7 +62,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _client(service: str, endpoint: str) -> Any:
-    return boto3.client(service, endpoint_url=endpoint, region_name=REGION)  # type: ignore[call-overload]
+    return boto3.Session().client(service, endpoint_url=endpoint, region_name=REGION)  # type: ignore[call-overload]
 
 
 def _access(endpoint: str) -> Access:

@@ -33,12 +33,13 @@ def _meant(address: Address) -> list[Address]:
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     inner: list[Address] = [one for one in (address.ipv4_mapped, address.sixtofour) if one is not None]
+    before = len(inner)  # Python's versions do not agree on what 2002::/16 is: what it leads to says more
     if address.teredo is not None:
         inner += address.teredo
     if address in _NAT64:
         inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         return inner  # the range itself is not what it leads to
-    return inner if address.ipv4_mapped is not None else [address, *inner]
+    return inner if address.ipv4_mapped is not None else [*inner[:before], address, *inner[before:]]
 
 
 def _why(address: Address) -> str:
