@@ -5,13 +5,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jollyae.cli.options import PLACES, Option, pair, positive, seconds
+from jollyae.cli.options import PLACES, Option, most_items, pair, processes, seconds
 from jollyae.cli.run_options import KEYS
 from jollyae.service.config import NOT_KEYS, PATHS
 
 PAGE = Path(__file__).parent.parent / "docs" / "CONFIGURATION.md"
 _BETWEEN = re.compile(r"(<!-- keys: .*? -->\n).*?(<!-- /keys -->)", re.DOTALL)
-_VALUES: dict[Any, str] = {pair: "table of text", positive: "number", seconds: "seconds, or text with a unit"}
+_VALUES: dict[Any, str] = {
+    pair: "table of text",
+    most_items: "number",
+    processes: "number",
+    seconds: "seconds, or text with a unit",
+}
 
 
 def table() -> str:

@@ -33,6 +33,7 @@ def config(call: Call, tmp_path: Path) -> Path:
 def test_status_of_all_queues(call: Call, config: Path, tmp_path: Path) -> None:
     """A line for each queue and its messages, then all of those in trouble; --json a list."""
     (tmp_path / "scans" / "failed" / "bad").write_text("x")
+    call("pause", tmp_path / "logs")
     said = call("status", "-c", config)
     lines = said.out.splitlines()
     assert said.code == 0 and lines[0].startswith("trouble  scans: no worker is running, 1 failed")
@@ -181,3 +182,32 @@ def test_a_second_pause_keeps_the_first_reason(call: Call, spool: Path) -> None:
     assert "moving house" in (spool / ".paused").read_text()
     call("pause", spool, "--reason", "fire")
     assert (spool / ".paused").read_text() == "fire\n"
+
+
+def test_a_configuration_is_no_spool(call: Call, config: Path, tmp_path: Path) -> None:
+    """Named as one, -c is what was meant; without a SPOOL or a configuration, that is what is missing."""
+    for verb in ("run", "status", "check"):
+        said = call(verb, config)
+        assert said.code == 2 and f"Did you mean: -c {config}" in said.err
+    said = call("run", "-c", config, "--to", "s3://b")
+    assert said.code == 2 and f"here {config}, each queue has its own" in said.err.replace("\n  ", " ")
+
+
+def test_nothing_to_run(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL alone: a SPOOL is missing, and no configuration is spoken of as if there were one."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    if Path("/etc/jollyae/jollyae.toml").exists():
+        pytest.skip("this machine has a configuration")
+    said = call("run", "--to", "s3://b")
+    assert said.code == 2 and "name a SPOOL or -c FILE" in said.err and "each queue has its own" not in said.err
+
+
+def test_a_dashboard_for_all_without_a_token(call: Call, tmp_path: Path) -> None:
+    """check says that it will not start so."""
+    path = tmp_path / "j.toml"
+    queue = f'[queue.a]\nspool = "{tmp_path}/s"\nexec = "true"\n'
+    path.write_text(queue + '[web]\nlisten = "0.0.0.0:18499"\n')
+    said = call("check", "-c", path, "--no-network").out.replace("\n         ", " ")
+    assert "no token_file and no certificate" in said
+    path.write_text(queue + '[web]\nlisten = "127.0.0.1:18499"\n')
+    assert "token_file" not in call("check", "-c", path, "--no-network").out

@@ -185,3 +185,12 @@ def test_every_option_comes_through_as_it_was(call: Call) -> None:
     parse = build_parser(("run",)).parse_args
     before, after = vars(parse(["run", *given])), vars(parse(words[words.index("run") :]))
     assert {key: after[key] for key in after if key != "_seen"} == {key: before[key] for key in after if key != "_seen"}
+
+
+def test_a_spool_of_somebody_else_is_given_to_the_user(call: Call, tmp_path: Path) -> None:
+    """A spool that is there and not the service's own must become so, or nothing can be moved in it."""
+    config = tmp_path / "j.toml"
+    config.write_text(f'[queue.a]\nspool = "{tmp_path}/a"\nexec = "true"\n')
+    assert call("init", tmp_path / "a").code == 0
+    told = call("service", "systemd", "-c", config, "--install", "--directory", tmp_path / "units")
+    assert told.code == 0 and f"  chown -R jollyae: {tmp_path}/a\n" in told.out

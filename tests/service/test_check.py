@@ -77,10 +77,10 @@ exec = "true {{}}"
 
 
 def test_what_fails_is_1_and_what_cannot_be_is_78(tmp_path: Path, checked: Call) -> None:
-    """A program that is not there can be installed; a key template that cannot be must be changed."""
+    """A program that is not there can be installed; settings that contradict each other must be changed."""
     assert checked('[queue.a]\nspool = "a"\nexec = "nosuch {}"')[0] == 1
-    code, findings = checked(f'[queue.a]\nspool = "a"\nto = "file://{tmp_path}"\nkey = "{{now}}"')
-    assert code == 78 and "{date:" in of(findings, "a", "settings")["text"]
+    code, findings = checked(f'[queue.a]\nspool = "a"\nto = "file://{tmp_path}"\ncompress = "gzip"')
+    assert code == 78 and "Content-Encoding" in of(findings, "a", "settings")["text"]
     assert checked('[queue.a]\nspoool = "a"\nto = "s3://b"') == (78, [])
 
 

@@ -190,12 +190,17 @@ def test_which_file_is_meant(tmp_path: Path) -> None:
         ('originals = "file:///d"', "originals goes with album"),
         ('ca_bundle = "~/x"', "ca_bundle: '~/x' is no path: nothing is replaced in this file, so write it out"),
         ('failed = "$HOME/x"', "failed: '$HOME/x' is no path: nothing is replaced in this file, so write it out"),
+        ("concurrency = 2000000", "concurrency: '2000000' is more than can be: write 1 to 10,000"),
+        ("processes = 1000", "processes: '1000' is more than can be: write 1 to 256"),
+        ("min_free = 5", 'min_free: it is a number, not text: write "5%" or "5G"'),
+        ('key = "{nmae}"', "key: key template '{nmae}': there is no field {nmae}"),
         ('bandwidth = "fast"', "bandwidth: 'fast' is no size: write 512k, 10M, 1.5G"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(tmp_path: Path, line: str, said: str) -> None:
     """The line, the key, what is wrong with it, and what might have been meant."""
-    assert wrong(tmp_path, queue_with(line)) == [f"line 4: {said}"]
+    (told,) = wrong(tmp_path, queue_with(line))
+    assert told.startswith(f"line 4: {said}")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +235,11 @@ def test_secrets_are_refused(tmp_path: Path, key: str) -> None:
         (b"# caf\xe9", ["line 1: not UTF-8"]),
         (b'[queue.a]\nspool = "/s"\nalbum = "sqlite:///a"', ["line 3: album needs originals = URL"]),
         (b'[queue.a]\nspool = "/s"\nexec = "./x {}"', ["line 3: exec: ./x is a relative path"]),
+        (b'[queue.a]\nspool = "/s"\nexec = ""', ["line 3: exec: the command is empty"]),
+        (b'[queue.a]\nspool = "/s"\nexec = "true"\ncompress = "gzip"', ["line 4: compress goes with to"]),
+        (b'[queue.a]\nspool = "/s"\nto = "http://x"', ["line 3: to: cannot deliver to 'http://x': write one of s3://"]),
+        (b'[queue.a]\nspool = "/s"\nto = "s3://"', ["line 3: to: 's3://' names no bucket"]),
+        (b'[queue.a]\nspool = "/s"\nto = "file://x/y"', ["line 3: to: 'file://x/y' names no directory"]),
     ],
     ids=lambda value: value.decode("latin-1") if isinstance(value, bytes) else "",
 )
@@ -273,6 +283,14 @@ def test_two_queues_on_one_spool_are_refused(tmp_path: Path) -> None:
     assert wrong(tmp_path, two.format("link", 'include = ["*.b"]'))[0].startswith(expected)
     assert "as deferred" in wrong(tmp_path, two.format("x", 'deferred = "there/deferred"'))[0]
     assert len(loaded(tmp_path, two.format("x", 'incoming = "there/finished"')).queues) == 2
+
+
+def test_two_queues_on_one_spool_are_told_with_the_rest(tmp_path: Path) -> None:
+    """Whatever else is wrong with them."""
+    text = '[queue.a]\nspool = "s"\nto = "http://x"\n[queue.b]\nspool = "s"\nexec = ""\n'
+    told = wrong(tmp_path, text)
+    assert [line.partition(":")[0] for line in told] == ["line 3", "line 4", "line 6"]
+    assert "queues a and b both have" in told[1]
 
 
 def test_a_queue_within_another_is_refused(tmp_path: Path) -> None:

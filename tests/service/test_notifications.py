@@ -17,9 +17,11 @@ import pytest
 
 from jollyae import Spool
 from jollyae.processors.finding import State
+from jollyae.processors.notify.webhook import Webhook
 from jollyae.service import notifications
 from jollyae.service.observing import status
 from jollyae.service.settings import ConfigurationError, Settings, Target
+from jollyae.spool.outcomes import Temporary
 from jollyae.worker import receipts
 from tests.helpers import drop, until
 from tests.processors.notify.scene import Received, Receiver
@@ -164,7 +166,9 @@ def test_status_tells_how_the_notifications_are(spool: Spool) -> None:
     seen = status.look(spool)
     told = {one["target"].partition("-")[0]: one for one in seen["notifications"]}
     assert {name: (one["waiting"], one["failed"]) for name, one in told.items()} == {"sh": (1, 0), "true": (0, 0)}
-    assert told["sh"]["spool"] in told["sh"]["try"] and told["true"]["level"] == "ok"
+    assert told["sh"]["level"] == "trouble" and told["true"]["level"] == "ok"
+    tries = [one["try"] for one in status.look(spool, config="/j.toml")["notifications"]]
+    assert sorted(tries) == ["", "jollyae run -c /j.toml"]
     command = [sys.executable, "-m", "jollyae", "status", str(spool.places.control)]
     text = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True).stdout
     assert f"notifications:\n  {told['sh']['target']}: {told['sh']['why']}"[:60] in text
@@ -259,3 +263,24 @@ def test_check_looks_for_a_command_and_a_spool(spool: Spool) -> None:
     assert _tried(f"spool://{spool.places.control}", network=False).state == State.OK
     assert _tried("spool:///nowhere/at/all", network=False).state == State.FAILED
     assert _tried("sns://topic").state == State.FAILED
+
+
+def test_a_secret_that_is_not_there_is_to_be_made(tmp_path: Path) -> None:
+    """With the command that makes it; where it is there and may not be read, that is another thing."""
+    there = tmp_path / "a secret"
+    missing = Target(name="x", url="https://h/", secret_file=str(there))
+    with pytest.raises(ConfigurationError) as caught:
+        notifications.destination(missing)
+    assert "No such file" in caught.value.message and f"openssl rand -base64 32)\" > '{there}'" in caught.value.hint
+    there.write_text("")
+    with pytest.raises(ConfigurationError) as caught:
+        notifications.destination(missing)
+    assert "is empty" in caught.value.message and "openssl" in caught.value.hint
+
+
+def test_an_address_is_not_said_to_be_itself() -> None:
+    """Of a name, where it leads; of an address, what it is."""
+    for host, said in (("127.0.0.1", "127.0.0.1: loopback"), ("localhost", "localhost is ")):
+        with pytest.raises(Temporary) as caught:
+            asyncio.run(Webhook(f"http://{host}:9/", ()).reach())
+        assert said in caught.value.message and "127.0.0.1 is 127.0.0.1" not in caught.value.message

@@ -151,6 +151,23 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def most_items(text: str) -> int:
+    """How many items may be in flight, 1 to 10,000: each has a file open, and a connection. Raises
+    :class:`ValueError`."""
+    return _at_most(text, 10_000)
+
+
+def processes(text: str) -> int:
+    """How many processes, 1 to 256: more than any machine has use for. Raises :class:`ValueError`."""
+    return _at_most(text, 256)
+
+
+def _at_most(text: str, most: int) -> int:
+    if (number := positive(text)) > most:
+        raise ValueError(f"{text!r} is more than can be: write 1 to {most:,}")
+    return number
+
+
 def seconds(text: str) -> float:
     """A duration. Raises :class:`ValueError`."""
     from ..service.units import duration

@@ -1,6 +1,6 @@
 """The options of ``run``: aws-cli's words where it has one."""
 
-from .options import Option, address, inodes, limit, pair, positive, rate, room, seconds, target, textfile
+from .options import Option, address, inodes, limit, most_items, pair, processes, rate, room, seconds, target, textfile
 
 DESTINATION = (
     Option(("--to",), "deliver to s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"),
@@ -20,10 +20,10 @@ WORK = (
         ("--concurrency",),
         "most items in flight (64; with --exec 32); fewer are used where fewer do",
         "N",
-        parse=positive,
+        parse=most_items,
     ),
     Option(
-        ("--processes",), "worker processes; --concurrency and --bandwidth are divided among them", "N", 1, positive
+        ("--processes",), "worker processes; --concurrency and --bandwidth are divided among them", "N", 1, processes
     ),
     Option(
         ("--settle",), "seconds a file must rest before it is taken; 1 with the lease test, else 3", "S", None, seconds

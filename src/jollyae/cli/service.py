@@ -162,15 +162,18 @@ def _before(job: "Job") -> Iterator[str]:
     """What must be there before it is started."""
     import pwd
 
+    user = None
     if not job.is_users:
         try:
-            pwd.getpwnam(job.user)
+            user = pwd.getpwnam(job.user).pw_uid
         except KeyError:
             yield f"useradd --system {job.user}"
     for directory in job.spools:
         if not os.path.isdir(directory):
             owner = "" if job.is_users else f" && chown -R {job.user}: {shlex.quote(directory)}"
             yield f"jollyae init {shlex.quote(directory)}{owner}"
+        elif not job.is_users and os.stat(directory).st_uid != user:
+            yield f"chown -R {job.user}: {shlex.quote(directory)}"
     for directory in job.writes:
         if not os.path.isdir(directory):
             owner = "" if job.is_users else f" && chown {job.user}: {shlex.quote(directory)}"

@@ -60,7 +60,8 @@ def _look(one: where.Meant, arguments: argparse.Namespace, *, must: bool) -> dic
             raise
         lost = {"spool": str(one.places.control), "why": f"{error}. {error.hint}", "level": "trouble"}
         return {"queue": one.title, **lost, "try": f"ls -la {shlex.quote(str(one.places.control))}"}
-    return look(spool, ages=arguments.ages) | ({} if must else {"queue": one.title})
+    seen = look(spool, ages=arguments.ages, config=one.config, is_wanted=one.is_wanted)
+    return seen | ({} if must else {"queue": one.title})
 
 
 def _all(seen: list[dict[str, Any]], arguments: argparse.Namespace) -> list[str]:

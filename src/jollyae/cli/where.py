@@ -25,11 +25,14 @@ CONFIG = Option(("--config", "-c"), "all queues of this file; see docs/CONFIGURA
 @dataclass(frozen=True, slots=True)
 class Meant:
     """A spool that is meant. ``name``: of its queue; '' where the spool itself was named. ``words``: how a command line
-    names it."""
+    names it. ``config``: the file, '' where there is none; ``is_wanted``: a worker should run, also where nothing
+    waits."""
 
     name: str
     places: "Places"
     words: str
+    config: str = ""
+    is_wanted: bool = False
 
     @property
     def title(self) -> str:
@@ -71,7 +74,13 @@ def is_config(arguments: argparse.Namespace) -> bool:
         raise UsageError(f"both {arguments.spool} and -c {arguments.config}: say only one of them")
     if getattr(arguments, "queue", None) is not None:
         raise UsageError(f"both {arguments.spool} and --queue {arguments.queue}: say only one of them")
+    if os.path.isfile(arguments.spool):
+        raise UsageError(f"{arguments.spool} is not a spool: it is a file", hint=_perhaps_config(arguments.spool))
     return False
+
+
+def _perhaps_config(path: str) -> str:
+    return f"Did you mean: -c {shlex.quote(path)}" if path.endswith(".toml") else ""
 
 
 def meant(arguments: argparse.Namespace) -> list[Meant]:
@@ -90,7 +99,11 @@ def meant(arguments: argparse.Namespace) -> list[Meant]:
         if not queues:
             names = ", ".join(queue.name for queue in known)
             raise UsageError(f"{found.path} has no queue {arguments.queue!r}", hint=f"It has: {names}")
-    return [Meant(one.name, one.places, f"{file} --queue {shlex.quote(one.name)}") for one in queues]
+    path = os.path.abspath(found.path)
+    return [
+        Meant(one.name, one.places, f"{file} --queue {shlex.quote(one.name)}", path, one.settings.idle_exit is None)
+        for one in queues
+    ]
 
 
 def each(arguments: argparse.Namespace, act: "Callable[[Meant, Spool], int]") -> int:
@@ -122,13 +135,14 @@ def config(arguments: argparse.Namespace, overriding: Sequence[Option]) -> "Conf
     from ..service import config
     from ..service.settings import ConfigurationError, Settings
 
-    for option in (*PLACES, *DESTINATION):
-        if was_given(option, arguments, environment=False):
-            raise UsageError(f"{option.flags[0]} goes with a SPOOL: in a configuration each queue has its own")
     try:
         path = config.find({config.VARIABLE: arguments.config} if arguments.config else os.environ)
     except ConfigurationError as error:
         raise UsageError(f"name a SPOOL or -c FILE; {error.message}", hint=_hint(arguments)) from error
+    for option in (*PLACES, *DESTINATION):
+        if was_given(option, arguments, environment=False):
+            what = f"{option.flags[0]} goes with a SPOOL"
+            raise UsageError(f"{what}: in a configuration, here {path}, each queue has its own")
     given = [option.dest for option in overriding if was_given(option, arguments) and option not in DESTINATION]
     values = {name: getattr(arguments, name) for name in given if name in Settings.__dataclass_fields__}
     return config.load(path, KEYS).overridden(values)
@@ -153,7 +167,7 @@ def made(places: "Places") -> "Spool":
         root = places.control
         what = "it has no incoming/" if root.is_dir() else "there is no such directory"
         if root.exists() and not root.is_dir():
-            raise UsageError(f"{root} is not a spool: it is a file")
+            raise UsageError(f"{root} is not a spool: it is a file", hint=_perhaps_config(str(root)))
         raise UsageError(f"{root} is not a spool: {what}", hint=lost(root))
     return spool
 

@@ -1,5 +1,6 @@
 """Can this run? Each thing is tried for real; one finding a line."""
 
+import ipaddress
 import os
 import shlex
 import shutil
@@ -232,6 +233,13 @@ async def _queue(queue: Queue, *, network: bool) -> AsyncIterator[Finding]:
         yield await notifications.tried(target, network=network)
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _beside(config: Config) -> Iterator[Finding]:
     metrics, web = config.metrics, config.web
     if metrics.addr is not None:
@@ -246,6 +254,11 @@ def _beside(config: Config) -> Iterator[Finding]:
             yield ok("metrics", f"{metrics.file} can be written")
         else:
             yield failed("metrics", f"cannot write in {directory}", "Make it, or give us the right to.")
+    host, _ = exporter.address(web.listen)
+    lacking = [key for key in ("token_file", "certificate") if not getattr(web, key)]
+    if lacking and not _is_loopback(host):
+        text = f"{web.listen} is beyond this machine, and [web] has no {' and no '.join(lacking)}"
+        yield warning("web", text, "jollyae web refuses to start so, unless its command line has them.")
     for path in (web.token_file, web.certificate, web.key):
         if path is not None and not os.access(path, os.R_OK):
             yield warning("web", f"cannot read {path}", "Its reader is jollyae web: who runs that must be able to.")

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
+from ..processors.keys import KeyTemplate
 from ..spool.places import Place, Places
 from .nesting import among_items
 from .observing.exporter import Wanted, address, heartbeat, textfile
@@ -40,6 +42,8 @@ NOT_KEYS = {
 """Options of ``run`` that are no keys of a queue, and why."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET = re.compile(r"secret|password|passwd|passphrase|token|access_?key|api_?key|credential", re.IGNORECASE)
+SCHEMES = ("s3", "gs", "az", "file")
+DESTINATIONS = "s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX], az://CONTAINER[/PREFIX] and file:///DIR"
 _SHARED = ("incoming", "working", "deferred", "failed", "receipts")
 
 
@@ -153,11 +157,17 @@ class _Reading:
         self._path = path
         self._lines = lines
         self._targets: dict[str, dict[str, Any]] = {}
+        self._placed: list[Queue] = []
         keys: dict[str, Read] = dict.fromkeys(PLACES, self._file)
         for name in options.keys() & Settings.__dataclass_fields__.keys() - NOT_KEYS.keys():
             keys[name] = self._file if name in PATHS else self._reader(options[name])
         if "notify" in keys:
             keys["notify"] = self._notify(options["notify"])
+        for name, check in _CHECKS.items():
+            if name in keys:
+                keys[name] = checked(check, keys[name])
+        if "min_free" in keys:
+            keys["min_free"] = _with_unit(keys["min_free"])
         self._queue_keys = keys
 
     def config(self, found: dict[str, Any]) -> Config:
@@ -183,8 +193,8 @@ class _Reading:
         queues = [self._queue(name, table) for name, table in self._tables(found, "queue")]
         if not queues and not self.mistakes:
             self._wrong((), "there is no queue: write [queue.NAME] with spool = … and to = …")
+        self._refuse_shared(self._placed)  # those too in which something else is wrong
         whole = [queue for queue in queues if queue is not None]
-        self._refuse_shared(whole)
         lines = {queue.name: self._lines["queue", queue.name] for queue in whole}
         return Config(self._path, tuple(whole), shown, dashboard, told, lines)
 
@@ -233,10 +243,11 @@ class _Reading:
         if "spool" not in table:
             self._wrong(path, f"[queue.{name}] has no spool: the directory that has, or gets, its places")
         self._refuse_contradictions(path, table)
-        if len(self.mistakes) > before:
+        if (root := where.pop("spool")) is None:
             return None
-        root = where.pop("spool")
-        return Queue(name, Places.under(root, **where), Settings(**values))
+        placed = Queue(name, Places.under(root, **where), Settings())
+        self._placed.append(placed)
+        return replace(placed, settings=Settings(**values)) if len(self.mistakes) == before else None
 
     def _refuse_contradictions(self, path: tuple[str, ...], table: dict[str, Any]) -> None:
         given = [name for name in ("to", "exec", "album") if name in table]
@@ -248,6 +259,8 @@ class _Reading:
             self._wrong((*path, other), f"both {given[0]} and {other}: say only one of them")
         if (program := _program(table.get("exec"))) and "/" in program and not program.startswith("/"):
             self._wrong((*path, "exec"), f"exec: {program} is a relative path: write all of it, or a name in PATH")
+        if "compress" in table and given and given[0] != "to":
+            self._wrong((*path, "compress"), f"compress goes with to, and there is {given[0]}: leave it out")
         if given == ["album"] and "originals" not in table:
             self._wrong((*path, "album"), "album needs originals = URL: where the originals go")
         for name in ("originals", "addedby"):
@@ -325,6 +338,40 @@ class _Reading:
 
     def _wrong(self, path: tuple[str, ...], what: str) -> None:
         self.mistakes.append((self._lines[path], what))
+
+
+def _url(text: str) -> None:
+    """What ``to`` may be, as far as a look at it tells. Raises :class:`ValueError`."""
+    scheme, mark, rest = text.partition("://")
+    if scheme not in SCHEMES or not mark:
+        raise ValueError(f"cannot deliver to {text!r}: write one of {DESTINATIONS}")
+    if scheme == "file":
+        parts = urlsplit(text)
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise ValueError(f"{text!r} names no directory: write file:///absolute/path")
+    elif not re.match(r"[^/?#\s]+(/|$)", rest):
+        raise ValueError(f"{text!r} names no bucket: write one of {DESTINATIONS}")
+
+
+def _command(text: str) -> None:
+    """Raises :class:`ValueError` where no command is in it."""
+    if not shlex.split(text):
+        raise ValueError("the command is empty")
+
+
+def _with_unit(read: Read) -> Read:
+    """As ``read``, but for bare numbers: in KiB nobody means them."""
+
+    def reading(value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise Wrong(f'it is a number, not text: write "{value}%" or "{value}G"')
+        return read(value)
+
+    return reading
+
+
+_CHECKS: Mapping[str, Callable[[str], Any]] = {"to": _url, "originals": _url, "key": KeyTemplate, "exec": _command}
+"""What else must be right of the values of these keys."""
 
 
 def _program(command: Any) -> str:

@@ -217,7 +217,16 @@ def _secret_text(target: Target) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         path = shlex.quote(target.secret_file)
-        raise ConfigurationError(f"notify {target.name}: secret_file {path}: {why}", "Give us the right to.") from error
+        hint = _make_secret(path) if isinstance(error, FileNotFoundError) else "Give us the right to."
+        raise ConfigurationError(f"notify {target.name}: secret_file {path}: {why}", hint) from error
     if not text.strip():
-        raise ConfigurationError(f"notify {target.name}: secret_file {target.secret_file} is empty")
+        path = shlex.quote(target.secret_file)
+        raise ConfigurationError(f"notify {target.name}: secret_file {path} is empty", _make_secret(path))
     return text
+
+
+def _make_secret(path: str) -> str:
+    """How to make the file of a secret, which nobody else may read."""
+    return (
+        f'Make it: (umask 077; echo "whsec_$(openssl rand -base64 32)" > {path}), and tell the receiver what is in it.'
+    )

@@ -110,7 +110,8 @@ class _Guarded(Pool):
         for found in list(self._addresses):
             if why := addresses.why_internal(str(found[0])):
                 self._addresses.clear()
-                raise StoreError(None, _INTERNAL, f"{self._host} is {found[0]}: {why}")
+                what = self._host if self._host == str(found[0]) else f"{self._host} is {found[0]}"
+                raise StoreError(None, _INTERNAL, f"{what}: {why}")
 
     async def reach(self) -> None:
         """Make a connection, and close it."""

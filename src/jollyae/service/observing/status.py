@@ -154,13 +154,15 @@ def look(spool: Spool, *, ages: bool = False, config: str = "", is_wanted: bool 
         "unready": min(max((snapshot.unready for snapshot in snapshots), default=0), counts["incoming"].items),
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
         "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *troubles]],
-        "notifications": [_target(Spool(places=places, make=False)) for places in notifications.existing(spool.places)],
+        "notifications": [
+            _target(Spool(places=places, make=False), config) for places in notifications.existing(spool.places)
+        ],
     }
 
 
-def _target(spool: Spool) -> dict[str, Any]:
+def _target(spool: Spool, config: str) -> dict[str, Any]:
     """How the messages to one target are."""
-    seen = look(spool)
+    seen = look(spool, config=config)
     items = {place: count["items"] for place, count in seen["places"].items()}
     waiting = items["incoming"] + items["working"] + items["deferred"]
     told = {"target": spool.places.control.name, "waiting": waiting, "failed": items["failed"]}
