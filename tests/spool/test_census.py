@@ -1,5 +1,6 @@
 """The census: right when it is quiet, about right while there is traffic, and free of cost when nothing changes."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Any
 import pytest
 
 from jollyae.spool import census
-from jollyae.spool.census import BUSY_PAUSE, EVERY, FIRST_PAUSE, Census
-from jollyae.spool.places import Places
+from jollyae.spool.census import BUSY_PAUSE, EVERY, FIRST_PAUSE, SOON, Census
+from jollyae.spool.places import Place, Places
 
 
 @pytest.fixture
@@ -155,8 +156,8 @@ def test_what_cannot_be_read_keeps_its_last_count(places: Places, monkeypatch: p
 
 
 def test_it_walks_in_slices_and_rests_long(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slice ends after its time; between them it pauses a hundred times as long, and after the walk as long as that
-    walk took times a hundred, and a minute at least."""
+    """A slice ends after its time; between them it pauses a hundred times as long, and after the walk each place rests
+    as long as its walk took times a hundred."""
     now = 0.0
 
     def clock() -> float:
@@ -175,15 +176,64 @@ def test_it_walks_in_slices_and_rests_long(places: Places, monkeypatch: pytest.M
         assert "finished" not in counting.held(), "a place is told when it is counted whole"
     assert slices > 5
     assert counting.held()["finished"].items == 5000
-    assert counting.pause() == max(EVERY, 100 * counting._worked)
+    assert counting._rest(Place.FINISHED) >= max(SOON, 100 * counting._walked[Place.FINISHED].worked)
     (places.finished / "more").touch()
+    counting._walked.clear()
     counting.step()
     assert counting.pause(busy=True) == BUSY_PAUSE == 100 * census.SLICE
     assert counting.pause() < FIRST_PAUSE, "while there is nothing else to do"
-    monkeypatch.undo()
-    quick = Census(places, every=5.0)
-    quick.count()
-    assert quick.pause() >= 5.0
+
+
+def test_small_places_are_walked_again_soon(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed and deferred items always: others take them out, and each matters. The others where nothing else is to
+    do. Large ones each minute at most."""
+    counting = Census(places)
+    counting.count()
+    monkeypatch.setattr("jollyae.spool.census.REST", 0)  # whatever this machine takes for it
+    assert SOON / 2 < counting.pause() <= SOON
+    assert {place: counting._rest(place) for place in Place} == dict.fromkeys(Place, SOON)
+    assert SOON / 2 < counting.pause(busy=True) <= SOON
+    often = {Place.FAILED, Place.DEFERRED}
+    assert {place: counting._rest(place) for place in Place} == {
+        place: SOON if place in often else EVERY for place in Place
+    }
+    monkeypatch.setattr("jollyae.spool.census.SMALL", 0)
+    assert EVERY / 2 < counting.pause() <= EVERY
+
+
+def test_what_others_take_out_of_failed_is_gone_soon(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry by another program is no move of a worker's: the next walk of this place sees it, and has not to read the
+    others."""
+    _put(places.failed / "a", 7)
+    moves = {"failed": (1, 7)}
+    counting = Census(places, lambda: moves)
+    counting.count()
+    counting.pause(busy=True)
+    (places.failed / "a").rename(places.incoming / "a")
+    (places.incoming / "a").rename(places.failed / "a")
+    moves = {"failed": (2, 14)}
+    assert counting.held()["failed"][:2] == (2, 14)
+    reads = Reads(monkeypatch)
+    counting._walked = {
+        place: dataclasses.replace(one, at=one.at - EVERY / 2, worked=0.0) for place, one in counting._walked.items()
+    }
+    while not counting.step():
+        pass
+    assert counting.held()["failed"][:2] == (1, 7)
+    assert "finished" not in reads.taken()
+
+
+def test_what_others_told_late_is_mended_soon(places: Places) -> None:
+    """A sibling's moves come up to two seconds after it made them, so a walk may have counted the items already: where
+    nothing else is to do, the next one comes at once, and costs nothing, since nothing changed."""
+    _put(places.finished / "a", 1)
+    moves: dict[str, tuple[int, int]] = {}
+    counting = Census(places, lambda: moves)
+    counting.count()
+    moves = {"finished": (1, 1)}
+    assert counting.held()["finished"].items == 2
+    counting.step()
+    assert counting.held()["finished"].items == 1
 
 
 def test_what_comes_during_a_walk_is_counted_once(places: Places) -> None:

@@ -10,7 +10,7 @@ It needs no worker: where none lives, nothing is added between walks.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,9 +25,14 @@ BUSY_PAUSE, FIRST_PAUSE, QUIET_PAUSE = SLICE * 100, SLICE * 30, SLICE * 5
 """Seconds between two slices of one walk: while there is other work to do (of the first walk, for which somebody waits,
 and which has a rest of a hundred times its work behind it), and while there is none."""
 REST = 100
-"""After a walk, so many times as long as it took…"""
+"""A place is walked again after so many times as long as its walk took…"""
 EVERY = 60.0
-"""…and at least so many seconds until the next."""
+"""…and at least so many seconds."""
+SOON, SMALL = 1.0, 10_000
+"""So many seconds do for a place of fewer items and directories: for ``failed/`` and ``deferred/``, out of which others
+take items too and in which each matters, and while there is no other work for all, since the moves that others told
+came late."""
+_OFTEN = (Place.FAILED, Place.DEFERRED)
 MAX_KNOWN = 20_000
 """Directories that are remembered, so as not to walk them again; beyond that they are walked each time."""
 _TICKS = 2_000_000_000  # ns; a directory that changed so shortly before it was read may change again unseen
@@ -69,6 +74,15 @@ class _Base:
     moved: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """When a place was walked to its end (monotonic), how many seconds that took, and how much there was to walk."""
+
+    at: float
+    worked: float
+    size: int
+
+
 class Census:
     """Counts what is in the five places. ``moves()``: what the known workers moved since some time in the past that
     stays the same; it is called in the thread that walks. ``wanted``: which names in ``incoming/`` count (all but
@@ -86,38 +100,41 @@ class Census:
         self._moves = moves
         self._wanted = wanted
         self._every = every
-        self._known: dict[str, _Directory] = {}
+        self._known: dict[Place, dict[str, _Directory]] = {place: {} for place in Place}
         self._base: dict[str, _Base] = {}
         self._walk: Iterator[None] | None = None
-        self._worked = 0.0
+        self._walked: dict[Place, _Walked] = {}
+        self._is_busy = False
         self._is_known = False
 
     def step(self) -> bool:
-        """Go on with the walk for a moment (:data:`SLICE`), or begin one; whether it is at its end. Blocks as the file
-        system does: call it in a thread, and never in two at a time. Raises nothing for what cannot be read: such a
-        place keeps its last count."""
+        """Go on with the walk for a moment (:data:`SLICE`), or begin one, of the places whose time has come, or where
+        it has not, of those that are soon walked; whether it is at its end. Blocks as the file system does: call it in
+        a thread, and never in two at a time. Raises nothing for what cannot be read: such a place keeps its last
+        count."""
         began, used = time.monotonic(), time.thread_time()
         if self._walk is None:
-            self._walk, self._worked = self._all(), 0.0
+            due = [place for place in Place if self._due(place) <= began]
+            self._walk = self._all(due or [place for place in Place if self._rest(place) <= 2 * SOON])
         for _ in self._walk:
             if time.thread_time() - used > SLICE or time.monotonic() - began > LONGEST:
-                self._worked += time.monotonic() - began
                 return False
         self._walk = None
-        self._worked += time.monotonic() - began
         self._is_known = True
         return True
 
     def pause(self, *, busy: bool = False) -> float:
         """Seconds until :meth:`step` is to be called again."""
+        self._is_busy = busy
         if self._walk is None:
-            return max(self._every, REST * self._worked)
+            return max(min(map(self._due, Place)) - time.monotonic(), 0.0)
         if not busy:
             return QUIET_PAUSE
         return BUSY_PAUSE if self._is_known else FIRST_PAUSE
 
     def count(self) -> None:
         """A whole walk at once, for those who have all the time."""
+        self._walk, self._walked = None, {}
         while not self.step():
             pass
 
@@ -130,38 +147,60 @@ class Census:
         """Something that is another when a walk found something else than the one before."""
         return tuple([base.held[:2] for base in list(self._base.values())])
 
-    def _all(self) -> Iterator[None]:
-        known: dict[str, _Directory] = {}
-        for place, directory in self._directories.items():
-            before, began = self._moves().get(place.value, (0, 0)), time.time()
-            total = _Directory(0)
-            try:
-                for found in self._below(place, directory, known, began):
-                    if found is None:
-                        yield
-                        continue
-                    total.items += found.items
-                    total.bytes += found.bytes
-                    total.ignored += found.ignored
-                    total.oldest = min(total.oldest, found.oldest)
-            except OSError:
-                continue
-            after = self._moves().get(place.value, (0, 0))
-            # What came during the walk was not counted. What went was seen before or not: half of it, as we guess.
-            moved = (before[0] + min(after[0] - before[0], 0) // 2, before[1] + min(after[1] - before[1], 0) // 2)
-            oldest = total.oldest if total.items else None
-            self._base[place.value] = _Base(Held(total.items, total.bytes, oldest, began, total.ignored), moved)
-        self._known = known
+    def _due(self, place: Place) -> float:
+        """When the place is to be walked again (monotonic)."""
+        return self._walked[place].at + self._rest(place) if place in self._walked else 0.0
+
+    def _rest(self, place: Place) -> float:
+        """Seconds between two walks of the place."""
+        if (walked := self._walked.get(place)) is None:
+            return 0.0
+        is_soon = walked.size < SMALL and (place in _OFTEN or not self._is_busy)
+        return max(min(SOON, self._every) if is_soon else self._every, REST * walked.worked)
+
+    def _all(self, wanted: Iterable[Place] = Place) -> Iterator[None]:
+        for place in wanted:
+            worked, began = 0.0, time.monotonic()
+            for _ in self._count(place):
+                worked += time.monotonic() - began
+                yield
+                began = time.monotonic()
+            ended = time.monotonic()
+            size = len(self._known[place]) + (self._base[place.value].held.items if place.value in self._base else 0)
+            self._walked[place] = _Walked(ended, worked + ended - began, size)
+
+    def _count(self, place: Place) -> Iterator[None]:
+        """Walk one place; a pause at each yield."""
+        before, began = self._moves().get(place.value, (0, 0)), time.time()
+        total, known = _Directory(0), dict[str, _Directory]()
+        try:
+            for found in self._below(place, self._directories[place], known, began):
+                if found is None:
+                    yield
+                    continue
+                total.items += found.items
+                total.bytes += found.bytes
+                total.ignored += found.ignored
+                total.oldest = min(total.oldest, found.oldest)
+        except OSError:
+            return
+        after = self._moves().get(place.value, (0, 0))
+        # What came during the walk was not counted. What went was seen before or not: half of it, as we guess.
+        moved = (before[0] + min(after[0] - before[0], 0) // 2, before[1] + min(after[1] - before[1], 0) // 2)
+        oldest = total.oldest if total.items else None
+        self._known[place] = known
+        self._base[place.value] = _Base(Held(total.items, total.bytes, oldest, began, total.ignored), moved)
 
     def _below(
         self, place: Place, root: str, known: dict[str, _Directory], began: float
     ) -> Iterator[_Directory | None]:
         """Each directory below, with what was there when the walk ``began``; None now and then, for breath."""
-        pending = [root]
+        before, pending = self._known[place], [root]
+        room = MAX_KNOWN - sum(len(others) for other, others in self._known.items() if other is not place)
         while pending:
             path = pending.pop()
             try:
-                found = self._known.get(path)
+                found = before.get(path)
                 changed = os.stat(path).st_mtime_ns
                 if found is None or found.changed != changed:
                     found = _Directory(changed if began * 1e9 - changed > _TICKS else -1)
@@ -169,7 +208,7 @@ class Census:
                         yield None
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            if len(known) < MAX_KNOWN:
+            if len(known) < room:
                 known[path] = found
             pending += found.below
             yield found

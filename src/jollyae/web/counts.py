@@ -70,10 +70,10 @@ class Counting:
             return walk.counts()
 
     def again(self, name: str) -> None:
-        """What was counted is wrong by now: something was moved. Count soon, if that is soon done."""
+        """What was counted is wrong by now: something was moved. Count again what is soon counted."""
         with self._news:
             walk = self._walks.get(name)
-            if walk is not None and walk.is_whole and walk.next - time.monotonic() <= EVERY:
+            if walk is not None and walk.is_whole:  # the census passes over what takes long
                 walk.next = 0.0
                 self._news.notify_all()
 
