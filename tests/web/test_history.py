@@ -85,6 +85,18 @@ def test_a_quantile_lies_in_its_bucket(share: float) -> None:
     assert past.quantile([], share) is None
 
 
+def test_a_quantile_is_no_longer_than_the_slowest(spool: Spool) -> None:
+    """The last buckets are wide: of what took just over five minutes at the most none is said to have taken 29."""
+    counts = [0] * BUCKETS
+    counts[DELIVERY_BOUNDS.index(300) + 1] = 3
+    assert (past.quantile(counts, 0.99) or 0) > 1000
+    assert past.quantile(counts, 1.0, slowest=301.0) == 301.0
+    assert past.quantile([0] * (BUCKETS - 1) + [1], 1.0, slowest=10**6) == 10**6
+    wrote(spool, "a", Minute(int(NOW - 30), 3, 3, delivery=counts, slowest=301.0))
+    last = history(queue(spool), HOUR, NOW).points[-1]
+    assert last.p95 is not None and 300 < last.p95 <= 301
+
+
 def test_nothing_known_is_not_nothing_delivered(spool: Spool) -> None:
     """A queue that no worker ever touched has no plot; one whose worker idles has one with zeros."""
     never = history(queue(spool), HOUR, NOW)

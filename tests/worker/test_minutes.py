@@ -49,7 +49,7 @@ def test_a_minute_is_written_when_it_is_over(tmp_path: Path, clock: Clock) -> No
     clock.now += 59
     made.look()
     running = made.running()
-    assert running == Minute(T0, 2, 20, 1, 0, [0, 2, *[0] * (BUCKETS - 2)]), "not what was before"
+    assert running == Minute(T0, 2, 20, 1, 0, [0, 2, *[0] * (BUCKETS - 2)], 0.002), "not what was before"
     assert minutes.read(tmp_path, 0) == []
     clock.now += 1
     made.look()
@@ -65,6 +65,21 @@ def test_a_minute_is_written_when_it_is_over(tmp_path: Path, clock: Clock) -> No
     assert [one.at for one in minutes.read(tmp_path, T0 + 1)] == [T0 + 660]
 
 
+def test_the_slowest_is_told(tmp_path: Path, clock: Clock) -> None:
+    """Of its own minute; and of several where each says it: a version before did not."""
+    tally = Tally()
+    made = Minutes(str(tmp_path), "w", tally)
+    tally.deliver([1, 1], [301.25, 3.0], [0.1, 0.1], 0.0)
+    clock.now += 60
+    made.look()
+    tally.deliver([1], [2.0], [0.1], 0.0)
+    made.close()
+    found = minutes.read(tmp_path, 0)
+    assert [one.slowest for one in found] == [301.25, 2.0]
+    assert minutes.together([*found, Minute(T0 + 120, failed=1)]).slowest == 301.25
+    assert minutes.together([*found, Minute(T0 + 120, 1, delivery=[1])]).slowest == 0.0
+
+
 def test_several_workers_add_up(tmp_path: Path, clock: Clock) -> None:
     """Each has its own file; a worker that is started again in the same minute loses nothing."""
     for worker in ("a", "b", "b"):
@@ -72,7 +87,7 @@ def test_several_workers_add_up(tmp_path: Path, clock: Clock) -> None:
         made = Minutes(str(tmp_path), worker, tally)
         _deliver(tally, 1)
         made.close()
-    assert minutes.read(tmp_path, 0) == [Minute(T0, 3, 30, 0, 0, [0, 3, *[0] * (BUCKETS - 2)])]
+    assert minutes.read(tmp_path, 0) == [Minute(T0, 3, 30, 0, 0, [0, 3, *[0] * (BUCKETS - 2)], 0.002)]
     assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -75,5 +75,5 @@ def _point(at: int, minutes: list[Minute]) -> Point:
     if not minutes:
         return Point(at)
     all = together(minutes)
-    p50, p95 = quantile(all.delivery, 0.5), quantile(all.delivery, 0.95)
+    p50, p95 = (quantile(all.delivery, share, slowest=all.slowest) for share in (0.5, 0.95))
     return Point(at, all.delivered, all.bytes, all.failed, all.deferred, p50, p95)

@@ -203,7 +203,7 @@ def latency(did: past.Past, now: float) -> Latency:
     for over in (LATENCY_OVER, LATENCY_AT_MOST):
         minute = did.since(now - over)
         if minute.delivered:
-            p50, p99 = past.quantile(minute.delivery, 0.5), past.quantile(minute.delivery, 0.99)
+            p50, p99 = (past.quantile(minute.delivery, share, slowest=minute.slowest) for share in (0.5, 0.99))
             return Latency(p50, p99, minute.delivered, over)
     return Latency()
 

@@ -57,7 +57,7 @@ class Minutes:
             return None
         delivery = map(sub, self._tally.delivery_counts(), self._delivery_before)
         delivered, count, failed, deferred = map(sub, now, self._before)
-        return Minute(self._at, delivered, count, failed, deferred, list(delivery))
+        return Minute(self._at, delivered, count, failed, deferred, list(delivery), round(self._tally.slowest, 6))
 
     def close(self) -> None:
         """Write down the minute that is not over."""
@@ -65,6 +65,7 @@ class Minutes:
 
     def _begin(self, now: float) -> None:
         self._at = int(now) // _MINUTE * _MINUTE
+        self._tally.slowest = 0.0
         self._before, self._delivery_before = _numbers(self._tally), self._tally.delivery_counts()
 
     def _write(self) -> None:
@@ -168,5 +169,11 @@ def together(minutes: list[Minute]) -> Minute:
             first.failed + other.failed,
             first.deferred + other.deferred,
             list(map(add, first.delivery, other.delivery)) if both else other.delivery,
+            max(first.slowest, other.slowest) if _knows(first) and _knows(other) else 0.0,
         )
     return first
+
+
+def _knows(minute: Minute) -> bool:
+    """Whether it says what the slowest took, or has none. Versions before did not."""
+    return minute.slowest > 0 or not minute.delivered

@@ -63,7 +63,8 @@ class Counted(msgspec.Struct, frozen=True):
 
 class Minute(msgspec.Struct, frozen=True):
     """What happened in the minute that began ``at`` (seconds since 1970). ``delivery``: counts as in
-    :class:`Histogram`."""
+    :class:`Histogram`. ``slowest``: the longest of them in seconds, 0 where it is not known or nothing was delivered;
+    the last buckets are wide."""
 
     at: int
     delivered: int = 0
@@ -71,6 +72,7 @@ class Minute(msgspec.Struct, frozen=True):
     failed: int = 0
     deferred: int = 0
     delivery: list[int] = []
+    slowest: float = 0.0
 
 
 class Flight(msgspec.Struct, frozen=True):

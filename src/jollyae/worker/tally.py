@@ -84,6 +84,8 @@ class Tally:
             self.counts: Counts = counts
         else:
             self.counts = [*(counts or ()), *[0] * (SIZE - len(counts or ()))]
+        self.slowest = 0.0
+        """Seconds of the slowest delivery since somebody set this to 0; of this process only."""
         self._told: tuple[int, ...] = ()
 
     def fail(self, reason: str, size: int) -> None:
@@ -119,6 +121,7 @@ class Tally:
             counts[_DELIVERY + bisect_left(DELIVERY_BOUNDS, one)] += 1
         for one in attempt:
             counts[_ATTEMPT + bisect_left(ATTEMPT_BOUNDS, one)] += 1
+        self.slowest = max(self.slowest, *delivery) if delivery else self.slowest
         counts[_DELIVERY_SUM] += max(int(sum(delivery) * 1e6), 0)
         counts[_ATTEMPT_SUM] += max(int(sum(attempt) * 1e6), 0)
 

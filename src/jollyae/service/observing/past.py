@@ -45,20 +45,26 @@ def read(spool: Spool, seconds: float, snapshots: Sequence[Snapshot] = (), now: 
     return Past(tuple(minutes.added(found)), max(min(begins), since) if begins else None)
 
 
-def quantile(counts: Sequence[int], share: float, bounds: Sequence[float] = DELIVERY_BOUNDS) -> float | None:
-    """So many seconds it took at the most for ``share`` of those counted, evenly spread within each bucket; the last
-    bound where it lies beyond; None where nothing was counted.
+def quantile(
+    counts: Sequence[int], share: float, bounds: Sequence[float] = DELIVERY_BOUNDS, slowest: float = 0.0
+) -> float | None:
+    """So many seconds it took at the most for ``share`` of those counted, evenly spread within each bucket, which ends
+    at the ``slowest`` where that is known (not 0); the last bound where it lies beyond and the slowest is not known;
+    None where nothing was counted.
 
     >>> quantile([0, 10, 0], 0.5, (1, 3)), quantile([0, 0, 5], 0.5, (1, 3)), quantile([0, 0], 0.5, (1,))
-    (2.0, 3, None)
+    (2.0, 3.0, None)
+    >>> quantile([0, 10, 0], 1.0, (1, 3), slowest=1.5), quantile([0, 0, 1], 0.5, (1, 3), slowest=9.0)
+    (1.5, 6.0)
     """
     sums = list(accumulate(counts))
     if not sums or not sums[-1]:
         return None
     rank = share * sums[-1]
     bucket = bisect_left(sums, rank)
-    if bucket >= len(bounds):
-        return bounds[-1]
     below = bounds[bucket - 1] if bucket else 0.0
+    above = bounds[bucket] if bucket < len(bounds) else slowest or float(below)
+    if slowest:
+        above = max(min(above, slowest), below)
     before = sums[bucket] - counts[bucket]
-    return below + (bounds[bucket] - below) * (rank - before) / counts[bucket]
+    return below + (above - below) * (rank - before) / counts[bucket]
