@@ -63,8 +63,8 @@ def _whole() -> list[Seen]:
         Seen("photos", snapshot(in_flight=flying, **more)),
         Seen("logs", snapshot(paused=refused, credentials_expiry=NOW + 300)),
         Seen("other", snapshot(destination='exec "odd\\name"\n', paused=Paused("hand", "lunch"), free_bytes=-1)),
-        Seen("photos.hook", snapshot(destination="https://hooks.example/x"), target="hook"),
-        Seen("logs.hook", snapshot(destination="https://hooks.example/x"), target="hook"),
+        Seen("photos/hook", snapshot(destination="https://hooks.example/x"), target="hook"),
+        Seen("logs/hook", snapshot(destination="https://hooks.example/x"), target="hook"),
     ]
 
 
@@ -160,11 +160,13 @@ def test_a_pause_by_hand_is_the_queues() -> None:
 
 
 def test_notifications_are_told_by_target() -> None:
-    """The queues of notifications are summed by whom they are for, and are not among the queues."""
+    """The queues of notifications are told by whose they are and whom they are for, and are not among the queues."""
     found = parsed(text(_whole()))
-    assert found[("jollyae_notifications_total", "target", "hook", "outcome", "done")] == 24
-    assert found[("jollyae_notifications_pending", "target", "hook")] == 14
-    assert not [key for key in found if "photos.hook" in key or "https://hooks.example/x" in key]
+    for queue in ("photos", "logs"):
+        of = ("queue", queue, "target", "hook")
+        assert found[("jollyae_notifications_total", *of, "outcome", "done")] == 12
+        assert found[("jollyae_notifications_pending", *of)] == 7
+    assert not [key for key in found if "photos/hook" in key or "https://hooks.example/x" in key]
 
 
 def test_labels_have_only_known_values() -> None:

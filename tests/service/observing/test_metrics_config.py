@@ -155,7 +155,7 @@ def test_what_waits(tmp_path: Path, start: Start) -> None:
 
 
 def test_notifications_are_counted_by_target(tmp_path: Path, start: Start) -> None:
-    """Two queues tell one target: their messages are one line there, and no queue among the queues. While it takes
+    """Two queues tell one target: their messages are a line each, and no queue among the queues. While it takes
     none they wait, and the queues are ready all the same."""
     addr = _free()
     path = _config(tmp_path, addr)
@@ -165,15 +165,19 @@ def test_notifications_are_counted_by_target(tmp_path: Path, start: Start) -> No
     until(lambda: up(addr) and _delivered(addr, "logs") == 0, run.log)
     for queue in ("photos", "logs"):
         (tmp_path / queue / "incoming" / "one").write_text("x")
-    waiting = ("jollyae_notifications_pending", "target", "told")
-    until(lambda: parsed(ask(addr, "/metrics")[2]).get(waiting) == 2, run.log)
+    of = [("queue", queue, "target", "told") for queue in ("photos", "logs")]
+
+    def values(name: str, *more: str) -> list[float | None]:
+        found = parsed(ask(addr, "/metrics")[2])
+        return [found.get((f"jollyae_notifications_{name}", *one, *more)) for one in of]
+
+    until(lambda: values("pending") == [1, 1], run.log)
     assert ask(addr, "/readyz")[0] == 200
     Spool(tmp_path / "told")
-    sent = ("jollyae_notifications_total", "target", "told", "outcome", "done")
-    until(lambda: parsed(ask(addr, "/metrics")[2]).get(sent) == 2, run.log)
+    until(lambda: values("total", "outcome", "done") == [1, 1], run.log)
     found = parsed(ask(addr, "/metrics")[2])
     assert {key[2] for key in found if key[0] == "jollyae_delivered_items_total"} == {"photos", "logs"}
-    until(lambda: parsed(ask(addr, "/metrics")[2])[waiting] == 0, run.log)
+    until(lambda: values("pending") == [0, 0], run.log)
     assert run.end() == 0
 
 

@@ -28,8 +28,8 @@ OTHER = "other"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One queue as it is now. ``target``: where it is the queue of notifications to somebody, their name; such a queue
-    is told by its messages only."""
+    """One queue as it is now. ``target``: where it is the queue of notifications to somebody, their name, and ``queue``
+    is QUEUE/TARGET; such a queue is told by its messages only."""
 
     queue: str
     snapshot: Snapshot
@@ -303,24 +303,17 @@ def _of_destinations(found: list[tuple[str, _Destination]]) -> Samples:
 
 
 def _of_targets(queues: list[Seen]) -> Samples:
-    outcomes: dict[str, list[int]] = {}
-    pending: dict[str, int] = {}
+    """Of each queue and target, for two queues may tell one target, or two that are called alike."""
+    ended, pending = [], []
     for one in queues:
         if one.target:
-            counts = outcomes.setdefault(one.target, [0] * len(OUTCOMES))
-            ended = _closed(one.snapshot.attempts, OUTCOMES)
-            outcomes[one.target] = [a + b for a, b in zip(counts, ended, strict=True)]
+            of = ("queue", one.queue.removesuffix(f"/{one.target}"), "target", one.target)
+            values = zip(OUTCOMES, _closed(one.snapshot.attempts, OUTCOMES), strict=True)
+            ended += [f"{_series(NOTIFICATIONS.name, *of, 'outcome', outcome)} {value}" for outcome, value in values]
             waiting = (one.snapshot.places.get(place) for place in ("incoming", "working", "deferred"))
-            pending[one.target] = pending.get(one.target, 0) + sum(place.items for place in waiting if place)
-    yield (
-        NOTIFICATIONS,
-        [
-            f"{_series(NOTIFICATIONS.name, 'target', target, 'outcome', outcome)} {value}"
-            for target, values in outcomes.items()
-            for outcome, value in zip(OUTCOMES, values, strict=True)
-        ],
-    )
-    yield _told(PENDING, "target", pending.items())
+            pending.append(f"{_series(PENDING.name, *of)} {sum(place.items for place in waiting if place)}")
+    yield NOTIFICATIONS, ended
+    yield PENDING, pending
 
 
 def _of_process(reload: Reload | None) -> Samples:
