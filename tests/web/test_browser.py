@@ -5,13 +5,16 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from jollyae import Spool
+from jollyae.worker.state import DELIVERY_BOUNDS, Minute
 from tests.browsing import Windows, pytestmark, serious_faults  # noqa: F401 - when to skip
 from tests.corpus import TEXT
 from tests.helpers import private_mounts
@@ -394,6 +397,35 @@ def test_one_logs_in_by_tls_and_out(
 
 
 @pytest.mark.slow
+def test_on_a_telephone_labels_are_whole_and_apart(dashboard: Dashboards, windows: Windows) -> None:
+    """None of a plot's texts is cut off or lies over another; what says where to drop files stays in its box; no
+    option of a command is broken."""
+    there = dashboard()
+    spool, now = there.spool(), int(time.time()) // 60 * 60
+    trouble(spool, "a.jpg", "no")
+    counts = [0] * (len(DELIVERY_BOUNDS) + 1)
+    counts[DELIVERY_BOUNDS.index(0.25)] = 12000
+    lines = [msgspec.json.encode(Minute(now - 60 * ago, 12000, 1, 9, 0, counts)) for ago in range(55, 0, -1)]
+    (spool.places.receipts / "w-20260101T000000Z.minutes").write_bytes(b"\n".join(lines))
+    page = windows(there.url, viewport={"width": 360, "height": 740})
+    page.goto("/queue/photos")
+    page.wait_for_selector("svg.plot")
+    for plot in page.locator("svg.plot").all():
+        box = plot.bounding_box()
+        labels = [label.bounding_box() for label in plot.locator("text").all()]
+        assert box and len(labels) > 6
+        for label in labels:
+            assert label and label["x"] >= box["x"] - 1 and label["x"] + label["width"] <= box["x"] + box["width"] + 1
+        times = [label.bounding_box() for label in plot.locator("text.plot-time").all()]
+        for one, other in pairwise(times):
+            assert one and other and one["x"] + one["width"] < other["x"]
+    drop_box, text = page.locator(".drop").bounding_box(), page.locator(".drop label span").first.bounding_box()
+    assert drop_box and text and text["x"] + text["width"] < drop_box["x"] + drop_box["width"]
+    for word in page.locator(".command code span").all():
+        if (word.text_content() or "").startswith("-"):
+            assert word.evaluate("one => one.getClientRects().length == 1 && one.offsetHeight < 40")
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1024), ("dark", 360), ("light", 1920)])
 def test_axe_finds_no_serious_fault(
     dashboard: Dashboards, windows: Windows, work: Work, to: Path, scheme: str, width: int

@@ -119,7 +119,10 @@ def test_nobody_gets_in_without_the_token(dashboard: Dashboards, tokens: str) ->
     """No page, no event, no API, no action; a browser is led to the login, a program is told."""
     there = dashboard(token_file=tokens)
     trouble(there.spool(), "a.jpg", "no")
-    for path in ("/", "/queue/photos", "/receipts", "/api/queues"):
+    for path in ("/api/queues", "/metrics"):
+        answer = ask(there, "GET", path, {"Accept": "*/*"})
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer"), path
+    for path in ("/", "/queue/photos", "/receipts"):
         answer = ask(there, "GET", path)
         assert answer.status == 303 and answer.headers["location"].startswith("/login?next="), path
         assert ask(there, "GET", path, {"Accept": "application/json"}).status == 401

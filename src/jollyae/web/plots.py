@@ -20,7 +20,9 @@ from .history import History, Point
 
 WIDTH, HEIGHT = 480, 170
 """Of the drawing, in its own units: the style sheet scales it, from 300 pixels on a telephone to some 600."""
-LEFT, RIGHT, TOP, BOTTOM = 58, 6, 10, 26
+LEFT, RIGHT, TOP, BOTTOM = 78, 6, 10, 26
+"""Room for the labels as they are on a telephone, half as large again."""
+MOST_TIMES = 5
 FONT = 13
 
 
@@ -175,9 +177,9 @@ class _Drawing:
                 f'text-anchor="end" font-size="{FONT}" fill="currentColor">{escape(label(mark))}</text>'
             )
         first = self.past.points[0].at
-        for at in axis.moments(first, first + self.past.length):
+        for at in axis.moments(first, first + self.past.length, MOST_TIMES):
             x = self.x(at)
-            anchor = "start" if x < LEFT + 20 else "end" if x > WIDTH - RIGHT - 20 else "middle"
+            anchor = "start" if x < LEFT + 25 else "end" if x > WIDTH - RIGHT - 25 else "middle"
             written = time.strftime("%H:%M", time.gmtime(at))
             parts.append(
                 f'<text class="plot-label plot-time" data-at="{at}" x="{x:.1f}" y="{HEIGHT - 6}" '

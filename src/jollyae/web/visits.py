@@ -133,7 +133,9 @@ LOG_IN = "Log in first. A program sends the token: Authorization: Bearer TOKEN."
 
 
 def _to_login(visit: Visit) -> Response:
-    if visit.wants_json or "authorization" in visit.request.headers:
+    asked = str(visit.request.scope["path"])
+    is_for_programs = asked == "/metrics" or asked.startswith("/api/")
+    if visit.wants_json or is_for_programs or "authorization" in visit.request.headers:
         raise Told(401, LOG_IN, {"WWW-Authenticate": "Bearer"})
     path = visit.site.url(visit.request.url.path) + (f"?{visit.request.url.query}" if visit.request.url.query else "")
     return RedirectResponse(f"{visit.site.url('/login')}?next={quote(path, safe='')}", 303)
