@@ -48,7 +48,14 @@ def test_spools_are_called_by_their_directories(tmp_path: Path) -> None:
     spools = [str(tmp_path / name) for name in ("a/photos", "b/photos", "scans", "a/photos")]
     with web(*spools) as address:
         assert list(queues(address))[:2] == ["photos", "b-photos"]
-        assert {"scans", "scans:hook"} <= set(queues(address))
+        assert {"scans", "scans/hook"} <= set(queues(address))
+        with urllib.request.urlopen(f"{address}queue/scans/hook", timeout=10) as page:
+            assert "scans/hook</h1>" in page.read().decode()
+        form = urllib.request.Request(f"{address}queue/scans/hook/pause", b"reason=x", {"Origin": address.rstrip("/")})
+        urllib.request.urlopen(form, timeout=10).close()
+        assert (tmp_path / "scans/notify/hook/.paused").exists() and not (tmp_path / "scans/.paused").exists()
+        with urllib.request.urlopen(f"{address}events/queue/scans/hook", timeout=10) as events:
+            assert events.headers["Content-Type"].startswith("text/event-stream")
 
 
 def test_a_configuration_says_what_and_how(tmp_path: Path) -> None:
@@ -82,14 +89,14 @@ def test_a_configured_queue_without_a_worker_is_not_ready(tmp_path: Path) -> Non
         found = queues(address)
         assert {name: one["level"] for name, one in found.items() if one["level"] != "ok"} == {
             "photos": "trouble",
-            "photos:hook": "trouble",
+            "photos/hook": "trouble",
         }
-        assert found["photos"]["try"] == found["photos:hook"]["try"] == f"jollyae run -c {config}"
+        assert found["photos"]["try"] == found["photos/hook"]["try"] == f"jollyae run -c {config}"
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"{address}readyz", timeout=10)
         with caught.value as answer:
             said = answer.read().decode()
-        assert (answer.code, said) == (503, "not ready: photos has no worker\nnot ready: photos:hook has no worker\n")
+        assert (answer.code, said) == (503, "not ready: photos has no worker\nnot ready: photos/hook has no worker\n")
     with web(str(tmp_path / "photos")) as address, urllib.request.urlopen(f"{address}readyz", timeout=10) as answer:
         assert answer.status == 200
 

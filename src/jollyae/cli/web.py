@@ -171,7 +171,7 @@ def _messages(name: str, about: "Spool") -> "Iterator[Queue]":
     from ..web.queue import Queue
 
     for directory in sorted((about.places.control / DIRECTORY).glob("*/incoming")):
-        yield Queue(f"{name}:{directory.parent.name}", Spool(places=Places.under(directory.parent), make=False))
+        yield Queue(f"{name}/{directory.parent.name}", Spool(places=Places.under(directory.parent), make=False))
 
 
 def _ready(address: str) -> None:

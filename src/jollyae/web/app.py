@@ -20,7 +20,7 @@ from .visits import get, post
 
 ROUTES: tuple[BaseRoute, ...] = (
     *live("/", screens.overview),
-    *live("/queue/{name}", screens.queue),
+    *live("/queue/{name:path}", screens.queue),
     get("/receipts", screens.receipts_page),
     get("/api/queues", screens.api),
     get("/login", login.form, Role.NOBODY),
@@ -29,10 +29,10 @@ ROUTES: tuple[BaseRoute, ...] = (
     get("/metrics", screens.metrics),
     get("/livez", screens.alive, Role.NOBODY),
     get("/readyz", screens.ready, Role.NOBODY),
-    post("/queue/{name}/pause", doings.pause),
-    post("/queue/{name}/resume", doings.resume),
-    post("/queue/{name}/retry", doings.retry),
-    post("/queue/{name}/upload", doings.upload, files=doings.MOST_FILES),
+    post("/queue/{name:path}/pause", doings.pause),
+    post("/queue/{name:path}/resume", doings.resume),
+    post("/queue/{name:path}/retry", doings.retry),
+    post("/queue/{name:path}/upload", doings.upload, files=doings.MOST_FILES),
 )
 """All addresses; each with who may ask for it: to look, unless said; to act, if it is a POST."""
 
