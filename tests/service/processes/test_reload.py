@@ -157,7 +157,7 @@ def test_a_dry_run_says_of_all_queues(tmp_path: Path, start: Start, to: Path) ->
     ("text", "said"),
     [
         ("[queue.a]\nbandwith = 1", "line 2: unknown key 'bandwith'. Did you mean: bandwidth"),
-        ('[queue.a]\nspool = "a"\nto = "file://host/d"', "line 1: queue a: cannot deliver to file://host/d"),
+        ('[queue.a]\nspool = "a"\nto = "file://host/d"', "line 3: to: 'file://host/d' names no directory"),
         (
             '[queue.a]\nspool = "a"\nto = "file:///dev/null/d"',
             "line 1: queue a: cannot make /dev/null/d: Not a directory",
