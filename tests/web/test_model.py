@@ -1,5 +1,6 @@
 """All queues at a glance: with real workers that work, are stopped, killed, or meet a spool that is gone."""
 
+import argparse
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 
 import jollyae
 from jollyae import Spool
+from jollyae.cli import web
 from jollyae.service.observing.past import Past
 from jollyae.service.observing.status import Live
 from jollyae.spool import owner
@@ -290,3 +292,30 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     assert said["levels"] == ["ok", "trouble", "ok"]
     for sentence in (said["sentence"], said["status"]):  # how many wait is only about known at that moment
         assert sentence.startswith("the spool's disk is full: it has no room left") and "Free some" in sentence
+
+
+def test_queues_that_come_later_are_found(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was there is the same, one that is gone is not shown; where nobody can say, nothing changes."""
+    monkeypatch.setattr("jollyae.web.model.RENEW", 0.0)
+    found: list[Queue] | None = [Queue("photos", spool)]
+    dashboard = Dashboard([Queue("photos", spool)], lambda: found)
+    failures = dashboard.failures["photos"]
+    assert [view.name for view in dashboard.overview()] == ["photos"]
+    found = [Queue("photos", spool), Queue("photos:hook", spool)]
+    assert [view.name for view in dashboard.overview()] == ["photos", "photos:hook"]
+    assert dashboard.failures["photos"] is failures
+    found = None
+    assert [view.name for view in dashboard.overview()] == ["photos", "photos:hook"]
+    found = [Queue("photos:hook", spool)]
+    assert [view.name for view in dashboard.overview()] == ["photos:hook"]
+    dashboard.close()
+
+
+def test_the_queue_of_a_notification_is_found_when_it_comes(spool: Spool) -> None:
+    """Its directory comes later than the dashboard; a spool that is not there for a moment changes nothing."""
+    find = web._finder(argparse.Namespace(spools=[str(spool.places.control)]), None)
+    assert len(find() or ()) == 1
+    (spool.places.control / "notify/hook/incoming").mkdir(parents=True)
+    assert [one.name.rpartition(":")[2] for one in find() or ()][1:] == ["hook"]
+    spool.places.control.rename(spool.places.control.with_name("away"))
+    assert find() is None

@@ -18,6 +18,7 @@ from .run_options import KEYS
 if TYPE_CHECKING:
     from ..service.config import Config, Web
     from ..spool.spool import Spool
+    from ..web.model import Find
     from ..web.queue import Queue
     from ..web.serving import Serving
 
@@ -77,18 +78,18 @@ def main(arguments: argparse.Namespace) -> int:
     config = None if arguments.spools else _config(arguments)
     queues = _of_config(config) if config else _of_spools(arguments.spools)
     try:
-        return asyncio.run(_serve(queues, arguments, config.web if config else None))
+        return asyncio.run(_serve(queues, arguments, config.web if config else None, _finder(arguments, config)))
     except KeyboardInterrupt:
         return 130
 
 
-async def _serve(queues: "Sequence[Queue]", arguments: argparse.Namespace, web: "Web | None") -> int:
+async def _serve(queues: "Sequence[Queue]", arguments: argparse.Namespace, web: "Web | None", find: "Find") -> int:
     from ..http.serving import CannotListen
     from ..web import serving
     from .album.common import complain
 
     try:
-        await serving.serve(queues, _serving(arguments, web), ready=_ready)
+        await serving.serve(queues, _serving(arguments, web), find=find, ready=_ready)
     except CannotListen as error:
         complain(error.message, error.hint)
         return 1
@@ -127,6 +128,20 @@ def _config(arguments: argparse.Namespace) -> "Config":
     except ConfigurationError as error:
         raise UsageError(f"name a SPOOL or -c FILE; {error.message}", hint="Try: jollyae web SPOOL") from error
     return config.load(path, KEYS)
+
+
+def _finder(arguments: argparse.Namespace, config: "Config | None") -> "Find":
+    """Finds the queues again: a notification's comes later than its queue, and a configuration is changed. A file that
+    cannot be used, as one that is being written, changes nothing."""
+    from ..service.settings import ConfigurationError
+
+    def find() -> "Sequence[Queue] | None":
+        try:
+            return _of_config(_config(arguments)) if config else _of_spools(arguments.spools)
+        except (ConfigurationError, UsageError, OSError):
+            return None
+
+    return find
 
 
 def _of_config(config: "Config") -> "list[Queue]":

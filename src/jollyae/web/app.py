@@ -13,7 +13,7 @@ from ..http.guard import MAX_FORM, Guard, Rules, own_names
 from . import doings, errors, login, screens, writing
 from .access import Access, Role
 from .live import live
-from .model import Dashboard
+from .model import Dashboard, Find
 from .queue import Queue
 from .site import MAX_UPLOAD, Site
 from .visits import get, post
@@ -45,6 +45,7 @@ STRANGE = (
 def make_app(
     queues: Sequence[Queue],
     *,
+    find: Find | None = None,
     access: Access | None = None,
     hosts: Iterable[str] = (),
     prefix: str = "",
@@ -52,9 +53,9 @@ def make_app(
 ) -> Starlette:
     """The dashboard of those queues as an ASGI app. ``hosts`` are the names under which it is known, besides localhost,
     this machine's own name and all addresses in numbers. ``prefix``, as ``/jollyae``, comes before the path of all of
-    its addresses, whether a proxy leaves it in the request or takes it away."""
+    its addresses, whether a proxy leaves it in the request or takes it away. ``find`` finds the queues again."""
     site = Site(
-        dashboard=Dashboard(queues),
+        dashboard=Dashboard(queues, find),
         pages=writing.pages(prefix),
         access=access or Access(),
         prefix=prefix,

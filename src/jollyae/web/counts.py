@@ -55,6 +55,12 @@ class Counting:
         self._thread: threading.Thread | None = None
         self._over = False
 
+    def add(self, queue: Queue) -> None:
+        """One more queue, or one that is elsewhere now."""
+        with self._news:
+            self._spools[queue.name] = queue.spool
+            self._walks.pop(queue.name, None)
+
     def of(self, name: str, wait: float = FIRST) -> Counts:
         """What is known of the queue by now; who asks first waits so long for the first walk to end."""
         with self._news:

@@ -2,8 +2,9 @@
 
 import os
 import shlex
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -29,30 +30,73 @@ LATENCY_OVER = 300.0
 LATENCY_AT_MOST = 3600.0
 """…or of so many, where nothing was delivered in those."""
 
+RENEW = 3.0
+"""Seconds after which the queues are found again."""
+
+Find = Callable[[], Sequence[Queue] | None]
+"""Finds the queues as they are now; None where that cannot be said."""
+
 
 class Dashboard:
     """Looks at queues again and again. What it keeps between two looks is only for differences (rates) and for not
     walking large places more often than need be; every number shown was read from the disk."""
 
-    def __init__(self, queues: Sequence[Queue]) -> None:
-        self.queues = tuple(queues)
-        self.failures = {queue.name: Failures(queue) for queue in self.queues}
+    def __init__(self, queues: Sequence[Queue], find: Find | None = None) -> None:
+        self.queues: tuple[Queue, ...] = ()
+        self.failures: dict[str, Failures] = {}
         """What failed in each queue, by its name."""
-        self._counting = counts.Counting(self.queues)
-        self._paces = {queue.name: Pace() for queue in self.queues}
-        self._queues = {queue.name: queue for queue in self.queues}
-        self._patience = {queue.name: Patience(partial(self._look, queue)) for queue in self.queues}
+        self._find = Patience(find) if find is not None else None
+        self._counting = counts.Counting(queues)
+        self._paces: dict[str, Pace] = {}
+        self._queues: dict[str, Queue] = {}
+        self._patience: dict[str, Patience[QueueView]] = {}
+        self._renewing = threading.Lock()
+        self._renewed = time.monotonic()
+        self._take(queues)
+
+    def renew(self) -> None:
+        """Find the queues again, where that was not done for :data:`RENEW` seconds. Blocking: call it in a thread."""
+        if self._find is None or time.monotonic() - self._renewed < RENEW or not self._renewing.acquire(blocking=False):
+            return
+        try:
+            found = self._find.ask()
+            if found is not None:
+                self._take(found)
+        except Unanswered:  # a disk hangs
+            pass
+        finally:
+            self._renewed = time.monotonic()
+            self._renewing.release()
+
+    def _take(self, queues: Sequence[Queue]) -> None:
+        """Look at these from now on. What is known of one that was there is kept, unless it is elsewhere now."""
+        taken = {}
+        for queue in queues:
+            before = self._queues.get(queue.name)
+            if before is not None and _is_same(before, queue):
+                taken[queue.name] = before
+                continue
+            taken[queue.name] = queue
+            self.failures[queue.name] = Failures(queue)
+            self._counting.add(queue)
+            self._paces[queue.name] = Pace()
+            self._patience[queue.name] = Patience(partial(self._look, queue))
+        self._queues, self.queues = taken, tuple(taken.values())
 
     def overview(self) -> list[QueueView]:
         """All queues as they are now, in the order given. Reads small files; takes milliseconds, whatever lies there.
         Blocking: call it in a thread. Raises nothing: what cannot be read is told in the view."""
-        return [self.look(queue.name) for queue in self.queues]
+        self.renew()
+        return [self._ask(queue) for queue in self.queues]
 
     def look(self, name: str) -> QueueView:
         """One queue as it is now. Raises :class:`KeyError` where there is none of this name."""
-        queue = self.queue(name)
+        self.renew()
+        return self._ask(self.queue(name))
+
+    def _ask(self, queue: Queue) -> QueueView:
         try:
-            return self._patience[name].ask()
+            return self._patience[queue.name].ask()
         except Unanswered as error:
             return hanging(queue, error.seconds)
         except OSError as error:
@@ -98,6 +142,10 @@ class Dashboard:
     def close(self) -> None:
         """End what runs in the background."""
         self._counting.close()
+
+
+def _is_same(one: Queue, other: Queue) -> bool:
+    return (one.spool.places, one.destination) == (other.spool.places, other.destination)
 
 
 def overview(queues: Sequence[Queue]) -> list[QueueView]:

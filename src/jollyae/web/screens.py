@@ -26,7 +26,8 @@ async def overview(visit: Visit) -> Shown:
     dashboard = visit.site.dashboard
 
     def look() -> list[tuple[QueueView, plots.Svg]]:
-        return [(view, spark(_history(view, dashboard.queue(view.name)))) for view in dashboard.overview()]
+        seen, queues = dashboard.overview(), {queue.name: queue for queue in dashboard.queues}
+        return [(view, spark(_history(view, queues[view.name]))) for view in seen if view.name in queues]
 
     seen = await asyncio.to_thread(look)
     levels = [view.level for view, _ in seen]
@@ -106,6 +107,7 @@ async def api(visit: Visit) -> Response:
 async def metrics(visit: Visit) -> Response:
     """All queues for Prometheus."""
     asked = wants_open_metrics(visit.request.headers.get("accept", ""))
+    await asyncio.to_thread(visit.site.dashboard.renew)
     page = await asyncio.to_thread(visit.site.watched.text, open_metrics=asked)
     return Response(page, headers={"Content-Type": OPEN_METRICS if asked else TEXT, "Cache-Control": "no-store"})
 

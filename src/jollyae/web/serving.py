@@ -12,6 +12,7 @@ from ..service.settings import ConfigurationError
 from . import access
 from .access import Access
 from .app import make_app
+from .model import Find
 from .queue import Queue
 
 LOG = logging.getLogger("jollyae.web")
@@ -36,6 +37,7 @@ async def serve(
     queues: Sequence[Queue],
     serving: Serving,
     *,
+    find: Find | None = None,
     stop: asyncio.Event | None = None,
     ready: Callable[[str], object] = lambda address: None,
 ) -> None:
@@ -43,7 +45,7 @@ async def serve(
     address. Raises :class:`ConfigurationError`, and :class:`~..http.serving.CannotListen` where the port cannot be
     had."""
     who = allowed(serving)
-    app = make_app(queues, access=who, hosts=serving.hosts, prefix=serving.prefix)
+    app = make_app(queues, find=find, access=who, hosts=serving.hosts, prefix=serving.prefix)
     site = app.state.site
     is_ready = False
 

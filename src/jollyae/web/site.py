@@ -45,12 +45,12 @@ class Site:
     @cached_property
     def watching(self) -> Watching:
         """What tells that something happened."""
-        return Watching(self.dashboard.queues, self.dashboard.count_again, self.stopping)
+        return Watching(lambda: self.dashboard.queues, self.dashboard.count_again, self.stopping)
 
     @cached_property
     def watched(self) -> Watched:
         """What metrics are told of."""
-        return Watched((queue.name, queue.spool.places) for queue in self.dashboard.queues)
+        return Watched(lambda: [(queue.name, queue.spool.places) for queue in self.dashboard.queues])
 
     @cached_property
     def failures(self) -> Mapping[str, Failures]:
@@ -60,7 +60,7 @@ class Site:
     @cached_property
     def retries(self) -> Mapping[str, Retries]:
         """The retries that go on, for each queue by its name."""
-        return {queue.name: Retries(queue, self.failures[queue.name]) for queue in self.dashboard.queues}
+        return _Retries(self.dashboard)
 
     def queue(self, name: str) -> Queue:
         """The queue of this name. Raises :class:`KeyError`."""
@@ -69,3 +69,15 @@ class Site:
     def url(self, path: str) -> str:
         """The address of a page."""
         return self.prefix + path
+
+
+class _Retries(dict[str, Retries]):
+    """Of each queue by its name, from when somebody asks for it."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        super().__init__()
+        self._dashboard = dashboard
+
+    def __missing__(self, name: str) -> Retries:
+        self[name] = Retries(self._dashboard.queue(name), self._dashboard.failures[name])
+        return self[name]

@@ -20,7 +20,9 @@ class Watching:
     """Counts what happens (``number``) while somebody waits for it. ``moved`` is called with the name of a queue in
     which something was."""
 
-    def __init__(self, queues: Sequence[Queue], moved: Callable[[str], object], stopping: asyncio.Event) -> None:
+    def __init__(
+        self, queues: Callable[[], Sequence[Queue]], moved: Callable[[str], object], stopping: asyncio.Event
+    ) -> None:
         self._queues = queues
         self._moved = moved
         self._stopping = stopping
@@ -55,7 +57,7 @@ class Watching:
         quiet = unasked = 0
         try:
             while unasked < 10 and not self._stopping.is_set():
-                signs = await asyncio.to_thread(signs_of, self._queues)
+                signs = await asyncio.to_thread(signs_of, self._queues())
                 for name in [name for name, found in signs.items() if found != last.get(name)]:
                     self._moved(name)
                 quiet = 0 if signs != last or quiet * EVERY >= AT_LEAST else quiet + 1

@@ -19,7 +19,7 @@ def _value(watched: Watched, name: str = "delivered_items_total") -> float:
 
 def test_workers_that_come_and_go(spool: Spool) -> None:
     """Several are one queue, and when one is gone nothing that it counted is."""
-    watched = Watched([("photos", spool.places), ("logs", spool.places)])
+    watched = Watched(lambda: [("photos", spool.places), ("logs", spool.places)])
     assert _value(watched) == -1
     first, second = Claims(spool.places, Readiness(0)), Claims(spool.places, Readiness(0))
     _says(first, 10)
@@ -39,4 +39,4 @@ def test_workers_that_come_and_go(spool: Spool) -> None:
 
 def test_open_metrics_too(spool: Spool) -> None:
     """As the companion does it."""
-    assert Watched([("photos", spool.places)]).text(open_metrics=True).endswith("# EOF\n")
+    assert Watched(lambda: [("photos", spool.places)]).text(open_metrics=True).endswith("# EOF\n")

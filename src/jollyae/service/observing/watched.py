@@ -6,7 +6,7 @@ of whose workers lives any more, what was seen last is told: the time of its las
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -21,16 +21,19 @@ from .totals import plus
 
 
 class Watched:
-    """Queues, by their names."""
+    """Queues, by their names, as ``queues()`` tells them each time."""
 
-    def __init__(self, queues: Iterable[tuple[str, Places]]) -> None:
-        self._queues = [_Queue(name, places) for name, places in queues]
+    def __init__(self, queues: Callable[[], Iterable[tuple[str, Places]]]) -> None:
+        self._wanted = queues
+        self._queues: dict[tuple[str, Places], _Queue] = {}
         self._one = threading.Lock()
 
     def text(self, *, open_metrics: bool = False) -> str:
         """The page of metrics. Reads some small files; call it in a thread."""
         with self._one:
-            seen = [found for queue in self._queues if (found := queue.look()) is not None]
+            wanted = list(self._wanted())
+            self._queues = {one: self._queues.get(one) or _Queue(*one) for one in wanted}
+            seen = [found for queue in self._queues.values() if (found := queue.look()) is not None]
         return metrics.text(seen, open_metrics=open_metrics)
 
 
