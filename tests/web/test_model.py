@@ -301,13 +301,13 @@ def test_queues_that_come_later_are_found(spool: Spool, monkeypatch: pytest.Monk
     dashboard = Dashboard([Queue("photos", spool)], lambda: found)
     failures = dashboard.failures["photos"]
     assert [view.name for view in dashboard.overview()] == ["photos"]
-    found = [Queue("photos", spool), Queue("photos:hook", spool)]
-    assert [view.name for view in dashboard.overview()] == ["photos", "photos:hook"]
+    found = [Queue("photos", spool), Queue("photos/hook", spool)]
+    assert [view.name for view in dashboard.overview()] == ["photos", "photos/hook"]
     assert dashboard.failures["photos"] is failures
     found = None
-    assert [view.name for view in dashboard.overview()] == ["photos", "photos:hook"]
-    found = [Queue("photos:hook", spool)]
-    assert [view.name for view in dashboard.overview()] == ["photos:hook"]
+    assert [view.name for view in dashboard.overview()] == ["photos", "photos/hook"]
+    found = [Queue("photos/hook", spool)]
+    assert [view.name for view in dashboard.overview()] == ["photos/hook"]
     dashboard.close()
 
 
@@ -316,6 +316,6 @@ def test_the_queue_of_a_notification_is_found_when_it_comes(spool: Spool) -> Non
     find = web._finder(argparse.Namespace(spools=[str(spool.places.control)]), None)
     assert len(find() or ()) == 1
     (spool.places.control / "notify/hook/incoming").mkdir(parents=True)
-    assert [one.name.rpartition(":")[2] for one in find() or ()][1:] == ["hook"]
+    assert [one.name.rpartition("/")[2] for one in find() or ()][1:] == ["hook"]
     spool.places.control.rename(spool.places.control.with_name("away"))
     assert find() is None
