@@ -89,6 +89,8 @@ def test_an_hour_without_the_webhook(
     hook, away = Webhook("https://hooks.example/x", secrets(SECRET)), Away(outage)
     monkeypatch.setattr(hook, "_pool", away)
     outbox = Outbox([spool.places], message, str(tmp_path))
+    # The clock is the worker's and not the producer's: what is put in now is an hour old to a sweep.
+    monkeypatch.setattr("jollyae.spool.sweep.sweep", lambda places: 0)
     worker = Worker(spool, hook, Rules(settle=0, concurrency=8, on_done=OnDone.DELETE))
     ids: list[str] = []
 
