@@ -86,8 +86,12 @@ class Owner:
 
 
 def items_below(directory: str) -> Iterator[str]:
-    """The names of all files below ``directory`` but dotfiles, with their subdirectories; nothing is sorted. One
-    directory is open at a time, however deep they lie."""
+    """The names of all files below ``directory`` but dotfiles, with their subdirectories; nothing is sorted."""
+    return (name for name, _ in entries_below(directory))
+
+
+def entries_below(directory: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """As :func:`items_below`, each with its entry. One directory is open at a time, however deep they lie."""
     pending = [""]
     while pending:
         prefix = pending.pop()
@@ -98,7 +102,7 @@ def items_below(directory: str) -> Iterator[str]:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{prefix}{entry.name}/")
                 else:
-                    yield prefix + entry.name
+                    yield prefix + entry.name, entry
 
 
 def publish(working: str, name: str = "") -> Owner:

@@ -187,14 +187,4 @@ def _worker_directories(places: Places) -> Iterator[str]:
 
 def _items(directory: str) -> Iterator[tuple[str, int]]:
     """As :func:`.owner.items_below`, each with its inode."""
-    pending = [""]
-    while pending:
-        prefix = pending.pop()
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(os.path.join(directory, prefix)) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(f"{prefix}{entry.name}/")
-                else:
-                    yield prefix + entry.name, entry.inode()
+    return ((name, entry.inode()) for name, entry in owner.entries_below(directory))

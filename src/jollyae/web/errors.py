@@ -4,14 +4,12 @@ details are in the log.
 
 import errno
 import logging
-from http import HTTPStatus
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..http.forms import Told, wants_json
-from ..http.headers import protect
+from ..http.errors import broke_by, refused_by, words
+from ..http.forms import wants_json
 from .access import Role
 from .site import Site
 from .visits import common
@@ -37,7 +35,7 @@ TEXTS = {
 
 def page(request: Request, status: int, text: str = "", headers: dict[str, str] | None = None) -> Response:
     """The page of an error; reads no queue, since that may be what is broken."""
-    title, usual = TEXTS.get(status) or (HTTPStatus(status).phrase, "Go back and try again.")
+    title, usual = words(TEXTS, status)
     if wants_json(request):
         return JSONResponse({"error": text or usual}, status, headers)
     site: Site = request.app.state.site
@@ -46,13 +44,6 @@ def page(request: Request, status: int, text: str = "", headers: dict[str, str] 
     response = site.pages.respond(request, html, status=status, cache="no-store")
     response.headers.update(headers or {})
     return response
-
-
-async def refused(request: Request, error: Exception) -> Response:
-    """For :class:`HTTPException`: our own words where there are some."""
-    assert isinstance(error, HTTPException)
-    text = error.detail if isinstance(error, Told) else ""
-    return page(request, error.status_code, text, dict(error.headers or {}))
 
 
 async def failed(request: Request, error: Exception) -> Response:
@@ -64,8 +55,4 @@ async def failed(request: Request, error: Exception) -> Response:
     return page(request, 500)
 
 
-async def broke(request: Request, error: Exception) -> Response:
-    """For everything else; the server logs the traceback."""
-    response = page(request, 500)  # outside of the guard
-    protect(response.headers, is_secure=request.url.scheme == "https")
-    return response
+refused, broke = refused_by(page), broke_by(page)

@@ -3,15 +3,13 @@ never anything of the store's address. The details are in the log.
 """
 
 import logging
-from http import HTTPStatus
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ...http.forms import Told, wants_json
-from ...http.headers import protect
+from ...http.errors import broke_by, refused_by, words
+from ...http.forms import wants_json
 from ..store import Missing, Stale, StoreError
 from .visitors import NOBODY
 
@@ -44,7 +42,7 @@ TEXTS = {
 
 def page(request: Request, status: int, text: str = "", headers: dict[str, str] | None = None) -> Response:
     """The page of an error; asks the store nothing, since that may be what is broken."""
-    title, usual = TEXTS.get(status) or (HTTPStatus(status).phrase, "Go back and try again.")
+    title, usual = words(TEXTS, status)
     if wants_json(request):
         return JSONResponse({"error": text or usual}, status, headers)
     site = request.app.state.site
@@ -69,13 +67,6 @@ def page(request: Request, status: int, text: str = "", headers: dict[str, str] 
     return response
 
 
-async def refused(request: Request, error: Exception) -> Response:
-    """For :class:`HTTPException`: our own words where there are some."""
-    assert isinstance(error, HTTPException)
-    text = error.detail if isinstance(error, Told) else ""
-    return page(request, error.status_code, text, dict(error.headers or {}))
-
-
 async def store_failed(request: Request, error: Exception) -> Response:
     """For :class:`StoreError`."""
     assert isinstance(error, StoreError)
@@ -87,8 +78,4 @@ async def store_failed(request: Request, error: Exception) -> Response:
     return page(request, 503, headers={"Retry-After": "30"})
 
 
-async def broke(request: Request, error: Exception) -> Response:
-    """For everything else; the server logs the traceback."""
-    response = page(request, 500)  # outside of the guard
-    protect(response.headers, is_secure=request.url.scheme == "https")
-    return response
+refused, broke = refused_by(page), broke_by(page)
