@@ -150,7 +150,7 @@ def test_a_time_limit(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(command_module, "KILL_AFTER", 0.3)
     grandchild = f"sh -c 'echo $$ >{tmp_path}/grandchild; sleep 600'"
     text = f"{trap}{grandchild} & echo $$ >{tmp_path}/child; echo slow; wait; sleep 600"
-    command = Command(script(tmp_path, text), timeout=0.5)
+    command = Command(script(tmp_path, text), timeout=2)  # a busy machine takes its time to begin, too
     before = children()
     summary = Worker(spool, command, Rules(once=True, settle=0)).run()
     assert (summary.exit_code, summary.deferred) == (75, 1)
@@ -158,7 +158,7 @@ def test_a_time_limit(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     until(lambda: not any(map(is_alive, pids)))
     assert children() <= before
     note = (spool.places.deferred / ".an item.note").read_text()
-    assert "took more than 0.5 s and was ended: slow" in note
+    assert "took more than 2 s and was ended: slow" in note
 
 
 def test_what_it_leaves_running_does_not_hold_it_up(spool: Spool, tmp_path: Path) -> None:

@@ -144,10 +144,15 @@ def name_of(key: str, kept: Kept, base: str, wishes: Wishes) -> str:
     '2026/a\\nb.csv'
     >>> name_of("in/0a1b.csv", Kept(1, metadata={"jollyae-name": "d/report.csv"}), "", Wishes())
     'report.csv'
+
+    A name that the key ends with too, but for what the place writes otherwise, tells nothing new:
+
+    >>> name_of("in/a%5Cb", Kept(1, metadata={"jollyae-name": "in/a%5Cb"}), "in", Wishes(recursive=True))
+    'a\\\\b'
     """
-    told = "" if wishes.keys else kept.metadata.get(_METADATA["name"], "")
-    if told:
-        name = os.fsdecode(unquote_to_bytes(told))
+    told = "" if wishes.keys else os.fsdecode(unquote_to_bytes(kept.metadata.get(_METADATA["name"], "")))
+    if told and not f"/{names.decode(key)}".endswith(f"/{told}"):
+        name = told
     else:
         below = key[len(base) :].lstrip("/") if wishes.recursive else key
         suffix = SUFFIXES.get(method_of(key, kept, wishes), "")
