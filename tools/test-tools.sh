@@ -17,6 +17,11 @@ tools/apt-install.sh chromium libatomic1 ||
 tools/apt-install.sh prometheus ||
     echo "test-tools: the tests of metrics, alerts and dashboard by promtool are skipped, by name" >&2
 
+# Apart: an AMQP broker with the whole of Erlang (60 MB), and hosts of their own for the chain's test. The broker is
+# neither started nor enabled: tests start one of their own.
+tools/apt-install.sh rabbitmq-server iproute2 ||
+    echo "test-tools: the tests with a broker or with several hosts are skipped, by name" >&2
+
 # From npm, into .venv, once for each: Microsoft's emulator of Azure Storage (190 MB, some 15 s) and a small server of
 # CouchDB's protocol (44 MB, 30 s).
 node=.venv/node

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import rabbit as brokers
+
 from .support import (
     free_port,
     listens,
@@ -141,6 +143,19 @@ def _started(directory: Path, settings: dict[str, str], environment: dict[str, s
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[-1]
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[brokers.Rabbit]:
+    """RabbitMQ on ports and in a directory of its own; the tests that want it are skipped where it cannot run."""
+    server = brokers.Rabbit(tmp_path_factory.mktemp("rabbit"))
+    try:
+        server.start()
+        yield server
+    except brokers.Unavailable as error:
+        pytest.skip(str(error))
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")
