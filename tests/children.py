@@ -182,8 +182,7 @@ def _become_jollyae(words: list[str], env: dict[str, str], stem: str, bug: str, 
     try:
         if part_size:
             _send_in_parts_of(part_size)
-        if bug:
-            planted.BUGS[bug]()
+        planted.plant(bug)
         code = main.run(words)
     except BaseException:
         traceback.print_exc()

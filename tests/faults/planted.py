@@ -109,7 +109,7 @@ def unlocked_owner_adopted() -> None:
                 return owner.Owner(path, lock)
         return None
 
-    owner._take = take
+    owner.take = take
 
 
 def main() -> None:
@@ -311,6 +311,31 @@ def item_never_changed() -> None:
 
 
 @world
+def short_leases() -> None:
+    """Leases of two seconds, so that a test need not wait for long."""
+    from jollyae.spool import leases
+
+    leases.LEASE = 2.0
+    leases.MARGIN = 0.5
+
+
+@bug
+def lease_not_looked_at() -> None:
+    """A worker with a lease is taken for dead at the first look."""
+    from jollyae.spool.leases import Judge
+
+    Judge.is_dead = lambda self, name, proof, patience: True  # type: ignore[method-assign]
+
+
+@bug
+def retired_without_a_look() -> None:
+    """A worker that was frozen for longer than its lease goes on as if it had everything still."""
+    from jollyae.spool.leases import Leased
+
+    Leased.is_fresh = lambda self: True  # type: ignore[method-assign]
+
+
+@world
 def scans_hourly() -> None:
     """The scan that is due in any case comes once in an hour: what is found before was found for another reason."""
     from jollyae.spool import watch
@@ -364,8 +389,9 @@ def enoent_believed() -> None:
     import os.path
     from types import SimpleNamespace
 
-    from jollyae.spool import claims
+    from jollyae.spool import claims, fs
 
+    fs.is_there = lambda path: False
     module: Any = claims
     blind = SimpleNamespace(**vars(os.path) | {"lexists": lambda path: False})
     module.os = SimpleNamespace(**vars(os) | {"path": blind})

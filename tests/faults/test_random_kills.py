@@ -54,7 +54,18 @@ class Suite:
 class Fire:
     """Items that flow, workers that deliver them, and what kills these."""
 
-    def __init__(self, made: Scene, forks: Forks, *, workers: int, siblings: int, bug: str, seed: int) -> None:
+    def __init__(
+        self,
+        made: Scene,
+        forks: Forks,
+        *,
+        workers: int,
+        siblings: int,
+        bug: str,
+        seed: int,
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self._options = options
         self._made = made
         self._forks = forks
         self._workers = workers
@@ -85,7 +96,7 @@ class Fire:
 
     def kill_one(self) -> None:
         """See that all workers are there, give them work and a moment, and kill one of them."""
-        words = self._made.words("--settle", "0", "--processes", str(self._siblings))
+        words = self._made.words("--settle", "0", "--processes", str(self._siblings), *self._options)
         while len(self._living) < self._workers:
             env = self._identity()
             stem = self._made.directory / "output" / "workers"
@@ -174,7 +185,7 @@ class Fire:
         self.found.writes = sum(request.writes for request, _ in self._made.store.seen)
 
     def _drain(self) -> None:
-        words = self._made.words("--once", "--settle", "0")
+        words = self._made.words("--once", "--settle", "0", *self._options)
         stem = self._made.directory / "output" / "last"
         code = self._forks.wait(self._forks.jollyae(words, self._identity(), stem, bug=self._bug, part_size=PART))
         if code not in (0, 1):
@@ -199,12 +210,20 @@ def is_alive(pid: int) -> bool:
 
 
 def run(
-    root: Path, *, workers: int, kills: int, siblings: int = 1, restarts: int = 0, bug: str = "", seed: int = 4
+    root: Path,
+    *,
+    workers: int,
+    kills: int,
+    siblings: int = 1,
+    restarts: int = 0,
+    bug: str = "",
+    seed: int = 4,
+    options: tuple[str, ...] = (),
 ) -> Suite:
     """So many workers on one spool (or parents of so many ``siblings`` each), so many kills; ``restarts``: how often
-    all are killed and a real program begins."""
+    all are killed and a real program begins; ``options``: of all workers."""
     with Forks(root / "log") as forks, scene(root / "scene", bug=bug) as made:
-        fire = Fire(made, forks, workers=workers, siblings=siblings, bug=bug, seed=seed)
+        fire = Fire(made, forks, workers=workers, siblings=siblings, bug=bug, seed=seed, options=options)
         for number in range(1, kills + 1):
             fire.kill_one()
             if restarts and number % (kills // restarts) == 0:

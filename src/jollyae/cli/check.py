@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _OTHERS = (
     Option(("--copy",), "the places may be on different file systems", parse=None),
+    Option(("--shared",), "as for run", "WHETHER", "auto", choices=("auto", "yes", "no")),
     Option(("--on-done",), "as for run", "WHAT", "keep", choices=("keep", "delete")),
 )
 
@@ -76,7 +77,7 @@ async def _check(places: "Places", settings: "Settings | None", arguments: argpa
     from ..service import check
 
     code = 0
-    for finding in check.spool(places, copy=arguments.copy):
+    for finding in check.spool(places, copy=arguments.copy, shared=arguments.shared):
         code = max(code, _show(finding, arguments))
     if settings is not None:
         async for finding in check.store(settings, network=not arguments.no_network):

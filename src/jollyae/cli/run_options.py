@@ -66,6 +66,13 @@ WORK = (
     Option(("--idle-exit",), "end when nothing was to do for S seconds; see the manual", "S", None, seconds),
     Option(("--copy",), "allow places on different file systems, by copying", parse=None),
     Option(
+        ("--shared",),
+        "whether several hosts work on the spool: auto (yes on NFS 4), yes, no; see docs/SHARED.md",
+        "WHETHER",
+        "auto",
+        choices=("auto", "yes", "no"),
+    ),
+    Option(
         ("--bandwidth",),
         "bytes a second on average: 10M, or rclone's timetable '08:00,512k 23:00,off'; "
         "a body up to 1 MiB goes at full speed, a larger one is paced within",

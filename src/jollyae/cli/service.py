@@ -25,7 +25,13 @@ MONITORING = {"prometheus": "jollyae-rules.yml", "grafana": "grafana-dashboard.j
 _NOT_ALWAYS = {"once", "dry_run", "idle_exit"}
 _OPTIONS = tuple(option for group in run.GROUPS.values() for option in group if option.dest not in _NOT_ALWAYS)
 _RUN = (*_OPTIONS, *PLACES)
-_CHECK = (*DESTINATION, *(option for option in WORK if option.dest in ("copy", "on_done")), *OBJECT, *STORE, *PLACES)
+_CHECK = (
+    *DESTINATION,
+    *(option for option in WORK if option.dest in ("copy", "shared", "on_done")),
+    *OBJECT,
+    *STORE,
+    *PLACES,
+)
 _FILES = {"ca_bundle", "metrics_file", "notify_secret_file", *(option.dest for option in PLACES)}
 _EVERY = {"systemd": 300.0, "launchd": 300.0, "cron": 60.0}
 

@@ -96,6 +96,7 @@ def _details(seen: dict[str, Any]) -> list[str]:
         lines += ["", *_ages(**seen["ages"])]
     for worker in seen["workers"]:
         lines += ["", *_worker(worker)]
+    lines += [f"dead worker {name}: a living one takes over what it left" for name in seen["dead"]]
     if seen["notifications"]:
         lines += ["", "notifications:", *(f"  {one['target']}: {one['why']}" for one in seen["notifications"])]
     if seen["troubles"]:
@@ -151,6 +152,8 @@ def _worker(worker: dict[str, Any]) -> list[str]:
 
     lines = [f"worker {worker['worker']}: {worker['delivered']:,} delivered ({human(worker['delivered_bytes'])})"]
     lines[0] += f" to {worker['destination']}, {len(worker['in_flight'])} in flight"
+    if worker["lease"]:
+        lines[0] += f"; shared, lease {worker['lease']:g} s"
     for flight in worker["in_flight"][:5]:
         lines.append(f"  {flight['name']}  {human(flight['sent'])} of {human(flight['size'])}")
     return lines

@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..processors.finding import Finding, failed, ok, warning
-from ..spool import fs, mount, readiness, users, watch
+from ..spool import fs, leases, mount, readiness, sharing, survey, users, watch
 from ..spool.floor import NO_FLOOR, Floor
 from ..spool.places import Places
+from ..spool.sharing import Shared
 from ..spool.spool import Spool, SpoolError
 from . import notifications
 from .compose import APART, destination
@@ -26,11 +27,14 @@ from .units import counted, human
 
 _LITTLE_ROOM = 0.05
 _CAP_LEASE = 28  # capability.h
+_UNPROVED = "What leases need of a file system is in docs/SHARED.md."
 
 
-def spool(places: Places, *, copy: bool, floor: Floor = NO_FLOOR, makes: bool = False) -> Iterator[Finding]:
+def spool(
+    places: Places, *, copy: bool, floor: Floor = NO_FLOOR, makes: bool = False, shared: str = "auto"
+) -> Iterator[Finding]:
     """The spool: its places, rights, file system, room, and what the kernel tells about it. ``makes``: who will run
-    makes what is missing."""
+    makes what is missing; ``shared``: as for run."""
     place = Spool(places=places, make=False, copy=copy)
     if nested := among_items(places):
         text = f"{nested} lies in {places.incoming}: what is there would be taken as an item"
@@ -54,11 +58,26 @@ def spool(places: Places, *, copy: bool, floor: Floor = NO_FLOOR, makes: bool = 
     except SpoolError as error:
         yield failed("places", error.message, error.hint)
         return
+    yield from _sharing(places, Shared(shared))
     yield from _room(places.working, floor)
     yield _watch(places.incoming)
     yield _lease(places.tmp)
     if (others := _others(places.incoming)) is not None:
         yield others
+
+
+def _sharing(places: Places, wanted: Shared) -> Iterator[Finding]:
+    """Whether several hosts can work on it, where that is a question."""
+    found = sharing.look(places, wanted)
+    if found.refusal:
+        yield failed("sharing", found.refusal, found.hint)
+    elif found.by_leases:
+        living = [holder == os.path.basename(path) for path, holder in survey.workers(places) if holder]
+        dead = sum(not holder for _, holder in survey.workers(places))
+        text = f"shared, lease {leases.LEASE:g} s; {counted(sum(living), 'worker')} running, {dead} dead"
+        yield warning("sharing", f"{text}; {found.remark}", _UNPROVED) if found.remark else ok("sharing", text)
+    elif found.remark:
+        yield warning("sharing", found.remark, "Let no other host work on it (docs/SHARED.md).")
 
 
 def _missing(places: Places, missing: list[Path], *, makes: bool) -> Finding:
@@ -225,7 +244,9 @@ async def everything(config: Config, *, network: bool = True) -> AsyncIterator[F
 
 async def _queue(queue: Queue, *, network: bool) -> AsyncIterator[Finding]:
     settings = queue.settings
-    for finding in spool(queue.places, copy=settings.copy, floor=settings.rules().floor, makes=True):
+    for finding in spool(
+        queue.places, copy=settings.copy, floor=settings.rules().floor, makes=True, shared=settings.shared
+    ):
         yield finding
     async for finding in store(settings, network=network):
         yield finding

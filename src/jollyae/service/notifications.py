@@ -80,6 +80,7 @@ def _queue(about: Queue, target: Target) -> Queue:
         concurrency=AT_ONCE,
         settle=0.0,
         idle_exit=own.idle_exit,
+        shared=own.shared,
     )
     return Queue(f"{about.name}/{target.name}", places(about.places, target), settings, about=about.name)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from ..processors.keys import DEFAULT
 from ..spool.places import Places
+from ..spool.sharing import Shared
 from ..worker.rules import OnDone, Rules, Share
 from . import machine
 from .bandwidth import Limiter
@@ -59,6 +60,7 @@ class Settings:
     prune_empty: float | None = None
     idle_exit: float | None = None
     copy: bool = False
+    shared: str = "auto"
     finished_by_date: bool = False
     keep_finished: tuple[str, ...] = ()
     receipts_keep: str | None = None
@@ -129,6 +131,7 @@ class Settings:
             keep_receipts=limit(self.receipts_keep or ""),
             floor=floor(self.min_free, self.min_free_inodes),
             idle_exit=self.idle_exit,
+            shared=Shared(self.shared),
             share=self.share,
         )
 

@@ -27,6 +27,7 @@ DEATHS = 3
 
 _DEFERRED_KNOWN_FOR = 0.1  # seconds for which an empty deferred/ is taken to be empty
 _OBSTRUCTED = 0.2  # seconds until a name that another item's directory obstructs is looked at again
+_UNCERTAIN = frozenset({errno.EIO, errno.ESTALE})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
@@ -39,9 +40,18 @@ class Later(NamedTuple):
 
 class Claims:
     """The items this worker has in its hands. ``copy`` allows moves between file systems; ``by_date``: finished items
-    get a directory for each day (UTC) in ``finished/``."""
+    get a directory for each day (UTC) in ``finished/``; ``ownership``: by what it proves that it lives (locks).
+    """
 
-    def __init__(self, places: Places, readiness: Readiness, *, copy: bool = False, by_date: bool = False) -> None:
+    def __init__(
+        self,
+        places: Places,
+        readiness: Readiness,
+        *,
+        copy: bool = False,
+        by_date: bool = False,
+        ownership: owner.Ownership | None = None,
+    ) -> None:
         self._places = places
         self._readiness = readiness
         self._directories = {place: str(places.of(place)) for place in Place}
@@ -50,7 +60,9 @@ class Claims:
         self._copy = copy
         self._by_date = by_date
         self._day, self._day_ends = "", 0.0
-        self._own = owner.publish(str(places.working))
+        self._ownership = ownership or owner.Locks(str(places.working))
+        self._expires = self._ownership.expires
+        self._own = self._ownership.publish()
         self._held: dict[owner.Owner, int] = {self._own: 0}
         self._in_work: dict[str, Item] = {}
         self._blocked: set[str] = set()
@@ -71,6 +83,20 @@ class Claims:
     def directory(self) -> str:
         """This worker's directory."""
         return self._own.path
+
+    @property
+    def look_every(self) -> float:
+        """Seconds between two calls of :meth:`adopt` at the most."""
+        return self._ownership.look_every
+
+    @property
+    def lease(self) -> float:
+        """Seconds for which this worker's proof of life holds; 0: as long as it lives."""
+        return self._ownership.lease
+
+    def is_undecided(self) -> bool:
+        """Whether others that have items may be dead: a later :meth:`adopt` will tell. Raises :class:`OSError`."""
+        return self._ownership.is_undecided()
 
     def __len__(self) -> int:
         return len(self._in_work)
@@ -163,13 +189,19 @@ class Claims:
     def _claim(
         self, name: str, place: Place, source: str, descriptor: int, found: os.stat_result
     ) -> Item | Later | None:
+        if self._expires and not self._own.is_fresh():
+            try:
+                self.renew()
+            except BaseException:
+                close_file(descriptor)
+                raise
         target = f"{self._own.path}/{name}"
         try:
             self._move(place, Place.WORKING, source, target, lock=descriptor)
         except (FileNotFoundError, BlockingIOError):
             # Another worker was faster; unless it is in our own directory: on NFS a rename that happened may say
             # ENOENT, when its first answer was lost.
-            if not os.path.lexists(target):
+            if not fs.is_there(target):
                 close_file(descriptor)
                 self._readiness.forget(name)
                 return None
@@ -178,9 +210,11 @@ class Claims:
             close_file(descriptor)
             self._own.prune()
             return Later(_OBSTRUCTED, full=True)
-        except BaseException:
-            close_file(descriptor)
-            raise
+        except BaseException as error:
+            # Nor does EIO or ESTALE say what the server did before it went.
+            if not (isinstance(error, OSError) and error.errno in _UNCERTAIN and fs.is_there(target)):
+                close_file(descriptor)
+                raise
         self._readiness.forget(name)
         item = self._hold(name, self._own, descriptor, found)
         if place is Place.INCOMING and self._writer_came(item, found):
@@ -229,6 +263,8 @@ class Claims:
         """A writer opened it between the two lease tests: back to where it can finish. Where the name was taken
         meanwhile, the item waits here."""
         try:
+            if self._expires and self._is_lost(item):
+                return
             self._move(Place.WORKING, Place.INCOMING, item.where, source)
         except OSError:
             self.park(item, 1.0)
@@ -278,7 +314,7 @@ class Claims:
         (:attr:`has_more`). Raises :class:`OSError` when nothing could be taken for it."""
         adopted: list[Item] = []
         self.has_more = False
-        self._own.renew()
+        self.renew()
         in_hand = {item.where for item in self.items()}
         try:
             for holder in self._holders():
@@ -302,8 +338,8 @@ class Claims:
 
     def _holders(self) -> Iterator[owner.Owner]:
         """All whose directories we have, and then each dead worker's, when it is asked for."""
-        yield from list(self._held)
-        for holder in owner.adopt(str(self._places.working), self._own.name):
+        yield from [holder for holder in self._held if not holder.lost]
+        for holder in self._ownership.adopt(self._own.name):
             self._held[holder] = 0
             yield holder
 
@@ -328,6 +364,34 @@ class Claims:
             return None
         return item
 
+    # --- still ours?
+
+    def renew(self) -> None:
+        """Prove that this worker lives, and see whether what it has is its own still. Raises :class:`OSError`."""
+        before, self._own = self._own, self._ownership.renew(self._own)
+        if before is not self._own:
+            self._held[self._own] = 0
+            if not self._held[before]:
+                del self._held[before]
+
+    def has(self, item: Item) -> bool:
+        """Whether the item is this worker's still. Where others may have taken us for dead meanwhile (we were frozen,
+        or the file server was not there), that is looked at. Raises :class:`OSError` where it cannot be."""
+        if self._expires and not item.owner.is_fresh():
+            self.renew()
+        return not item.owner.lost
+
+    def let_go(self, item: Item) -> None:
+        """Another worker has it; it is out of our hands, and nothing is moved."""
+        self._release(item)
+
+    def _is_lost(self, item: Item) -> bool:
+        """To be asked just before an item's move: whether it is another's. Then it is let go."""
+        if self.has(item):
+            return False
+        self.let_go(item)
+        return True
+
     # --- in work
 
     def begin(self, item: Item) -> None:
@@ -344,6 +408,8 @@ class Claims:
 
     def keep(self, item: Item, error: str, hint: str) -> None:
         """It was tried, for nothing, through no fault of its own: it stays in hand, and its note says why."""
+        if item.owner.lost:
+            return
         _blame(item, error, hint)
         self._note(item, started=False)
 
@@ -374,7 +440,9 @@ class Claims:
     # --- handing on
 
     def finish(self, item: Item) -> str:
-        """Retire a delivered item to ``finished/``; the path it got there."""
+        """Retire a delivered item to ``finished/``; the path it got there, '' where it is another worker's by now."""
+        if self._expires and self._is_lost(item):
+            return ""
         name = f"{self._today()}/{item.name}" if self._by_date else item.name
         target = f"{self._finished}/{name}"
         try:
@@ -394,13 +462,17 @@ class Claims:
 
     def delete(self, item: Item) -> None:
         """Retire an item by deleting it."""
+        if self._expires and self._is_lost(item):
+            return
         assert (Place.WORKING, None) in MOVES
         fs.discard(item.where)
         self._forget_note(item)
         self._release(item)
 
     def fail(self, item: Item, error: str, hint: str) -> str:
-        """Retire an item to ``failed/``, its reason beside it; the path it got there."""
+        """Retire an item to ``failed/``, its reason beside it; the path it got there, '' as for :meth:`finish`."""
+        if self._expires and self._is_lost(item):
+            return ""
         _blame(item, error, hint)
         item.noted().started = False
         target = self._retire(item, Place.FAILED, item.name)
@@ -410,6 +482,8 @@ class Claims:
     def defer(self, item: Item, delay: float, error: str, hint: str) -> float:
         """Put the item into ``deferred/`` for ``delay`` seconds, or let it wait here where its name is taken there;
         when it is due (seconds since 1970)."""
+        if self._expires and self._is_lost(item):
+            return time.time() + delay
         _blame(item, error, hint)
         note = item.noted()
         note.started = False
@@ -476,10 +550,11 @@ class Claims:
         left = self.items()
         for item in left:
             with suppress(OSError):
-                self._note(item, started=False)
+                if not item.owner.lost:
+                    self._note(item, started=False)
             if item not in busy:
                 item.close()
-        for holder in list(self._held):
+        for holder in sorted(self._held, key=lambda one: one is self._own):  # one's own is the last
             self._drop(holder)
         self._in_work.clear()
         return len(left)

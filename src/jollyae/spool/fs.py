@@ -109,18 +109,31 @@ def _unlink_source(source: str) -> None:
         _about_to("unlink", source)
         os.unlink(source)
     except FileNotFoundError:
-        if _is_there(source):
+        if is_there(source):
             raise
     except FileExistsError as error:
         raise OSError(errno.EIO, "cannot be removed: " + os.strerror(errno.EEXIST), source) from error
 
 
-def _is_there(path: str) -> bool:
-    """Whether the name is there, as the server has it: opening its directory makes a client of NFS ask; by itself it
-    goes on for a while to see what it has just been told is not there (seen)."""
+def look(path: str) -> os.stat_result | None:
+    """What has this name, as the server has it, None where nothing has: opening its directory makes a client of NFS
+    ask; by itself it goes on for a while to see what it has just been told is not there (seen). Raises
+    :class:`OSError` where that cannot be told."""
     with suppress(OSError):
         os.close(os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    return os.path.lexists(path)
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ESTALE:  # its directory is gone
+            return None
+        raise
+
+
+def is_there(path: str) -> bool:
+    """Whether the name is there, as the server has it."""
+    return look(path) is not None
 
 
 @contextmanager
@@ -290,6 +303,18 @@ def overwrite(path: str, data: bytes) -> None:
         if len(data) > max(found.st_size, found.st_blocks * 512):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         write_all(descriptor, data.ljust(found.st_size))
+    finally:
+        os.close(descriptor)
+
+
+def rewrite_in_place(path: str, data: bytes) -> None:
+    """Write ``data`` over the beginning of our own small file, made where it is missing, and have it on the disk, or at
+    the server, on return. What is written over needs no room; a reader may see half of it. Raises :class:`OSError`."""
+    _about_to("write", path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        os.pwrite(descriptor, data, 0)
+        fsync(descriptor)
     finally:
         os.close(descriptor)
 

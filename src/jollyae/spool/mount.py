@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 _NETWORK = frozenset(
     (
@@ -12,22 +13,39 @@ _NETWORK = frozenset(
 _MOUNTINFO = "/proc/self/mountinfo"
 
 
+class Mount(NamedTuple):
+    """``kind``: the file system's type as the kernel names it ('ext4', 'nfs4'…), '' where it cannot be told (macOS);
+    ``options``: those it is mounted with, by their names ('' for those without a value)."""
+
+    kind: str
+    options: dict[str, str]
+
+
 def kind(directory: str | os.PathLike[str], mountinfo: str | None = None) -> str:
-    """The file system type of ``directory`` as the kernel names it ('ext4', 'nfs4'…), '' where it cannot be told
-    (macOS). ``mountinfo``: the text of /proc/self/mountinfo, for tests."""
+    """The file system type of ``directory``, as in :class:`Mount`."""
+    return find(directory, mountinfo).kind
+
+
+def find(directory: str | os.PathLike[str], mountinfo: str | None = None) -> Mount:
+    """On what ``directory`` lies. ``mountinfo``: the text of /proc/self/mountinfo, for tests."""
     if mountinfo is None:
         try:
             mountinfo = Path(_MOUNTINFO).read_text(errors="surrogateescape")
         except OSError:
-            return ""
+            return Mount("", {})
     path = os.path.realpath(directory)
-    best, found = -1, ""
+    best, found = -1, Mount("", {})
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
-        point = _unescape(before.split()[4])
+        fields, (fstype, *rest) = before.split(), after.split(" ")
+        point = _unescape(fields[4])
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= best:  # of two mounts on one point the later one is seen
-            best, found = len(point), after.split()[0]
+            words = f"{fields[5]},{rest[-1] if rest else ''}".split(",")
+            best, found = (
+                len(point),
+                Mount(fstype, {name: value for name, _, value in (w.partition("=") for w in words)}),
+            )
     return found
 
 

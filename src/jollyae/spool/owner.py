@@ -13,6 +13,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Protocol
 
 from . import fs
 
@@ -30,6 +31,11 @@ def hostname() -> str:
 class Owner:
     """One directory in ``working/`` whose lock this process holds."""
 
+    proof = LOCK
+    """The file in it that proves its owner alive."""
+    lost = False
+    """Whether it is somebody else's by now."""
+
     def __init__(self, path: str, lock: int) -> None:
         self.path = path
         self.lock = lock
@@ -38,6 +44,10 @@ class Owner:
 
     def __repr__(self) -> str:
         return f"<Owner {self.name}>"
+
+    def is_fresh(self) -> bool:
+        """Whether :attr:`lost` can be believed: a lock is not lost unnoticed, but a lease runs out."""
+        return True
 
     def items(self) -> Iterator[str]:
         """The names of the items that lie here."""
@@ -72,17 +82,65 @@ class Owner:
         return gone or fs.remove_directory(self.path)
 
     def _remove_files(self) -> None:
-        """All that is no item, the lock last."""
-        lock = os.path.join(self.path, LOCK)
+        """All that is no item, the proof of life last."""
+        proof = os.path.join(self.path, self.proof)
         for directory in (*fs.directories_below(self.path), self.path):
             with os.scandir(directory) as entries:
                 files = [entry.path for entry in entries if not entry.is_dir(follow_symlinks=False)]
             for file in files:
-                if file != lock:
+                if file != proof:
                     fs.discard(file)
             if directory != self.path:
                 fs.remove_directory(directory)
-        fs.discard(lock)
+        fs.discard(proof)
+
+
+class Ownership(Protocol):
+    """How a worker has directories in ``working/`` and takes over those of the dead: by locks (:class:`Locks`) or by
+    leases (:class:`.leases.Leases`). ``expires``: whether it must ask, before it retires an item, if it still has it;
+    ``look_every``: seconds between two calls of :meth:`renew` at the most; ``lease``: seconds for which one holds, 0
+    where that is for ever."""
+
+    expires: bool
+    look_every: float
+    lease: float
+
+    def publish(self) -> Owner:
+        """Make the worker's own directory, and prove it alive. Raises :class:`OSError`, :class:`.spool.SpoolError`."""
+
+    def renew(self, own: Owner) -> Owner:
+        """Prove it again; the worker's own directory, made again where it was taken from it (and lost). Raises
+        :class:`OSError`."""
+
+    def adopt(self, by: str) -> Iterator[Owner]:
+        """The directories of the dead, each taken over when it is asked for; ``by``: the worker's name."""
+
+    def is_undecided(self) -> bool:
+        """Whether there are others that may be dead, which later calls of :meth:`adopt` will tell."""
+
+
+class Locks:
+    """Ownership by the kernel's locks, on one host."""
+
+    expires = False
+    look_every = float("inf")
+    lease = 0.0
+
+    def __init__(self, working: str) -> None:
+        self._working = working
+
+    def publish(self) -> Owner:
+        return publish(self._working)
+
+    def renew(self, own: Owner) -> Owner:
+        own.renew()
+        return own
+
+    def adopt(self, by: str) -> Iterator[Owner]:
+        return adopt(self._working, by)
+
+    def is_undecided(self) -> bool:
+        return False
 
 
 def items_below(directory: str) -> Iterator[str]:
@@ -137,13 +195,17 @@ def adopt(working: str, by: str) -> Iterator[Owner]:
     with os.scandir(working) as entries:
         found = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     for path in sorted(found):
-        name = os.path.basename(path)
-        if name.startswith(_NEW) or _PUBLISHED.match(name):
-            owner = _take(path)
+        if is_locked_name(os.path.basename(path)):
+            owner = take(path)
             if owner is not None:
                 with suppress(OSError):  # a full disk costs those who only look
                     fs.rewrite(owner.lock, by.encode())
                 yield owner
+
+
+def is_locked_name(name: str) -> bool:
+    """Whether a directory in ``working/`` of this name belongs to a worker that proves its life by a lock."""
+    return name.startswith(_NEW) or _PUBLISHED.match(name) is not None
 
 
 def holder(path: str) -> str:
@@ -163,7 +225,8 @@ def holder(path: str) -> str:
         os.close(lock)
 
 
-def _take(path: str) -> Owner | None:
+def take(path: str) -> Owner | None:
+    """The directory at ``path`` with its lock, where that can be had."""
     try:
         lock = _open_lock(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):

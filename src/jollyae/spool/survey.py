@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
-from . import names, notes, owner
+from . import leases, names, notes, owner, sharing
 from .places import Place, Places
 
 AGES = tuple(60.0 * minutes for minutes in (1, 5, 10, 20, 40, 80, 160, 320, 640, 1280))
@@ -149,7 +149,7 @@ def workers(places: Places) -> Iterator[tuple[str, str]]:
     """The directories of the workers in ``working/``, and the name of the worker that holds each: its own, its
     adopter's, or '' where it is dead and not adopted yet."""
     for path in _worker_directories(places):
-        yield path, owner.holder(path)
+        yield path, sharing.holder(path)
 
 
 def backlog(places: Places, most: int = 10_000) -> int:
@@ -181,7 +181,9 @@ def _worker_directories(places: Places) -> Iterator[str]:
     except FileNotFoundError:
         return
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False) and os.path.exists(os.path.join(entry.path, owner.LOCK)):
+        if not entry.is_dir(follow_symlinks=False):
+            continue
+        if leases.owner_of(entry.name) or os.path.exists(os.path.join(entry.path, owner.LOCK)):
             yield entry.path
 
 

@@ -286,6 +286,7 @@ def worker_view(one: Live, now: float) -> WorkerView:
         watch=said.watch,
         seen=max(one.written, said.last_scan),
         silent=silent,
+        lease=said.lease,
     )
 
 

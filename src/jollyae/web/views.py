@@ -54,7 +54,8 @@ class PauseView:
 @dataclass(frozen=True, slots=True)
 class WorkerView:
     """A live worker. Counters since ``started`` (seconds since 1970). ``seen``: when it last wrote of itself;
-    ``silent``: too long ago for one that lives: it hangs or is stopped."""
+    ``silent``: too long ago for one that lives: it hangs or is stopped; ``lease``: of a spool that several hosts share,
+    seconds for which its proof of life holds, else 0."""
 
     name: str
     pid: int
@@ -70,6 +71,7 @@ class WorkerView:
     watch: str
     seen: float = 0.0
     silent: bool = False
+    lease: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,6 +165,10 @@ class Retirement:
         """The attempt ended with ``error``."""
         self.tally.unused_bytes += item.sent
         item.sent = 0
+        if not self._has(item):
+            self.health.over(began)
+            self.claims.let_go(item)
+            return
         times = item.deferrals + 1
         outcome = decide(error, times, epidemic=self._is_epidemic(item, error), chance=random.random())
         if isinstance(outcome, Hold):
@@ -178,6 +183,12 @@ class Retirement:
             self._defer(item, outcome)
         elif isinstance(outcome, Fail):
             self.fail(item, outcome)
+
+    def _has(self, item: Item) -> bool:
+        """Whether it is ours still; where that cannot be told now, its move asks again."""
+        with suppress(OSError):
+            return self.claims.has(item)
+        return True
 
     def _is_epidemic(self, item: Item, error: Exception) -> bool:
         """Whether the items before this one met such an error too. An error that nobody foresaw is doubtful as well: a

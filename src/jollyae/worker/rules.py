@@ -10,6 +10,7 @@ from zlib import crc32
 from ..spool.floor import NO_FLOOR, Floor
 from ..spool.keeping import ALL, Limit
 from ..spool.names import is_ignored, is_wanted
+from ..spool.sharing import Shared
 
 
 class OnDone(StrEnum):
@@ -93,6 +94,7 @@ class Rules:
     - ``keep_receipts``: how much of the receipts is kept, within the bounds that they always have
     - ``floor``: what of the spool's disk must stay free; it is made the spool's
     - ``idle_exit``: end when nothing was to do for so many seconds (None: never)
+    - ``shared``: whether several hosts work on the spool
     - ``share``: which one of several siblings it is
     """
 
@@ -110,6 +112,7 @@ class Rules:
     keep_receipts: Limit = ALL
     floor: Floor = NO_FLOOR
     idle_exit: float | None = None
+    shared: Shared = Shared.AUTO
     share: Share = Share()
 
     def __post_init__(self) -> None:

@@ -114,7 +114,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     finding any; it stays behind where it hangs, or where ``incoming/`` cannot be read. ``next_attempt``: when the first
     deferred item is due. ``minute``: the running one; ``idle_since``: since when nothing was to do, 0 while there is
     something. ``moves``: by the name of a place, how many items and bytes it moved in less out since its start (for
-    other workers' counts)."""
+    other workers' counts). ``lease``: where the spool is shared between hosts, seconds for which the worker's proof of
+    life holds, else 0."""
 
     worker: str
     pid: int
@@ -147,6 +148,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     free_inodes: int = -1
     credentials_expiry: float = 0.0
     moves: dict[str, tuple[int, int]] = {}
+    lease: float = 0.0
 
 
 class StateFile:

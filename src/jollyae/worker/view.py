@@ -97,6 +97,7 @@ class View:
             free_inodes=free_inodes,
             credentials_expiry=self.expiry(),
             moves=self.counting.own(),
+            lease=self.claims.lease,
             **self.tally.counters(),
         )
 

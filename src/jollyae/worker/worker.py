@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NoReturn
 
-from ..spool import mount, names, sweep, watch
+from ..spool import mount, names, sharing, sweep, watch
 from ..spool.arrivals import Arrivals, Deferred
 from ..spool.claims import DEATHS, Claims
 from ..spool.item import Item
@@ -182,7 +182,10 @@ class Worker:
         readiness = Readiness(rules.settle, lease=lease and not remote, trust_ctime=not remote)
         spool.prove()
         try:
-            self._claims = Claims(spool.places, readiness, copy=spool.copy, by_date=rules.finished_by_date)
+            ownership, remark = sharing.ownership(spool.places, rules.shared)
+            self._claims = Claims(
+                spool.places, readiness, copy=spool.copy, by_date=rules.finished_by_date, ownership=ownership
+            )
         except OSError as error:
             raise SpoolError(f"cannot work in {spool.places.working}: {describe(error)}") from error
         self.name = self._claims.worker
@@ -204,7 +207,10 @@ class Worker:
         self._listen()
         self._sweep()
         self._keeper.start()
-        notice("working on %s (%s)", spool.places.incoming, self._watch.why, worker=self.name)
+        if remark:
+            notice("%s: %s", spool.places.control, remark)
+        how = f"{self._watch.why}; shared, lease {self._claims.lease:g} s" if self._claims.lease else self._watch.why
+        notice("working on %s (%s)", spool.places.incoming, how, worker=self.name)
 
     def _listen(self) -> None:
         """From now on, hear the watch, the operator's signals and the clock."""
@@ -217,7 +223,7 @@ class Worker:
         with suppress(ValueError, RuntimeError):
             self._loop.add_signal_handler(signal.SIGUSR1, self._summarize)
         self._chores = [
-            self._loop.create_task(self._every(lambda: ADOPT_EVERY, self._adopt)),
+            self._loop.create_task(self._every(lambda: min(ADOPT_EVERY, self._claims.look_every), self._adopt)),
             self._loop.create_task(self._every(lambda: TELL_EVERY if self._is_news() else IDLE_EVERY, self._tell)),
             self._loop.create_task(self._every(lambda: SUMMARY_EVERY, self._summarize)),
             self._loop.create_task(self._every(lambda: SWEEP_EVERY, self._sweep)),
@@ -394,7 +400,7 @@ class Worker:
             self._given_up = True
             return True
         busy = self._flying or self._retirement.is_behind
-        return why_not == "empty" and not busy and self._line.is_over()
+        return why_not == "empty" and not busy and self._line.is_over() and not self._claims.is_undecided()
 
     async def _land(self) -> int:
         """Let what is in flight finish within the grace time; how many items did not."""
@@ -425,6 +431,9 @@ class Worker:
 
     def _may_begin(self, item: Item, note: Note) -> bool:
         """Whether an item with a past is to be worked on now."""
+        if item.owner.lost:
+            self._claims.let_go(item)
+            return False
         if note.adoptions >= DEATHS:
             self._retirement.fail(item, _DEADLY)
             return False
@@ -543,6 +552,8 @@ class Worker:
 
     def _adopt(self) -> None:
         self._take_over()
+        if self._rules.once:
+            self._wake.set()  # it may have waited for this look
         if not self._flying:
             self._claims.tidy()
         if self._rules.prune_empty is not None:

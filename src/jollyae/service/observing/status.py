@@ -153,6 +153,7 @@ def look(spool: Spool, *, ages: bool = False, config: str = "", is_wanted: bool 
         # Each worker sees the same ones; what it told up to a second ago may be taken by now.
         "unready": min(max((snapshot.unready for snapshot in snapshots), default=0), counts["incoming"].items),
         "workers": [msgspec.to_builtins(snapshot) for snapshot in snapshots],
+        "dead": [os.path.basename(path) for path, holder in survey.workers(spool.places) if not holder],
         "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *troubles]],
         "notifications": [
             _target(Spool(places=places, make=False), config) for places in notifications.existing(spool.places)
