@@ -85,7 +85,7 @@ bench-markdown: setup ## the tables of the last benchmark, for docs/PERFORMANCE.
 	@$(VENV)/python -m bench --markdown
 
 lock: setup ## make requirements/*.txt again; LOCK_ARGS=--upgrade for newer versions
-	$(VENV)/uv pip compile pyproject.toml --extra demo --extra web --extra clouds --extra zstd --extra crt --extra album --extra heic --extra raw --extra otel --group dev --universal --python-version 3.11 \
+	$(VENV)/uv pip compile pyproject.toml --extra demo --extra web --extra clouds --extra zstd --extra crt --extra album --extra heic --extra raw --extra otel --extra amqp --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet --output-file requirements/dev.txt $(LOCK_ARGS)
 	$(VENV)/uv pip compile --group bench --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet --output-file requirements/bench.txt $(LOCK_ARGS)

@@ -1,4 +1,4 @@
-"""Imports run one way: spool ← worker ← service ← web ← cli, and spool ← processors ← service; http ← album, web."""
+"""Imports run one way: spool ← worker ← sources ← service ← web ← cli; spool ← processors ← service; http ← album."""
 
 import ast
 import subprocess
@@ -14,9 +14,13 @@ ALLOWED = {
     "spool": ("spool",),
     "worker": ("worker", "spool"),
     "processors": ("processors", "spool.item", "spool.outcomes", "spool.names", "spool.notes", "spool.fs"),
+    "sources": (
+        *("sources", "processors.s3", "spool"),
+        *("worker.health", "worker.retry", "worker.supply", "worker.telling"),  # what it speaks with its worker
+    ),
     "http": ("http",),
     "album": ("album", "http", "processors.photo", "spool.item", "spool.outcomes", "spool.names"),
-    "service": ("service", "http", "album", "processors", "worker", "spool", ""),  # "": the version
+    "service": ("service", "sources", "http", "album", "processors", "worker", "spool", ""),  # "": the version
     "web": ("web", "http", "service", "spool"),
     "cli": ("cli", "web", "http", "service", "album", "processors", "worker", "spool", ""),
     "__main__": ("cli",),
@@ -36,6 +40,7 @@ HEAVY = (
     "uvicorn",
     "jinja2",
     "opentelemetry",
+    "aiormq",
 )
 
 

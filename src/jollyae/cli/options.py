@@ -175,6 +175,13 @@ def seconds(text: str) -> float:
     return duration(text)
 
 
+def size(text: str) -> int:
+    """Bytes. Raises :class:`ValueError`."""
+    from ..service.units import size
+
+    return size(text)
+
+
 def rate(text: str) -> str:
     """A rate or timetable, checked and kept as text. Raises :class:`ValueError`."""
     from ..service.units import timetable

@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from . import where
-from .options import OUTPUT, UsageError, add_all
-from .run_options import DESTINATION, METRICS, NOTIFY, OBJECT, SHOW, STORE, WORK
+from .options import OUTPUT, UsageError, add_all, was_given
+from .run_options import DESTINATION, METRICS, NOTIFY, OBJECT, SHOW, SOURCE, STORE, WORK
 
 if TYPE_CHECKING:
     from ..service.processes.companions import Companion
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GROUPS = {
     "destination": DESTINATION,
+    "items from a broker, instead of a SPOOL": SOURCE,
     "work": WORK,
     "notifications": NOTIFY,
     "objects": OBJECT,
@@ -44,11 +45,36 @@ def settings(arguments: argparse.Namespace) -> "Settings":
     from ..service.settings import Settings
 
     given = vars(arguments)
+    if given.get("from") is not None:
+        given = {**given, "source": given["from"], "on_done": _on_done(arguments)}
     return Settings(**{field.name: given[field.name] for field in fields(Settings) if field.name in given})
+
+
+def _on_done(arguments: argparse.Namespace) -> str:
+    """What came from a broker is in its bucket: it is kept here only where that was said."""
+    option = next(one for one in WORK if one.dest == "on_done")
+    return str(arguments.on_done) if was_given(option, arguments) else "delete"
+
+
+def _take_workdir(arguments: argparse.Namespace) -> None:
+    """With --from the spool is --workdir's. Raises :class:`UsageError` for what does not go with it."""
+    if getattr(arguments, "from") is None:
+        if arguments.workdir is not None:
+            raise UsageError("--workdir goes with --from", hint="Name the SPOOL itself, or say --from URL.")
+        return
+    if arguments.spool is not None:
+        raise UsageError(f"both {arguments.spool} and --from: items come from one of them")
+    if arguments.workdir is None:
+        raise UsageError("--from needs --workdir DIR: what is fetched lies there until it is done")
+    if arguments.once or arguments.dry_run:
+        raise UsageError("--from has no end: --once and --dry-run do not go with it", hint="Try: --idle-exit 10")
+    arguments.spool = arguments.workdir
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run; the exit code."""
+    if not was_given(where.CONFIG, arguments, environment=False):
+        _take_workdir(arguments)
     if where.is_config(arguments):
         from . import run_config
 
@@ -58,7 +84,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     if not destinations(arguments):
         raise UsageError(
-            "say where to deliver: --to URL, --exec COMMAND, or --album URL", hint="Try: --to s3://BUCKET/PREFIX"
+            "say where to deliver: --to URL, --exec COMMAND, --call MODULE:FUNCTION, or --album URL",
+            hint="Try: --to s3://BUCKET/PREFIX",
         )
     refuse_two(arguments)
     if arguments.dry_run:
@@ -101,7 +128,7 @@ def _no_core() -> None:
 
 def destinations(arguments: argparse.Namespace) -> list[str]:
     """The destinations that are named, by their options."""
-    return [name for name in ("to", "exec", "album") if getattr(arguments, name) is not None]
+    return [name for name in ("to", "exec", "call", "album") if getattr(arguments, name) is not None]
 
 
 def refuse_two(arguments: argparse.Namespace) -> None:
@@ -110,6 +137,7 @@ def refuse_two(arguments: argparse.Namespace) -> None:
     if len(named) > 1:
         one, other = named[:2]
         said = {"to": f"--to {arguments.to}", "exec": f"--exec {arguments.exec!r}", "album": "--album"}
+        said["call"] = f"--call {arguments.call}"
         raise UsageError(
             f"both {said[one]} and {said[other]}: say only one of them",
             hint=f"Where you gave one of them: is the other in JOLLYAE_{one.upper()} or JOLLYAE_{other.upper()}?",

@@ -1,6 +1,20 @@
 """The options of ``run``: aws-cli's words where it has one."""
 
-from .options import Option, address, inodes, limit, most_items, pair, processes, rate, room, seconds, target, textfile
+from .options import (
+    Option,
+    address,
+    inodes,
+    limit,
+    most_items,
+    pair,
+    processes,
+    rate,
+    room,
+    seconds,
+    size,
+    target,
+    textfile,
+)
 
 DESTINATION = (
     Option(("--to",), "deliver to s3://BUCKET[/PREFIX], gs://…, az://… or file:///DIR", "URL"),
@@ -8,9 +22,24 @@ DESTINATION = (
     Option(
         ("--exec-timeout",), "end a command that takes longer (SIGTERM, then SIGKILL); again later", "S", None, seconds
     ),
+    Option(("--call",), "call a Python function per item: function(item); see the manual", "MODULE:FUNCTION"),
     Option(("--album",), "take photos into this album: sqlite:///FILE or http(s)://[USER@]HOST/DB", "URL"),
     Option(("--originals",), "with --album: where the originals go, any URL of --to", "URL"),
     Option(("--addedby",), "with --album: who is told to have added the photos; else each file's owner", "NAME"),
+)
+
+SOURCE = (
+    Option(
+        ("--from",),
+        "take objects that messages of this queue name: amqp://[USER:PASSWORD@]HOST/QUEUE, sqs://QUEUE",
+        "URL",
+    ),
+    Option(("--workdir",), "with --from: the spool that they are fetched into", "DIR"),
+    Option(("--prefetch",), "with --from: most messages at a time (128)", "N", parse=most_items),
+    Option(("--prefetch-bytes",), "with --from: most bytes of objects in DIR (1G)", "SIZE", None, size),
+    Option(("--from-endpoint-url",), "with --from: the store's URL, if it is not --endpoint-url's", "URL"),
+    Option(("--from-region",), "with --from: the region of queue and bucket, if it is not --region's", "NAME"),
+    Option(("--from-profile",), "with --from: the profile for queue and bucket, if it is not --profile's", "NAME"),
 )
 
 WORK = (

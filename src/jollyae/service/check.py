@@ -186,7 +186,12 @@ async def store(settings: Settings, *, network: bool = True) -> AsyncIterator[Fi
     """The destination. Without ``network``, of one that needs it only whether its settings can be. Raises nothing: what
     cannot work is a finding."""
     try:
-        if not network and settings.exec is None and not (settings.to or "").startswith("file://"):
+        if (
+            not network
+            and settings.exec is None
+            and settings.call is None
+            and not (settings.to or "").startswith("file://")
+        ):
             yield ok("settings", f"{destination(settings).name}: not asked, for nothing was to need the network")
             return
         if settings.album is not None:
@@ -219,6 +224,8 @@ def _local(settings: Settings) -> Finding:
         if found is None:
             return failed("command", f"{program} is not found", "Install it, or write its whole path.")
         return ok("command", found)
+    if settings.call is not None:
+        return ok("function", settings.call)
     directory = unquote(urlsplit(where.name).path)
     if not os.path.isdir(directory):
         return warning("write", f"{directory} is not there", "run makes it; if a disk belongs there, mount it.")

@@ -16,9 +16,10 @@ from ..spool.spool import Spool
 from ..worker.loop import loop_factory
 from ..worker.rules import Rules
 from ..worker.summary import Summary
+from ..worker.supply import Supply
 from ..worker.telling import notice, warn
 from ..worker.worker import Listener, Worker
-from . import machine, notifications
+from . import calls, intakes, machine, notifications
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
 from .nesting import among_items
 from .observing.tracing import traced
@@ -31,7 +32,7 @@ def destination(settings: Settings) -> Destination:
     """The destination that the settings name. Raises :class:`ConfigurationError`."""
     if settings.target is not None:
         return notifications.destination(settings.target)
-    named = [name for name in ("to", "exec", "album") if getattr(settings, name) is not None]
+    named = [name for name in ("to", "exec", "call", "album") if getattr(settings, name) is not None]
     if not named:
         raise ConfigurationError("say where to deliver: --to URL, or --exec COMMAND", "Try: --to s3://BUCKET/PREFIX")
     if len(named) > 1:
@@ -43,6 +44,8 @@ def destination(settings: Settings) -> Destination:
             from .albums import opening as album
 
             return album.destination(settings)
+        if settings.call is not None:
+            return calls.destination(settings.call)
         if settings.exec is not None:
             template = KeyTemplate(settings.key)
             command = Command(settings.exec, template=template, timeout=settings.exec_timeout)
@@ -125,7 +128,7 @@ def _tell_made(spool: Spool) -> None:
 def run(places: Places, settings: Settings, listeners: tuple[Listener, ...] = ()) -> Summary:
     """Work until told to stop, or with ``once`` until all is done. Raises :class:`ConfigurationError` and
     :class:`SpoolError`."""
-    return work(*prepared(places, settings), settings.rules(), listeners)
+    return work(*prepared(places, settings), settings.rules(), listeners, intakes.supply(settings))
 
 
 def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
@@ -157,10 +160,16 @@ def _refuse_circles(places: Places, settings: Settings) -> None:
             raise ConfigurationError(f"{url} and the spool's {place} lie in each other", "Deliver elsewhere.")
 
 
-def work(place: Spool, where: Destination, rules: Rules, listeners: tuple[Listener, ...] = ()) -> Summary:
-    """Run a worker between a spool and a destination."""
+def work(
+    place: Spool,
+    where: Destination,
+    rules: Rules,
+    listeners: tuple[Listener, ...] = (),
+    supply: Supply | None = None,
+) -> Summary:
+    """Run a worker between a spool and a destination. ``supply``: what brings the items, if no producers do."""
     where = traced(where)
-    worker = Worker(place, where.process, rules, destination=where.name, listeners=listeners)
+    worker = Worker(place, where.process, rules, destination=where.name, listeners=listeners, supply=supply)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(serve(worker, where))
 

@@ -250,10 +250,12 @@ class _Reading:
         return replace(placed, settings=Settings(**values)) if len(self.mistakes) == before else None
 
     def _refuse_contradictions(self, path: tuple[str, ...], table: dict[str, Any]) -> None:
-        given = [name for name in ("to", "exec", "album") if name in table]
+        given = [name for name in ("to", "exec", "call", "album") if name in table]
         if not given:
             self._wrong(
-                path, f"[queue.{path[1]}] does not say where to deliver: to = URL, exec = COMMAND or album = URL"
+                path,
+                f"[queue.{path[1]}] does not say where to deliver: to = URL, exec = COMMAND, call = MODULE:FUNCTION "
+                "or album = URL",
             )
         for other in given[1:]:
             self._wrong((*path, other), f"both {given[0]} and {other}: say only one of them")

@@ -63,7 +63,7 @@ def packing(settings: Settings) -> Packing | None:
     if settings.compress is None:
         return None
     suffix = settings.compress_as == "suffix"
-    if settings.exec is not None or settings.album is not None:
+    if settings.exec is not None or settings.call is not None or settings.album is not None:
         raise ConfigurationError("--compress goes with --to", "Leave it out.")
     if settings.to is not None and settings.to.startswith("file:") and not suffix:
         raise ConfigurationError(

@@ -42,11 +42,13 @@ class Target:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The options of ``run``, by their names. '' and None: not given. ``share``: what of it is for one of several
-    processes; ``target``: what comes here are messages for it."""
+    processes; ``target``: what comes here are messages for it; ``source``: the broker's queue that the items
+    come from (its URL may have a password)."""
 
     to: str | None = None
     exec: str | None = None
     exec_timeout: float | None = None
+    call: str | None = None
     album: str | None = None
     originals: str | None = None
     addedby: str | None = None
@@ -97,6 +99,12 @@ class Settings:
     notify_internal: bool = False
     event_source: str = "jollyae:s3"
     target: Target | None = None
+    source: str | None = field(default=None, repr=False)
+    prefetch: int | None = None
+    prefetch_bytes: int | None = None
+    from_endpoint_url: str | None = None
+    from_region: str | None = None
+    from_profile: str | None = None
     share: Share = field(default_factory=Share)
 
     @property

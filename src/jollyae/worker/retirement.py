@@ -16,7 +16,7 @@ from typing import Any
 from ..spool.arrivals import Deferred
 from ..spool.claims import Claims
 from ..spool.item import Item
-from ..spool.outcomes import Defer, Fail, Hold, Permanent, Scope, Temporary
+from ..spool.outcomes import Defer, Done, Fail, Hold, Permanent, Scope, Temporary
 from . import telling
 from .attempt import Fields
 from .health import Health
@@ -26,7 +26,10 @@ from .receipts import Receipts, moment, receipt
 from .retry import decide
 from .room import Room
 from .rules import OnDone, OnFail, Rules
+from .supply import Supply
 from .tally import Tally
+
+_DONE = Done()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +49,7 @@ class Retirement:
     soon: Callable[[], Any]
     wake: Callable[[], None]
     outbox: Outbox | None = None
+    supply: Supply | None = None
     _acknowledged: list[tuple[Item, Fields, float]] = field(default_factory=list)
     _unannounced: list[tuple[Item, Receipt]] = field(default_factory=list)
     _announcing: list[tuple[Item, Receipt]] = field(default_factory=list)
@@ -147,6 +151,9 @@ class Retirement:
         except OSError as error:
             self._unretired.append(item)
             self.room.trouble(error)
+            return
+        if self.supply is not None:
+            self.supply.retired(item, _DONE)
 
     def catch_up(self) -> bool:
         """Do what the disk had refused; whether nothing of it is left."""
@@ -226,6 +233,8 @@ class Retirement:
             return
         self.tally.defer(outcome.reason, item.size)
         self.deferred.note(due)
+        if self.supply is not None:
+            self.supply.retired(item, outcome)
         telling.warn(
             f"deferred for {outcome.delay:.0f} s: {outcome.error}",
             outcome.hint,
@@ -247,6 +256,8 @@ class Retirement:
             self._keep_in_hand(item, error)
             return
         self.tally.fail(outcome.reason, item.size)
+        if self.supply is not None:
+            self.supply.retired(item, outcome)
         told = f"failed: {outcome.error}"
         telling.warn(told, outcome.hint, item, level=logging.ERROR, attempts=attempt, reason=outcome.reason)
 

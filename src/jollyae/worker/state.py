@@ -93,8 +93,8 @@ class Stuck(msgspec.Struct, frozen=True):
 
 
 class Paused(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why nothing is claimed. ``since``, ``next_probe``: seconds since 1970; ``by``: 'destination', 'spool' or 'hand';
-    ``reason``: of a closed list."""
+    """Why nothing is claimed, or comes. ``since``, ``next_probe``: seconds since 1970; ``by``: 'destination', 'spool',
+    'source' or 'hand'; ``reason``: of a closed list."""
 
     by: str
     error: str

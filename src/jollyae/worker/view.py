@@ -18,6 +18,7 @@ from .line import Line
 from .minutes import Minutes
 from .room import Room
 from .state import MOST_STUCK, Counted, Flight, Paused, Snapshot, Stuck
+from .supply import Supply
 from .tally import Tally
 
 ROOM_EVERY = 10.0
@@ -55,6 +56,7 @@ class View:
     minutes: Minutes
     counting: Counting
     expiry: Callable[[], float]
+    supply: Supply | None = None
     idle: Idleness = field(default_factory=Idleness)
     started: float = field(default_factory=time.time)
     _free: tuple[int, int] = (-1, -1)
@@ -67,6 +69,8 @@ class View:
         counts = (tally.delivered, tally.failed, tally.deferred, tally.held, self.arrivals.unready, self.line.held)
         found = self.counting.found()
         now = (health.limit, len(self.line.stuck), situation.by_hand, self.idle.since, self.watch.why, found)
+        if self.supply is not None:
+            pauses.append((one.state, one.probes) if (one := self.supply.paused) else None)
         return (*counts, *now, *pauses)
 
     def snapshot(self, situation: Situation) -> Snapshot:
@@ -131,6 +135,10 @@ class View:
                 probe = health.next_probe()
                 at = round(probe + offset, 1) if probe < float("inf") else 0.0
                 return Paused(by, pause.error, pause.hint, pause.since, pause.reason, at)
+        if self.supply is not None and (pause := self.supply.paused) is not None:
+            return Paused(
+                "source", pause.error, pause.hint, pause.since, pause.reason, round(pause.probe_at + offset, 1)
+            )
         return None
 
 

@@ -40,6 +40,7 @@ from .room import Room
 from .rules import Rules
 from .state import Snapshot, StateFile
 from .summary import Summary
+from .supply import Supply
 from .tally import Tally
 from .telling import STUCK_HINT, log, notice, warn
 from .view import Situation, View
@@ -73,7 +74,7 @@ class Worker:
     It may be called more than once for an item (a crash), so repeating it must be harmless. ``listeners`` are told
     about the worker's state up to four times a second while it changes. ``destination``: its name for people.
     ``tally``: where it counts what it does. ``outbox``: where a message about each delivery goes before its item is
-    retired.
+    retired. ``supply``: what brings the items, if no producers do (:mod:`jollyae.sources`).
 
     >>> import tempfile
     >>> spool = Spool(tempfile.mkdtemp() + "/spool")
@@ -95,6 +96,7 @@ class Worker:
         listeners: Iterable[Listener] = (),
         tally: Tally | None = None,
         outbox: Outbox | None = None,
+        supply: Supply | None = None,
     ) -> None:
         self._spool = spool
         self._process = process
@@ -119,6 +121,7 @@ class Worker:
         self._news_until = self._next_beat = 0.0
         self._tally = tally or Tally()
         self._outbox = outbox
+        self._supply = supply
         self.name = ""
         """HOST-PID-X, from when it works on."""
 
@@ -161,6 +164,8 @@ class Worker:
             self._look_for_pause()
             await self._drain()
             left = await self._land()
+            if self._supply is not None:
+                await self._supply.close()
             with suppress(OSError):
                 self._tell_all()
         finally:
@@ -229,6 +234,10 @@ class Worker:
             self._loop.create_task(self._every(lambda: SWEEP_EVERY, self._sweep)),
             self._loop.create_task(self._counting.run(lambda: bool(self._flying))),
         ]
+        if self._supply is not None:
+            self._supply.begin(self._spool)
+            self._supplying = self._loop.create_task(self._supply.run())
+            self._chores.append(self._supplying)
 
     def _make_retirement(self) -> Retirement:
         return Retirement(
@@ -244,6 +253,7 @@ class Worker:
             soon=lambda: self._loop.call_soon(self._turn),
             wake=self._wake.set,
             outbox=self._outbox,
+            supply=self._supply,
         )
 
     def _make_view(self) -> None:
@@ -263,6 +273,7 @@ class Worker:
             minutes=self._minutes,
             counting=self._counting,
             expiry=getattr(self._process, "credentials_expiry", lambda: 0.0),
+            supply=self._supply,
         )
 
     def _close(self) -> int:
@@ -405,6 +416,8 @@ class Worker:
     async def _land(self) -> int:
         """Let what is in flight finish within the grace time; how many items did not."""
         self._landing = True
+        if self._supply is not None:
+            self._supplying.cancel()
         until = self._loop.time() + self._rules.grace
         await self._wait_while(lambda: bool(self._flying), until)
         if self._flying:
@@ -613,6 +626,8 @@ class Worker:
     def _is_busy(self) -> bool:
         """Whether there is anything to do, now or soon."""
         if self._why_not != "empty" or self._retirement.is_behind or self._arrivals.unready > len(self._line.stuck):
+            return True
+        if self._supply is not None and self._supply.is_busy:
             return True
         soon = SOON if self._rules.idle_exit is None else self._rules.idle_exit
         return bool(self._claims.items()) or self._deferred.earliest <= time.time() + soon

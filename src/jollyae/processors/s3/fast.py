@@ -68,6 +68,11 @@ class FastTransport:
             line = await self._prepare()
         return accepted(await line.put(request))
 
+    async def get(self, key: str, version: str = "") -> Answer:
+        """GetObject, of what is small: an answer that is longer than the connection reads is cut off."""
+        line = await self._ready()
+        return await line.pool.request(line.uploads.wanted(key, version))
+
     def ready(self) -> "Line | None":
         """The line to the store, if nothing has to be waited for."""
         line = self._line

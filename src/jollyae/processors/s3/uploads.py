@@ -50,6 +50,14 @@ class Uploads:
             checksums=checksums(answer),
         )
 
+    def wanted(self, key: str, version: str = "") -> bytes:
+        """GetObject, as it is sent; ``version``: not the latest but this one."""
+        query = canonical_query([("versionId", version)] if version else ())
+        try:
+            return self._head("GET", key, query, {"x-amz-checksum-mode": "ENABLED"}, 0, _NOTHING)
+        except UnicodeEncodeError:
+            raise StoreError(None, NoAnswer.CLIENT, "the key has a character that cannot be sent") from None
+
     async def create(self, key: str, headers: Mapping[str, str], algorithm: str) -> str:
         """CreateMultipartUpload; the upload's id. ``headers``: the object's attributes; ``algorithm``: which checksum
         its parts will bear, '' for none."""
@@ -136,7 +144,7 @@ class Uploads:
         if not len(headers) == lines.count("\r") == lines.count("\n"):
             raise StoreError(None, NoAnswer.CLIENT, "a line break in a header")  # which one might tell a secret
         target = f"{path}?{query}" if query else path
-        sized = f"content-length: {length}\r\n" if method != "HEAD" else ""
+        sized = f"content-length: {length}\r\n" if method not in ("HEAD", "GET") else ""
         return f"{method} {target} HTTP/1.1\r\n{lines}{sized}\r\n".encode("ascii")
 
 

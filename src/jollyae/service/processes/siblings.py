@@ -24,7 +24,7 @@ from ...worker.summary import Summary
 from ...worker.tally import Tally
 from ...worker.telling import log, notice
 from ...worker.worker import Worker
-from .. import compose, notifications
+from .. import compose, intakes, notifications
 from ..deliveries import Destination
 from ..observing.tracing import traced
 from ..settings import ConfigurationError, Queue, Settings
@@ -157,7 +157,9 @@ def work(
     try:
         log.addFilter(lambda record: _sign(record, fields))
         where = traced(compose.destination(settings), queue.name)
-        spool = compose.spool(queue.places, copy=settings.copy)
+        supply = intakes.supply(settings)
+        places = queue.places if supply is None else intakes.places(queue.places, settings.share)
+        spool = compose.spool(places, copy=settings.copy)
         rules = settings.rules()
         worker = Worker(
             spool,
@@ -167,6 +169,7 @@ def work(
             listeners=(line.show,),
             tally=tally,
             outbox=notifications.outbox(queue.places, settings),
+            supply=supply,
         )
         log.addFilter(lambda record: _sign(record, {"worker": worker.name}))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -1,0 +1,54 @@
+"""From a URL to what takes items from that queue."""
+
+from ..processors.s3 import S3Options
+from ..worker.supply import Supply
+from .intake import FETCHES, PREFETCH, PREFETCH_BYTES, Intake
+from .objects import Objects
+from .source import Source
+
+SCHEMES = ("amqp", "amqps", "sqs")
+
+
+class SourceError(ValueError):
+    """A URL from which nothing can be taken. ``hint`` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def supply_from(
+    url: str,
+    options: S3Options | None = None,
+    *,
+    prefetch: int = PREFETCH,
+    prefetch_bytes: int = PREFETCH_BYTES,
+) -> Supply:
+    """What gives a worker the objects that the messages of this queue tell of: ``amqp[s]://…/QUEUE`` or ``sqs://QUEUE``.
+    ``options``: how the store is reached in which the objects are. ``prefetch``: the most messages at a time, and
+    ``prefetch_bytes``: the most bytes of their objects that lie in the spool. Raises :class:`SourceError`."""
+    found = source(url, prefetch=prefetch)
+    return Intake(found, Objects(options or S3Options(), FETCHES), most_bytes=prefetch_bytes)
+
+
+def source(url: str, *, prefetch: int = PREFETCH) -> Source:
+    """The queue with this URL. Raises :class:`SourceError`."""
+    scheme = url.partition("://")[0]
+    if scheme in ("amqp", "amqps"):
+        return _amqp(url, prefetch)
+    raise SourceError("nothing can be taken from there", "A queue is amqp://HOST/QUEUE or sqs://QUEUE.")
+
+
+def _amqp(url: str, prefetch: int) -> Source:
+    try:
+        from .amqp import AddressError, AmqpSource
+    except ImportError as error:
+        raise SourceError(
+            f"--from amqp:// needs the extra 'amqp': {error.name} is not installed",
+            "Try: pip install '.[amqp]' in the checkout.",
+        ) from error
+    try:
+        return AmqpSource(url, prefetch=prefetch)
+    except AddressError as error:
+        raise SourceError(f"--from: {error}") from error

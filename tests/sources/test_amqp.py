@@ -1,0 +1,104 @@
+"""Items from RabbitMQ, worked on by real processes: delivered whatever is killed, and told of as they ended."""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.real.support import until
+from tests.sources.conftest import Store
+from tests.sources.scene import Queue, Taking, event, message
+
+BODIES = [f"body {number}".encode() for number in range(50)]
+
+
+def test_what_messages_name_is_worked_on(queue: Queue, store: Store, workers: Taking) -> None:
+    """Each object once, the messages acknowledged, and nothing left in the spool; SIGTERM ends it with 0."""
+    queue.send(*(store.put(f"2026/a {number}.txt", body) for number, body in enumerate(BODIES)))
+    worker = workers.start()
+    until(lambda: len(workers.came()) == len(BODIES), lambda: worker.tail())
+    assert sorted(workers.came()) == sorted(BODIES)
+    until(lambda: not workers.lying(), "an empty spool")
+    assert worker.end().code == 0, worker.tail()
+    assert queue.waiting() == 0
+    assert queue.waiting(f"{queue.name}.dead") == -1
+    receipts = [
+        json.loads(line)
+        for path in (workers.directory / "work" / "receipts").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert {one["name"] for one in receipts} == {f"2026/a {number}.txt" for number in range(len(BODIES))}
+
+
+def test_a_worker_killed_at_any_time_costs_no_item(queue: Queue, store: Store, workers: Taking) -> None:
+    """Killed again and again, the next takes over; at the end all was worked on and the queue is empty."""
+    queue.send(*(store.put(f"{number}.txt", body) for number, body in enumerate(BODIES)))
+    for lived in (0.9, 1.1, 1.3, 1.5):
+        worker = workers.start()
+        time.sleep(lived)
+        worker.kill()
+    worker = workers.start("--idle-exit", "3")
+    assert worker.wait().code == 0, worker.tail()
+    assert set(workers.came()) == set(BODIES)
+    assert not workers.lying()
+    assert queue.waiting() == 0
+
+
+def test_removed_objects_and_test_events_are_acknowledged(queue: Queue, store: Store, workers: Taking) -> None:
+    """They are told apart in the log; an object that is gone when it is wanted is no error."""
+    queue.send(
+        message(event(store.bucket, "gone.txt", b"gone")),
+        message(event(store.bucket, "removed.txt", name="ObjectRemoved:Delete")),
+        b'{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}',
+        store.put("there.txt", b"there"),
+    )
+    worker = workers.start("-v")
+    until(lambda: workers.came() == [b"there"], lambda: worker.tail())
+    worker.until_says("nothing to fetch: it is gone", "gone.txt")
+    worker.until_says("nothing to fetch: removed", "removed.txt")
+    worker.until_says("nothing to fetch: test")
+    assert worker.end().code == 0
+    assert queue.waiting() == 0
+
+
+def test_poison_and_failures_are_dead_letters_with_the_reason(queue: Queue, store: Store, workers: Taking) -> None:
+    """What nobody can read, and what the command failed for, is in failed/ and in QUEUE.dead, both telling why."""
+    queue.send(b"\x00 poison", store.put("bad.txt", b"bad"))
+    worker = workers.start("--exec", f"{sys.executable} -c 'raise SystemExit(\"out of luck\")' {{}}", copying=False)
+    until(lambda: queue.waiting(f"{queue.name}.dead") == 2, lambda: worker.tail())
+    assert worker.end().code == 0
+    dead = dict(queue.dead())
+    assert queue.waiting() == 0
+    assert "cannot be read as an event" in dead[b"\x00 poison"]["x-jollyae-error"]
+    (failed,) = [headers for body, headers in dead.items() if body != b"\x00 poison"]
+    assert "out of luck" in failed["x-jollyae-error"]
+    places = workers.directory / "work" / "failed"
+    assert (places / "bad.txt").read_bytes() == b"bad"
+    (poison,) = places.glob("message-*.json")
+    assert poison.read_bytes() == b"\x00 poison"
+    assert "cannot be read" in json.loads((places / f".{poison.name}.note").read_text())["error"]
+
+
+def test_a_stopped_worker_gives_back_what_it_had_not_begun(queue: Queue, store: Store, workers: Taking) -> None:
+    """SIGTERM: what is in flight is finished, the rest is the queue's again and gone from the disk."""
+    queue.send(*(store.put(f"{number}.txt", body) for number, body in enumerate(BODIES)))
+    worker = workers.start("--concurrency", "1", "--exec", "sh -c 'sleep 1' {}", copying=False)
+    until(lambda: len(workers.lying()) > 10, lambda: worker.tail())
+    assert worker.end(signal.SIGTERM).code == 0, worker.tail()
+    assert not workers.lying()
+    until(lambda: queue.waiting() >= len(BODIES) - 5, "the messages in the queue")
+
+
+def test_a_broker_that_is_away_is_waited_for(queue: Queue, store: Store, workers: Taking, tmp_path: Path) -> None:
+    """No such queue: told once with a hint and in the status, and taken from as soon as it is there."""
+    missing = f"{queue.name}-later"
+    worker = workers.start(JOLLYAE_FROM=f"{queue.rabbit.url}/{missing}")
+    worker.until_says("paused", "no such queue")
+    made = Queue(queue.rabbit, missing)
+    made.send(store.put("a.txt", b"late"))
+    until(lambda: workers.came() == [b"late"], lambda: worker.tail())
+    assert len(worker.lines("paused", "no such queue")) == 1
+    assert worker.lines("resumed")
+    assert worker.end().code == 0
+    assert "guest:guest" not in worker.err()
