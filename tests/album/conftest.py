@@ -50,6 +50,18 @@ def sites(request: pytest.FixtureRequest) -> Iterator[list[Site]]:
     yield from _servers(request.param, 2)
 
 
+@pytest.fixture(params=BOTH)
+def three_sites(request: pytest.FixtureRequest) -> Iterator[list[Site]]:
+    """Three servers that reach each other."""
+    yield from _servers(request.param, 3)
+
+
+@pytest.fixture
+def fake_three() -> Iterator[list[Site]]:
+    """Three fakes."""
+    yield from _servers("fake", 3)
+
+
 @pytest.fixture
 def fake_site() -> Iterator[Site]:
     """A fake."""

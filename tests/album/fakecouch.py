@@ -573,7 +573,8 @@ class Job:
 
 
 SERVERS: list["FakeCouch"] = []
-LINK_FIELDS = {"owner", "source", "target", "continuous", "selector"}
+LINK_FIELDS = {"owner", "source", "target", "continuous", "selector", "jollyae"}
+"""CouchDB passes over fields that it does not know; this one of ours is to be such a one."""
 
 
 class FakeCouch:
@@ -588,6 +589,7 @@ class FakeCouch:
         """Refusals to come: (what the request begins with, 'PUT /album'; status). 0: nothing is done, and there is no
         answer; LOST: it is done, and there is none."""
         self.replication_pause = 0.0
+        self.uuid = secrets.token_hex(16)
         self.port = 0
         self.is_running = False
         self._jobs: dict[str, Job] = {}
@@ -734,7 +736,8 @@ class FakeCouch:
         path, method = request.path, request.method
         if not path:
             request.allow()
-            return say({"couchdb": "Welcome", "version": "3.5.0", "vendor": {"name": "the fake"}})
+            told = {"couchdb": "Welcome", "version": "3.5.0", "uuid": self.uuid, "vendor": {"name": "the fake"}}
+            return say(told)
         if path[0] == "_scheduler":
             self._require(request, None, "admins")
             return self._scheduler(request)
@@ -789,6 +792,8 @@ class FakeCouch:
         match request.method, *request.path[1:]:
             case "GET", "_changes":
                 return self._changes(request, database)
+            case "GET", "_all_docs":
+                return self._all_docs(request, database)
             case "POST", "_bulk_docs":
                 return self._bulk(request, database)
             case "POST", "_compact":
@@ -822,6 +827,17 @@ class FakeCouch:
                 database.security = request.json()
                 return say({"ok": True})
         raise Refusal(404, "not_found", "the fake: unknown endpoint")
+
+    def _all_docs(self, request: Request, database: Database) -> Answer:
+        request.allow("include_docs", "startkey", "endkey")
+        first, last = request.query["startkey"], request.query["endkey"]
+        rows = []
+        for id, doc in sorted(database.docs.items()):
+            node = doc.winner()
+            if first <= id <= last and not node.deleted:
+                told = database.tell(doc, node, {})
+                rows.append({"id": id, "key": id, "value": {"rev": node.rev}, "doc": told})
+        return say({"total_rows": len(database.docs), "offset": 0, "rows": rows})
 
     def _bulk(self, request: Request, database: Database) -> Answer:
         request.allow()
@@ -987,7 +1003,9 @@ class FakeCouch:
     def _told_job(self, job: Job) -> Json:
         ends = {end: job.told[end]["url"].rstrip("/") + "/" for end in ("source", "target")}
         told = {"database": "_replicator", "doc_id": job.id, "id": f"{job.id}+continuous", "node": "fake@127.0.0.1"}
-        return told | ends | {"state": job.state, "info": job.info(), "error_count": int(job.state == "crashing")}
+        times = {"start_time": "2026-11-22T10:00:00Z", "last_updated": "2026-11-22T10:00:00Z"}
+        how = {"state": job.state, "info": job.info(), "error_count": int(job.state == "crashing")}
+        return told | ends | times | how
 
 
 def _parse(query: str) -> Json:

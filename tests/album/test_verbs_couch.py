@@ -141,3 +141,76 @@ def test_two_servers_replicate(sites: list[Site], tmp_path: Path, samples: list[
     mine = [state for state in shown if one.database in state["source"] + state["target"]]
     assert len(mine) == 2 and all(state["well"] for state in mine)
     assert call("album", "replicate", one, other, "--remove").stdout.count("removed") == 2
+
+
+def _done(said: subprocess.CompletedProcess[str]) -> list[str]:
+    return sorted(line.split()[0] for line in said.stdout.splitlines() if line and not line.startswith(" "))
+
+
+def test_three_servers_from_a_file(three_sites: list[Site], tmp_path: Path) -> None:
+    """A plan, the ring, again nothing, and how it fares; then another list: what left it is ended."""
+    call, urls = caller(tmp_path, *three_sites), [str(site.address()) for site in three_sites]
+    for url in urls:
+        assert call("album", "init", url, "--no-user").returncode == 0
+    file = tmp_path / "jollyae.toml"
+    file.write_text(f'[mesh.family]\ntopology = "ring"\nservers = {json.dumps(urls)}\n')
+    ring = ("album", "replicate", "-c", file)
+    planned = call(*ring, "--dry-run")
+    assert planned.returncode == 0 and "Nothing was changed" in planned.stdout
+    assert planned.stdout.count("make ") == 6
+    assert _done(call(*ring)) == ["made"] * 6
+    assert _done(call(*ring)) == ["kept"] * 6
+
+    def is_well() -> bool:
+        shown = [json.loads(line) for line in call(*ring, "--status", "--json").stdout.splitlines()]
+        names = [url.rpartition("/")[2] for url in urls]
+        mine = [link for link in shown if any(name in link["source"] for name in names)]
+        return len(mine) == 6 and all(link["well"] for link in mine)
+
+    until(is_well, "all links to be well")
+    told = [json.loads(line) for line in call("album", "replicate", urls[0], urls[1], "--json").stdout.splitlines()]
+    assert sorted(one["done"] for one in told) == ["kept"] * 2 + ["removed"] * 4
+    assert all(set(one) == {"source", "target", "held_by", "done", "why", "dry_run"} for one in told)
+    assert _done(call("album", "replicate", *urls, "--remove")) == ["removed", "removed"]
+    assert call("album", "replicate", *urls, "--remove").stdout == "There is nothing to remove.\n"
+
+
+def test_a_server_that_is_away_is_named(fake_three: list[Site], tmp_path: Path) -> None:
+    """The rest is done, and the exit code says that something is left; shown, it is not well, and why."""
+    call, urls = caller(tmp_path, *fake_three), [site.address() for site in fake_three]
+    for url in urls:
+        assert call("album", "init", url, "--no-user").returncode == 0
+    assert fake_three[2].fake is not None
+    fake_three[2].fake.kill()
+    said = call("album", "replicate", *urls, "--star")
+    assert said.returncode == 75 and _done(said) == ["made", "made", "waits", "waits"]
+    assert f"{urls[2]} is away" in said.stdout
+    said = call("album", "replicate", urls[0], "--status")
+    assert said.returncode == 1 and urls[2].url in said.stdout + said.stderr and "cannot be reached" in said.stderr
+    fake_three[2].fake.start()
+    said = call("album", "replicate", *urls, "--star")
+    assert said.returncode == 0 and _done(said) == ["kept", "kept", "made", "made"]
+    until(lambda: call("album", "replicate", urls[1], "--status").returncode == 0, "all to be well")
+
+
+def test_what_cannot_be_a_mesh(fake_three: list[Site], tmp_path: Path) -> None:
+    """Each is told in a sentence, with nothing done."""
+    call, urls = caller(tmp_path, *fake_three), [site.address() for site in fake_three]
+    for url in urls:
+        assert call("album", "init", url, "--no-user").returncode == 0
+    again = str(urls[0]).replace("127.0.0.1", "localhost")
+    with (tmp_path / "passwords").open("a") as file:
+        file.write(f"{urls[0].user}@{urls[0].host.replace('127.0.0.1', 'localhost')} {urls[0].password}\n")
+    said = call("album", "replicate", *urls, again)
+    assert said.returncode == 78 and "same database of the same server" in said.stderr
+    for words, text in (
+        ((*urls, "--ring", "--star"), "say only one"),
+        ((urls[0], "--ring"), "which other album"),
+        ((*urls, "--status", "--remove"), "changes nothing"),
+        ((urls[0], "-c", "x.toml"), "say only one"),
+        ((), "-c FILE"),
+        (("-c", "x.toml", "--star"), "has keys"),
+    ):
+        said = call("album", "replicate", *words)
+        assert said.returncode == 2 and text in said.stderr, said.stderr
+    assert call("album", "replicate", *urls, "--remove").stdout == "There is nothing to remove.\n"

@@ -85,19 +85,23 @@ async def check(store: Store, public: Store) -> None:
     source = (await public.remembered(PLACE)).get("source")
     if source not in (None, public.server):
         return
-    if source is not None:
-        why = "it is kept as an album"
-    elif await public.users() or await public.count(Query(Audience.ALL)) != await public.count(Query(Audience.PUBLIC)):
-        why = "it has users, or photos that are not Public"
-    elif any([await _has_original(public, card.id) for card in await public.photos(Query(Audience.ALL), limit=1)]):
-        why = "its photos have originals"
-    else:
+    why = "it is kept as an album" if source is not None else await why_private(public)
+    if not why:
         await public.remember(PLACE, {"source": store.server, "seq": ""})
         return
     raise StoreError(
         f"{public.url} is no public album: {why}; what is not Public would be deleted from it",
         "The album comes first, then the public one, which is made by this. Are they the wrong way round?",
     )
+
+
+async def why_private(store: Store) -> str:
+    """What is against this being a public album; '' where it holds nothing but what everybody may see."""
+    if await store.users() or await store.count(Query(Audience.ALL)) != await store.count(Query(Audience.PUBLIC)):
+        return "it has users, or photos that are not Public"
+    if any([await _has_original(store, card.id) for card in await store.photos(Query(Audience.ALL), limit=1)]):
+        return "its photos have originals"
+    return ""
 
 
 async def _has_original(store: Store, id: str) -> bool:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ..processors.keys import KeyTemplate
 from ..spool.places import Place, Places
+from .albums import meshes
 from .nesting import among_items
 from .observing.exporter import Wanted, address, heartbeat, textfile
 from .settings import ConfigurationError, Queue, Settings
@@ -172,13 +173,15 @@ class _Reading:
 
     def config(self, found: dict[str, Any]) -> Config:
         """All of it."""
-        known = ("metrics", "log", "web", "queue", "notify")
+        known = ("metrics", "log", "web", "queue", "notify", "mesh")
         for key in found.keys() - set(known):
             self._unknown((key,), known, what="table" if isinstance(found[key], dict) else "key")
         for name, table in self._tables(found, "notify"):
             self._targets[name] = {"name": name} | self._table(("notify", name), table, self._notify_keys())
             if "url" not in table:
                 self._wrong(("notify", name), f"[notify.{name}] has no url")
+        for name, table in self._tables(found, "mesh"):
+            self._mesh(name, table)
         metrics = {
             "addr": checked(address),
             "file": checked(textfile, self._file),
@@ -234,6 +237,13 @@ class _Reading:
             except (Wrong, ValueError) as error:
                 self._wrong((*path, key), f"{key}: {error}")
         return values
+
+    def _mesh(self, name: str, table: dict[str, Any]) -> None:
+        """It is for `album replicate -c FILE`; what is wrong with it is told here, too."""
+        try:
+            meshes.read(table)
+        except meshes.WrongKey as error:
+            self._wrong(("mesh", name, *([error.key] if error.key else [])), str(error))
 
     def _queue(self, name: str, table: dict[str, Any]) -> Queue | None:
         path = ("queue", name)

@@ -19,7 +19,7 @@ from tests.album.fakecouch import FakeCouch
 from tests.helpers import PATIENCE
 
 P = ParamSpec("P")
-URLS = ("COUCHDB_URL", "COUCHDB_URL_2")
+URLS = ("COUCHDB_URL", "COUCHDB_URL_2", "COUCHDB_URL_3")
 """The environment's variables that name real servers, as ``http://user:password@host:5984``."""
 
 

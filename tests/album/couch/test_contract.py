@@ -15,9 +15,11 @@ import pytest
 
 from jollyae.album import document as documents
 from jollyae.album import merge
+from jollyae.album.couch.address import Address
 from jollyae.album.couch.client import decode
-from jollyae.album.couch.replication import Link, between, publication, remove, set_up
+from jollyae.album.couch.mesh import arrange, dissolve
 from jollyae.album.couch.store import CouchStore
+from jollyae.album.couch.topology import Kind
 from jollyae.album.keeper import keep
 from jollyae.album.store import Audience, Document, Query
 from tests.album.samples import edited, id_of, moment, photo, renditions
@@ -54,23 +56,22 @@ class World:
     front: CouchStore
 
     @property
-    def links(self) -> list[Link]:
-        """Of the main albums."""
-        return between(self.sites[0].address("main"), self.sites[1].address("main"))
+    def main(self) -> list[Address]:
+        """The main albums."""
+        return [site.address("main") for site in self.sites]
 
-    @property
-    def publication(self) -> Link:
-        """From the first server to the public one."""
-        return publication(self.sites[0].address("public"), self.sites[1].address("front"))
+    async def link_front(self) -> None:
+        """Link the first server to the public one."""
+        await arrange(Kind.PUBLISH, [self.sites[0].address("public"), self.sites[1].address("front")])
 
     async def connect(self) -> None:
         """The main albums replicate until both know the same leaves."""
-        await set_up(self.links)
+        await arrange(Kind.MESH, self.main)
         await eventually(self.is_same, "both servers to have the same")
 
     async def disconnect(self) -> None:
         """They are offline."""
-        await remove(self.links)
+        await dissolve(self.main)
 
     async def is_same(self) -> bool:
         """Whether both main albums have the same leaves of everything."""
@@ -83,7 +84,7 @@ class World:
     async def publish(self) -> None:
         """The keeper's work on the first server, and the way to the public one."""
         await keep(self.one, self.public, once=True)
-        await set_up([self.publication])
+        await self.link_front()
 
         async def has_arrived() -> bool:
             async for change in self.public.changes():
@@ -313,8 +314,8 @@ async def test_two_servers_that_project_make_one_revision(sites: list[Site]) -> 
             await it.other.add(photo(2, cat="Public"), renditions(2))
             await it.connect()
             await asyncio.gather(keep(it.one, it.public, once=True), keep(it.other, second, once=True))
-            own = publication(it.sites[1].address("public"), it.sites[1].address("front"))
-            await set_up([it.publication, own])
+            await it.link_front()
+            await arrange(Kind.PUBLISH, [it.sites[1].address("public"), it.sites[1].address("front")])
             await it.publish()
             for number in (1, 2):
                 leaves = [await store.leaves(id_of(number)) for store in (it.public, second, it.front)]
@@ -333,7 +334,8 @@ async def test_two_servers_that_project_make_one_revision(sites: list[Site]) -> 
 async def test_the_keeper_follows_while_servers_replicate(sites: list[Site]) -> None:
     """Nothing is started by hand: an edit on one server is on the public one by itself, and gone when it is undone."""
     async with world(sites) as it:
-        await set_up([*it.links, it.publication])
+        await arrange(Kind.MESH, it.main)
+        await it.link_front()
         keepers = [asyncio.create_task(keep(it.one, it.public)), asyncio.create_task(keep(it.other, None))]
         try:
             await it.other.add(photo(1), renditions(1))

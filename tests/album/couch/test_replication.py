@@ -1,6 +1,5 @@
-"""Links between servers: made once, shown, ended; on two fakes and, marked ``couchdb``, on two real servers."""
+"""What links between servers do; on two fakes and, marked ``couchdb``, on two real servers."""
 
-import asyncio
 import os
 import subprocess
 from typing import Any
@@ -9,66 +8,21 @@ import pytest
 
 from jollyae.album.couch.address import Address
 from jollyae.album.couch.client import Client
-from jollyae.album.couch.replication import (
-    REPLICATOR,
-    Link,
-    State,
-    between,
-    find_exposure,
-    make_document,
-    mesh,
-    publication,
-    read_states,
-    remove,
-    ring,
-    secure,
-    set_up,
-)
+from jollyae.album.couch.mesh import arrange
+from jollyae.album.couch.replication import REPLICATOR, State, find_exposure, read_states, secure
 from jollyae.album.couch.store import CouchStore, open_couch
+from jollyae.album.couch.topology import Kind
 from jollyae.album.store import StoreError
 from tests.album.fakecouch import ADMIN, PASSWORD, FakeCouch
 
 from .support import Site, closing, eventually, photo, renditions, sync
 
-
-def _servers(count: int) -> list[Address]:
-    return [Address(f"https://s{number}", "album", "anna", "secret") for number in range(count)]
+ALL = {"include_docs": True, "startkey": '""', "endkey": '"~"'}
 
 
-@pytest.mark.parametrize(("count", "links"), [(1, 0), (2, 2), (3, 6), (4, 12)])
-def test_a_mesh_connects_each_with_each(count: int, links: int) -> None:
-    """In both directions, each once."""
-    found = mesh(_servers(count))
-    assert len({(link.source.url, link.target.url) for link in found}) == len(found) == links
-    assert all(link.at in (link.source, link.target) for link in found)
-
-
-@pytest.mark.parametrize(("count", "links"), [(1, 0), (2, 2), (3, 6), (4, 8), (5, 10)])
-def test_a_ring_connects_each_with_the_next(count: int, links: int) -> None:
-    """Both ways round, so that one of them may be away."""
-    found = ring(_servers(count))
-    assert len({(link.source.url, link.target.url) for link in found}) == len(found) == links
-    for away in range(count):
-        left = {f"https://s{number}/album" for number in range(count)} - {f"https://s{away}/album"}
-        reached = {min(left)} if left else set()
-        for _ in range(count):
-            reached |= {link.target.url for link in found if link.source.url in reached and link.target.url in left}
-        assert reached == left
-
-
-def test_a_link_is_the_same_whoever_asks() -> None:
-    """Its id is a function of its ends; its text has no secret."""
-    one, other = _servers(2)
-    link, again = between(one, other)[0], between(Address(one.server, "album", "ben", "x"), other)[0]
-    assert link.id == again.id
-    assert "secret" not in f"{link} {link!r}"
-    document = make_document(link)
-    assert document["source"] == {
-        "url": "https://s1/album",
-        "auth": {"basic": {"username": "anna", "password": "secret"}},
-    }
-    assert document["continuous"] is True
-    assert document["owner"] == "anna"
+async def connect(*sites: Site, name: str = "album") -> list[str]:
+    """Connect the servers, each with each; what was done with each link."""
+    return [step.done for step in await arrange(Kind.MESH, [site.address(name) for site in sites])]
 
 
 async def has(store: CouchStore, id: str, **fields: Any) -> bool:
@@ -88,8 +42,7 @@ async def test_both_servers_have_what_one_of_them_got(sites: list[Site]) -> None
     """New photos with their renditions, edits and deletions, in both directions; the index is each one's own."""
     one, other = await sites[0].open(), await sites[1].open()
     async with closing(one, other):
-        links = between(sites[0].address(), sites[1].address())
-        assert [step.done for step in await set_up(links)] == ["made", "made"]
+        assert await connect(*sites) == ["made", "made"]
         await one.add(photo(1), renditions())
         await other.add(photo(2), renditions())
         await eventually(lambda: has(other, photo(1)["_id"]))
@@ -116,29 +69,12 @@ async def test_both_servers_have_what_one_of_them_got(sites: list[Site]) -> None
 
 
 @sync
-async def test_setting_up_again_changes_nothing(sites: list[Site]) -> None:
-    """And a changed password is written; ending twice is ending once."""
-    for site in sites:
-        await (await site.open()).close()
-    links = between(sites[0].address(), sites[1].address())
-    await set_up(links)
-    async with Client(sites[0].address()) as client:
-        before = [(await client.get(REPLICATOR, link.id))["_rev"] for link in links]
-        assert [step.done for step in await set_up(links)] == ["kept", "kept"]
-        assert [(await client.get(REPLICATOR, link.id))["_rev"] for link in links] == before
-    assert [step.done for step in await remove(links)] == ["removed", "removed"]
-    assert [step.done for step in await remove(links)] == ["absent", "absent"]
-    assert [step.done for step in await set_up(links[:1])] == ["made"]
-
-
-@sync
 async def test_the_state_of_links_is_shown_without_secrets(sites: list[Site]) -> None:
-    """Running, with nothing left to do; of others it is said what they lack."""
+    """Running, with nothing left to do."""
     one = await sites[0].open()
     async with closing(one):
         await (await sites[1].open()).close()
-        links = between(sites[0].address(), sites[1].address())
-        await set_up(links)
+        await connect(*sites)
         await one.add(photo(1), {})
 
         async def is_through() -> list[State] | None:
@@ -146,17 +82,10 @@ async def test_the_state_of_links_is_shown_without_secrets(sites: list[Site]) ->
             return found if [state.lag for state in found] == [0, 0] else None
 
         found = await eventually(is_through)
-        assert {(state.source, state.target) for state in found} == {
-            (link.source.url, link.target.url) for link in links
-        }
+        ends = [site.address().url for site in sites]
+        assert {(state.source, state.target) for state in found} == {(ends[0], ends[1]), (ends[1], ends[0])}
         assert all(state.is_well for state in found), found
         assert sites[0].address().password not in repr(found)
-        await remove(links)
-
-        async def is_over() -> bool:
-            return not await states(sites[0])
-
-        await eventually(is_over)
 
 
 @sync
@@ -164,13 +93,12 @@ async def test_a_link_that_cannot_work_says_why(sites: list[Site]) -> None:
     """The other database is gone: it is tried again, and the state has a reason and no secret."""
     one, other = await sites[0].open(), await sites[1].open()
     async with closing(one, other):
-        (link,) = between(sites[0].address(), sites[1].address())[:1]
-        await set_up([link])
+        await connect(*sites)
         await other.client.ask("DELETE", sites[1].address().database)
 
         async def is_crashing() -> State | None:
             found = await states(sites[0], *[sites[1].address()])
-            return found[0] if found and not found[0].is_well and found[0].error else None
+            return next((state for state in found if not state.is_well and state.error), None)
 
         # CouchDB notices at the latest when its checkpoint fails.
         mine = [state for state in [await eventually(is_crashing)] if state]
@@ -187,15 +115,14 @@ async def test_a_database_that_everybody_can_read_is_not_connected(sites: list[S
         await other.client.ask("PUT", database, "_security", send=open_to_all)
         if not await find_exposure(sites[1].address()):
             pytest.skip("the server of COUCHDB_URL_2 lets nobody in without a password (require_valid_user)")
-        links = between(sites[0].address(), sites[1].address())
         with pytest.raises(StoreError, match="everybody") as caught:
-            await set_up(links)
+            await connect(*sites)
         assert database in caught.value.message
         assert await states(sites[0]) == []
         assert await secure(sites[1].address(), members=["anna"])
         assert not await secure(sites[1].address(), members=["anna"])
         assert await find_exposure(sites[1].address()) == ""
-        assert [step.done for step in await set_up(links)] == ["made", "made"]
+        assert await connect(*sites) == ["made", "made"]
         security = await other.client.get(database, "_security")
         assert security["members"] == {"names": ["anna"], "roles": ["_admin"]}
         assert security["admins"]["roles"] == ["_admin"]
@@ -216,32 +143,11 @@ async def test_what_everybody_can_read_everybody_can_write_to(site: Site) -> Non
 
 
 @sync
-async def test_a_ring_holds_while_one_is_away() -> None:
-    """Three servers: the two that are left still tell each other, and the third catches up."""
-    with FakeCouch() as first, FakeCouch() as second, FakeCouch() as third:
-        fakes = (first, second, third)
-        stores = [await open_couch(fake.address("album"), create=True) for fake in fakes]
-        async with closing(*stores):
-            assert len(await set_up(ring([fake.address("album") for fake in fakes]))) == 6
-            second.kill()
-            await stores[0].add(photo(1), {})
-            await eventually(lambda: has(stores[2], photo(1)["_id"]))
-            second.start()
-            await eventually(lambda: has(stores[1], photo(1)["_id"]))
-            await stores[1].add(photo(2), {})
-
-            async def have_all() -> bool:
-                return all([await has(store, photo(2)["_id"]) for store in stores])
-
-            await eventually(have_all)
-
-
-@sync
 async def test_a_public_server_receives_and_never_sends(sites: list[Site]) -> None:
     """What somebody writes there stays there."""
     source, target = await sites[0].open("public", public=True), await sites[1].open("public", public=True)
     async with closing(source, target):
-        await set_up([publication(sites[0].address("public"), sites[1].address("public"))])
+        await arrange(Kind.PUBLISH, [sites[0].address("public"), sites[1].address("public")])
         await target.add(photo(9), {})
         await source.add(photo(1), renditions())
         await eventually(lambda: has(target, photo(1)["_id"]))
@@ -252,30 +158,34 @@ async def test_a_public_server_receives_and_never_sends(sites: list[Site]) -> No
 
 @sync
 async def test_credentials_are_in_the_auth_object_alone() -> None:
-    """Not in an URL, and read by admins only; a wrong one is told."""
+    """Not in an URL, and read by admins only; a wrong one is told, and another one is written."""
     with FakeCouch() as one, FakeCouch() as other:
         for fake in (one, other):
-            await (await Site(fake).open()).close()
-            fake.databases.setdefault("album", next(iter(fake.databases.values())))
-        bad = Link(one.address("album"), other.address("album", ADMIN, "wrong"), at=one.address("album"))
+            await (await open_couch(fake.address("album"), create=True)).close()
         with pytest.raises(StoreError, match="does not let"):
-            await set_up([bad])
-        good = publication(one.address("album"), other.address("album"))
-        await set_up([good])
-        async with Client(one.address("album")) as client:
-            document = await client.get(REPLICATOR, good.id)
-            assert PASSWORD not in document["source"]["url"] + document["target"]["url"]
-            other.users[ADMIN] = ("changed", ["_admin"])
-            await asyncio.sleep(0.2)
-            (state,) = await read_states(one.address("album"))
-            assert not state.is_well
-            changed = publication(one.address("album"), other.address("album", ADMIN, "changed"))
-            assert [step.done for step in await set_up([changed])] == ["changed"]
+            await arrange(Kind.MESH, [one.address("album"), other.address("album", ADMIN, "wrong")])
+        await arrange(Kind.MESH, [one.address("album"), other.address("album")])
+        async with Client(one.address(REPLICATOR)) as client:
+            for row in (await client.get(REPLICATOR, "_all_docs", query=ALL))["rows"]:
+                document = row["doc"]
+                assert PASSWORD not in document["source"]["url"] + document["target"]["url"] + str(document["jollyae"])
+                assert PASSWORD in str(document["source"]["auth"])
+        async with Client(Address(one.url, REPLICATOR)) as anonymous:
+            with pytest.raises(StoreError, match="does not let"):
+                await anonymous.get(REPLICATOR, "_all_docs", query=ALL)
+        other.users[ADMIN] = ("changed", ["_admin"])
 
-            async def is_well() -> bool:
-                return (await read_states(one.address("album")))[0].state == "running"
+        async def is_ill() -> bool:
+            return not any(state.is_well for state in await read_states(one.address("album")))
 
-            await eventually(is_well)
+        await eventually(is_ill)
+        changed = await arrange(Kind.MESH, [one.address("album"), other.address("album", ADMIN, "changed")])
+        assert [step.done for step in changed] == ["changed", "changed"]
+
+        async def is_well() -> bool:
+            return all(state.state == "running" for state in await read_states(one.address("album")))
+
+        await eventually(is_well)
 
 
 async def _kill_and_start(site: Site, then: Any) -> None:
@@ -303,7 +213,7 @@ async def test_kill_9_in_the_middle_of_a_replication_loses_nothing(sites: list[S
             await one.add(photo(number), renditions(str(number)))
         if sites[0].fake is not None:
             sites[0].fake.replication_pause = 0.005
-        await set_up(between(sites[0].address(), sites[1].address()))
+        await connect(*sites)
 
         async def some() -> bool:
             return len([id async for id in other.ids()]) > 5

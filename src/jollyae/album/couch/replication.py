@@ -1,66 +1,37 @@
-"""Connects CouchDB servers: documents in ``_replicator`` databases, by which the servers themselves replicate, for ever
-and over restarts.
+"""Documents in ``_replicator`` databases, by which CouchDB servers replicate by themselves, for ever and over restarts.
 
-A :class:`Link` has one direction, and is held by one server, which pulls or pushes. :func:`mesh` and :func:`ring` say
-which links several servers need, :func:`publication` the one by which a public server receives (it never sends).
-:func:`set_up` writes them; doing so again changes nothing. The design documents are not replicated: each server has the
-index of its own jollyae. Everything else is, deletions and conflicts too: a link selects by nothing that an edit could
-change, since what no longer passes a selector stays on the other side for ever.
+:mod:`.topology` says which links several servers need, :mod:`.plan` what is to be done, and :mod:`.mesh` does it by
+what is here: reading, writing and removing one document, and how it fares. Design documents are not replicated: each
+server has the index of its own jollyae. Everything else is, deletions and conflicts too: a link selects by nothing that
+an edit could change, since what no longer passes a selector stays on the other side for ever.
 
 The credentials for both ends stand in the link's document, in its ``auth`` objects, where CouchDB shows them to admins
-alone. They come from the environment or a file (:mod:`.address`), and are in no message of ours.
+alone (others are shown the document without). They come from the environment or a file (:mod:`.address`), and are in no
+message of ours. ``_replicator`` itself must be closed to others.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 from ..store import Stale, StoreError
 from .address import Address
-from .client import Client, decode
+from .client import Client, decode, rows_of
+from .plan import Held, is_same, make_document, url_of
+from .topology import PREFIX, Link, Node
 
 REPLICATOR = "_replicator"
-PREFIX = "jollyae-"
-"""With this the ids of our documents in ``_replicator`` begin."""
-EVERYTHING = {"_id": {"$regex": "^[^_]"}}
-"""All documents but design documents."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A replication from ``source`` to ``target``, held by the server of ``at`` (one of the two, so that it still works
-    where only one can reach the other)."""
-
-    source: Address
-    target: Address
-    at: Address
-    is_public: bool = False
-    """Everybody may read both ends."""
-
-    @property
-    def id(self) -> str:
-        """The id of its document: a function of its ends, whoever asks there."""
-        return PREFIX + hashlib.sha256(f"{self.source.url}\n{self.target.url}".encode()).hexdigest()[:20]
-
-    def __str__(self) -> str:
-        return f"{self.source} → {self.target}"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What :func:`set_up` or :func:`remove` did: ``made``, ``kept``, ``changed``; ``removed``, ``absent``."""
-
-    link: Link
-    done: str
+WELL = ("running", "pending", "initializing", "completed")
+"""CouchDB's words for a replication of which nobody has to take care."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """How a link fares. ``state`` is CouchDB's word: ``running`` and ``pending`` are well, ``crashing`` is tried again,
     ``failed`` needs somebody; ``error`` says why. ``lag``: how many changes of the source the target lacks; None where
-    nobody can tell. ``refused``: documents that the target would not write."""
+    nobody can tell. ``refused``: documents that the target would not write. ``held_by``: the server that does it.
+    ``through``: how far it is, in the source's own words. ``updated``: when CouchDB last said something new of it."""
 
     id: str
     source: str
@@ -70,59 +41,54 @@ class State:
     lag: int | None
     written: int
     refused: int
+    held_by: str = ""
+    through: str = ""
+    updated: str = ""
 
     @property
     def is_well(self) -> bool:
         """Whether nobody has to do anything."""
-        return self.state in ("running", "pending", "initializing", "completed") and not self.refused
+        return self.state in WELL and not self.refused
 
 
-def mesh(servers: Sequence[Address]) -> list[Link]:
-    """Each with each, in both directions; the first of two holds the links. An edit is everywhere after one step."""
-    return [link for one, other in combinations(servers, 2) for link in between(one, other)]
+async def read_held(node: Node) -> list[Held]:
+    """All our documents that this server has."""
+    query = {"include_docs": True, "startkey": json.dumps(PREFIX), "endkey": json.dumps(PREFIX + "~")}
+    async with Client(node.address) as client:
+        answer = await client.ask("GET", REPLICATOR, "_all_docs", query=query, accept=(404,))
+    if answer.status_code == 404:  # without a _replicator database there are none
+        return []
+    return [Held(node, row["doc"]) for row in rows_of(decode(answer), "rows") if row.get("doc")]
 
 
-def ring(servers: Sequence[Address]) -> list[Link]:
-    """Each with the next, in both directions: fewer links, and it holds when one of them is away."""
-    if len(servers) < 3:
-        return mesh(servers)
-    pairs = zip(servers, [*servers[1:], servers[0]], strict=True)
-    return [link for one, other in pairs for link in between(one, other)]
-
-
-def between(one: Address, other: Address) -> list[Link]:
-    """Both directions, held by the first, which pulls the one and pushes the other."""
-    return [Link(other, one, at=one), Link(one, other, at=one)]
-
-
-def publication(source: Address, target: Address) -> Link:
-    """From a public database to that of a public server, pushed: it needs to know nobody, and sends nothing."""
-    return Link(source, target, at=source, is_public=True)
-
-
-async def set_up(links: Iterable[Link]) -> list[Step]:
-    """Write what is missing or different. Raises :class:`StoreError` where a database is missing or refuses, or is not
-    public and can be read by everybody who reaches the server."""
-    links = list(links)
-    for address in _ends(links):
-        async with Client(address) as client:
-            await client.get(address.database)
-    for address in _ends(link for link in links if not link.is_public):
-        if warning := await find_exposure(address):
-            raise StoreError(warning, "Name its members: jollyae album init, or PUT …/_security.")
-    return [await _write(link) for link in links]
-
-
-async def remove(links: Iterable[Link]) -> list[Step]:
-    """End them. What was replicated stays."""
-    steps = []
-    for link in links:
-        async with Client(link.at) as client:
+async def write(link: Link) -> str:
+    """Write the link's document, if it is missing or different: ``made``, ``changed`` or ``kept``."""
+    wanted = make_document(link)
+    async with Client(link.at) as client:
+        if (await client.ask("GET", REPLICATOR, accept=(404,))).status_code == 404:
+            await client.ask("PUT", REPLICATOR, accept=(412,))
+        for _ in range(3):
             stored = await client.find(REPLICATOR, link.id)
-            if stored:
-                await client.ask("DELETE", REPLICATOR, link.id, query={"rev": stored["_rev"]}, accept=(404,))
-            steps.append(Step(link, "removed" if stored else "absent"))
-    return steps
+            if stored and is_same(stored, link):
+                return "kept"
+            body = wanted | ({"_rev": stored["_rev"]} if stored else {})
+            answer = await client.ask("PUT", REPLICATOR, link.id, send=body, accept=(409,))
+            if answer.status_code != 409:
+                return "changed" if stored else "made"
+    raise Stale(f"somebody else writes the same link all the time: {link}")
+
+
+async def erase(at: Address, id: str) -> None:
+    """Remove a link's document, if it is there. What was replicated stays."""
+    async with Client(at) as client:
+        for _ in range(3):
+            stored = await client.find(REPLICATOR, id)
+            if not stored:
+                return
+            answer = await client.ask("DELETE", REPLICATOR, id, query={"rev": stored["_rev"]}, accept=(404, 409))
+            if answer.status_code != 409:
+                return
+    raise Stale(f"somebody else writes the same link all the time: {id}")
 
 
 async def read_states(at: Address, known: Sequence[Address] = ()) -> list[State]:
@@ -132,11 +98,10 @@ async def read_states(at: Address, known: Sequence[Address] = ()) -> list[State]
         query = {"limit": 100_000}  # it tells 25 unless asked for more
         answer = await client.ask("GET", "_scheduler", "docs", REPLICATOR, query=query, accept=(404,))
     docs = decode(answer).get("docs", [])  # without a _replicator database there are no links
-    found = [_state(doc) for doc in docs if str(doc.get("doc_id", "")).startswith(PREFIX)]
+    found = [_state(doc, at) for doc in docs if str(doc.get("doc_id", "")).startswith(PREFIX)]
     by_url = {address.url: address for address in known}
-    told = {doc["doc_id"]: doc.get("info") or {} for doc in docs}
     return [
-        one if one.lag is not None else replace(one, lag=await _lag(by_url.get(one.source), told[one.id]))
+        one if one.lag is not None else replace(one, lag=await _lag(by_url.get(one.source), one.through))
         for one in sorted(found, key=lambda one: (one.source, one.target))
     ]
 
@@ -164,91 +129,44 @@ async def secure(address: Address, *, members: Sequence[str] = (), admins: Seque
     return True
 
 
-def make_document(link: Link) -> dict[str, Any]:
-    """The link's document, with the credentials."""
-    document = {
-        "_id": link.id,
-        "source": _end(link.source),
-        "target": _end(link.target),
-        "continuous": True,
-        "selector": EVERYTHING,
-    }
-    return document | ({"owner": link.at.user} if link.at.user else {})
-
-
-async def _write(link: Link) -> Step:
-    wanted = make_document(link)
-    async with Client(link.at) as client:
-        if (await client.ask("GET", REPLICATOR, accept=(404,))).status_code == 404:
-            await client.ask("PUT", REPLICATOR, accept=(412,))
-        for _ in range(3):
-            stored = await client.find(REPLICATOR, link.id)
-            if stored and _same(stored, wanted):
-                return Step(link, "kept")
-            body = wanted | ({"_rev": stored["_rev"]} if stored else {})
-            answer = await client.ask("PUT", REPLICATOR, link.id, send=body, accept=(409,))
-            if answer.status_code != 409:
-                return Step(link, "changed" if stored else "made")
-    raise Stale(f"somebody else writes the same link all the time: {link}")
-
-
-def _same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether the stored document says the same; what CouchDB itself writes into it does not count."""
-    return all(stored.get(name) == value for name, value in wanted.items()) and all(
-        name in wanted or name.startswith("_") for name in stored
-    )
-
-
-def _end(address: Address) -> dict[str, Any]:
-    basic = {"username": address.user, "password": address.password}
-    return {"url": address.url} | ({"auth": {"basic": basic}} if address.user else {})
-
-
-def _ends(links: Iterable[Link]) -> list[Address]:
-    return list(dict.fromkeys(end for link in links for end in (link.source, link.target)))
-
-
 def _with_names(group: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """The group with these names; one that was open to everybody is closed by the role of the server's admins."""
     known = [*group.get("names", ()), *names]
     return {**group, "names": sorted(set(known)), "roles": group.get("roles") or ["_admin"]}
 
 
-def _state(doc: Mapping[str, Any]) -> State:
+def _state(doc: Mapping[str, Any], at: Address) -> State:
     info = doc.get("info") or {}
     return State(
         id=doc["doc_id"],
-        source=_shown(doc.get("source")),
-        target=_shown(doc.get("target")),
+        source=url_of(doc.get("source")),
+        target=url_of(doc.get("target")),
         state=str(doc.get("state")),
         error=_reason(info.get("error")),
         lag=info.get("changes_pending"),
         written=int(info.get("docs_written") or 0),
         refused=int(info.get("doc_write_failures") or 0),
+        held_by=str(at),
+        through=str(info.get("through_seq") or info.get("checkpointed_source_seq") or ""),
+        updated=str(doc.get("last_updated") or ""),
     )
-
-
-def _shown(url: Any) -> str:
-    """The end as the scheduler tells it, without the slash at its end, and without a user or password."""
-    scheme, _, rest = str(url or "").partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}".rstrip("/")
 
 
 def _reason(error: Any) -> str:
     return str(error.get("reason") or error.get("error") or error) if isinstance(error, Mapping) else str(error or "")
 
 
-async def _lag(source: Address | None, info: Mapping[str, Any]) -> int | None:
+async def _lag(source: Address | None, through: str) -> int | None:
     """The source's sequence less that which is through. The number that a sequence begins with counts changes."""
-    through = _number(info.get("through_seq") or info.get("checkpointed_source_seq"))
-    if source is None or through is None:
+    before = _number(through)
+    if source is None or before is None:
         return None
     try:
         async with Client(source) as client:
             now = _number((await client.get(source.database))["update_seq"])
     except StoreError:
         return None
-    return None if now is None else max(0, now - through)
+    return None if now is None else max(0, now - before)
 
 
 def _number(seq: Any) -> int | None:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...album.store import StoreError
 from ..settings import ConfigurationError
 from . import opening as album
+from .meshes import Mesh
 
 if TYPE_CHECKING:
     from ...album.couch.address import Address
-    from ...album.couch.replication import State, Step
+    from ...album.couch.plan import Step
+    from ...album.couch.watching import Health
 
 
 def addresses(urls: Sequence[str]) -> "list[Address]":
@@ -27,22 +30,33 @@ def addresses(urls: Sequence[str]) -> "list[Address]":
     return found
 
 
-async def change(urls: Sequence[str], kind: str, *, remove: bool) -> "list[Step]":
-    """Set up or remove the links of the albums: of a 'mesh', a 'ring', or from the first to each other ('publish').
-    Raises :class:`ConfigurationError` and :class:`~jollyae.album.store.StoreError`."""
-    from ...album.couch import replication
+async def change(mesh: Mesh, *, remove: bool = False, dry_run: bool = False) -> "list[Step]":
+    """Connect the servers as the mesh says, and end what connected others with them; or ``remove`` what connects them.
+    ``dry_run``: only say what would be done. Raises :class:`ConfigurationError` for what cannot be, with nothing done,
+    and :class:`~jollyae.album.store.StoreError`."""
+    servers = addresses(mesh.servers)
+    for url in mesh.forget:
+        album.check_url(url)
+    from ...album.couch import mesh as work
+    from ...album.couch.topology import Kind
 
-    albums = addresses(urls)
-    if kind == "publish":
-        links = [replication.publication(albums[0], other) for other in albums[1:]]
-    else:
-        links = (replication.ring if kind == "ring" else replication.mesh)(albums)
-    return await (replication.remove if remove else replication.set_up)(links)
+    try:
+        if remove:
+            return await work.dissolve(servers, dry_run=dry_run)
+        return await work.arrange(Kind(mesh.kind), servers, user=mesh.user, dry_run=dry_run, forget=mesh.forget)
+    except StoreError as error:
+        if error.is_temporary:
+            raise
+        raise ConfigurationError(error.message, error.hint) from error
 
 
-async def states(url: str) -> "list[State]":
-    """How all links that the album's server holds fare."""
-    from ...album.couch import replication
-
+async def health(url: str) -> "Health":
+    """How all replications between the servers that the album's server remembers fare."""
     (at,) = addresses([url])
-    return await replication.read_states(at, [at])
+    from ...album.couch.client import Client
+    from ...album.couch.store import CouchStore
+    from ...album.couch.watching import Watch
+
+    async with Client(at) as client:
+        await client.get(at.database)
+        return await Watch(CouchStore(client, ""), writes=False).look()
