@@ -1,6 +1,7 @@
 """The small verbs on the queues of a configuration, and on several spools."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,99 @@ def test_a_dashboard_for_all_without_a_token(call: Call, tmp_path: Path) -> None
     assert "no token_file and no certificate" in said
     path.write_text(queue + '[web]\nlisten = "127.0.0.1:18499"\n')
     assert "token_file" not in call("check", "-c", path, "--no-network").out
+
+
+# --- places that are elsewhere, and names with spaces
+
+
+@pytest.fixture
+def apart(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration, named from its own directory, with a queue whose incoming/ and failed/ are elsewhere; an item
+    of it has failed."""
+    home = tmp_path / "it's a home"
+    home.mkdir()
+    (home / "j y.toml").write_text(
+        """
+        [queue.scans]
+        spool = "my scans"
+        incoming = "ftp/in box"
+        failed = "bad box"
+        exec = "false"
+        idle_exit = 60
+        """
+    )
+    monkeypatch.chdir(home)
+    assert call("init", "my scans", "--incoming", "ftp/in box", "--failed", "bad box").code == 0
+    (home / "bad box" / "a b'c").write_text("x")
+    return home
+
+
+def test_what_is_printed_can_be_pasted(
+    call: Call, apart: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The way out that pause, status and status --json print works as it stands, wherever the places are: with
+    the queue's name where there is a configuration, else with the places."""
+    for words in (["-c", "j y.toml"], ["my scans", "--incoming", "ftp/in box", "--failed", "bad box"]):
+        paused = call("pause", *words).out
+        shown = call("status", *words).out.splitlines()[0]
+        seen = json.loads(call("status", *words, "--json").out)
+        tried = (seen[0] if isinstance(seen, list) else seen)["try"]
+        for line in (paused.partition("To go on: ")[2], shown.partition("To go on: ")[2], tried):
+            assert (apart / "my scans" / ".paused").exists()
+            assert call(*shlex.split(line)[1:]).out.endswith("resumed\n"), line
+            call("pause", *words)
+        call("resume", *words)
+    words = ["-c", "j y.toml"]
+    _, way_out, *_ = call("status", *words).out.splitlines()
+    monkeypatch.chdir(tmp_path)
+    assert way_out.strip() == f"jollyae retry -c {shlex.quote(f'{apart}/j y.toml')} --queue scans --all"
+    assert call(*shlex.split(way_out)[1:]).out == "scans: 1 retried, 0 skipped\n"
+    assert (apart / "ftp" / "in box" / "a b'c").exists()
+
+
+def test_the_way_out_is_told_once(call: Call, config: Path, tmp_path: Path) -> None:
+    """Below the sentence, unless it is in it already, or is only to look here."""
+    (tmp_path / "scans" / "failed" / "bad").write_text("x")
+    call("pause", tmp_path / "logs")
+    lines = call("status", "-c", config).out.splitlines()
+    assert f"         jollyae run -c {config}" not in lines  # in the sentence
+    assert sum("jollyae resume" in line for line in lines) == 1
+    lines = call("status", tmp_path / "scans").out.splitlines()
+    assert lines[1] == f"         jollyae retry {tmp_path}/scans --all"
+
+
+def test_a_place_that_is_elsewhere_is_not_told_as_empty(call: Call, apart: Path) -> None:
+    """status says which place it does not see, retry refuses; where incoming/ is elsewhere, to make another one here is
+    the last that is offered."""
+    assert call("status", "my scans", "--incoming", "ftp/in box").out.count("there is no failed/: where it is") == 1
+    said = call("retry", "my scans", "--incoming", "ftp/in box", "--all")
+    assert said.code == 2 and f"there is no {apart}/my scans/failed" in said.err and "--failed DIR" in said.err
+    said = call("resume", "my scans")
+    assert said.code == 2 and "Is its incoming/ elsewhere? Then say --incoming DIR, or -c FILE." in said.err
+    said = call("status", "my scans", "--incoming", "no box", "--failed", "bad box")
+    assert said.code == 2 and f"there is no {apart}/no box" in said.err
+
+
+def test_the_next_command_has_the_places(call: Call, apart: Path) -> None:
+    """After init, and where stdin has no name."""
+    words = "'my scans' --incoming 'ftp/in box'"
+    said = call("init", "my scans", "--incoming", "ftp/in box").out
+    assert f"Next: jollyae run {words} --to s3://BUCKET\n" in said
+    assert f"jollyae submit {words} - --name NAME" in call("submit", "my scans", "-", "--incoming", "ftp/in box").err
+
+
+def test_the_queue_of_messages_without_a_worker(call: Call, config: Path, tmp_path: Path) -> None:
+    """It is in trouble as its queue is, for a worker should run; one that the file names no more is not."""
+    assert call("init", tmp_path / "scans/notify/gone").code == 0
+    lines = call("status", "-c", config).out.splitlines()
+    assert any(line.startswith("trouble  scans/hook: no worker is running: start it") for line in lines)
+    assert any(line.startswith("ok       scans/gone: no worker is running") for line in lines)
+
+
+def test_of_many_troubles_it_is_said_that_they_are_more(call: Call, spool: Path) -> None:
+    """Ten are told, of how many."""
+    for number in range(12):
+        (spool / "incoming" / f"bad-{number}").write_text("x")
+    assert call("run", spool, "--exec", "false", "--once", "--settle", "0").code == 1
+    said = call("status", spool).out
+    assert "latest troubles, the newest 10 of 12:" in said, said

@@ -194,3 +194,28 @@ def test_a_spool_of_somebody_else_is_given_to_the_user(call: Call, tmp_path: Pat
     assert call("init", tmp_path / "a").code == 0
     told = call("service", "systemd", "-c", config, "--install", "--directory", tmp_path / "units")
     assert told.code == 0 and f"  chown -R jollyae: {tmp_path}/a\n" in told.out
+
+
+def test_what_lies_beside_a_spool_is_not_given_away(call: Call, tmp_path: Path) -> None:
+    """Where incoming/ is elsewhere, neither the directory that holds both is given to the service's user nor what was
+    there already; what is missing is made by init, with all places, and each step is there once."""
+    (tmp_path / "ftp" / "in").mkdir(parents=True)
+    config = tmp_path / "j.toml"
+    config.write_text(
+        f"""
+        [queue.a]
+        spool = "{tmp_path}/a"
+        incoming = "{tmp_path}/ftp/in"
+        exec = "true"
+        [queue.b]
+        spool = "{tmp_path}/my b"
+        failed = "{tmp_path}/bad b"
+        exec = "true"
+        """
+    )
+    told = call("service", "systemd", "-c", config, "--install", "--directory", tmp_path / "units")
+    steps = [line.strip() for line in told.out.splitlines() if "chown" in line]
+    first = f"jollyae init {tmp_path}/a --incoming {tmp_path}/ftp/in && chown -R jollyae: {tmp_path}/a"
+    second = f"jollyae init '{tmp_path}/my b' --failed '{tmp_path}/bad b'"
+    assert steps == [first, f"{second} && chown -R jollyae: '{tmp_path}/my b' '{tmp_path}/bad b'"]
+    assert f"{tmp_path}/ftp/in is not jollyae's" in told.err and "move files in and out" in told.err

@@ -1,7 +1,6 @@
 """``jollyae init SPOOL``: make the places."""
 
 import argparse
-import shlex
 
 from . import where
 from .options import UsageError
@@ -26,5 +25,5 @@ def main(arguments: argparse.Namespace) -> int:
     spool = Spool(places=where.places(arguments), make=False)
     spool.make(mode)
     spool.prove()
-    print(f"{spool.places.incoming} is ready.\nNext: jollyae run {shlex.quote(arguments.spool)} --to s3://BUCKET")
+    print(f"{spool.places.incoming} is ready.\nNext: jollyae run {where.words(arguments)} --to s3://BUCKET")
     return 0

@@ -1,6 +1,7 @@
 """``jollyae retry SPOOL [NAME… | --all]``: put failed and deferred items back to work."""
 
 import argparse
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _retry(one: where.Meant, spool: "Spool", arguments: argparse.Namespace) -> int:
     from ..spool import names
 
+    _complete(spool)
     wanted = None if arguments.all else [_meant(spool, name) for name in arguments.names]
     about = f"{one.name}: " if one.name else ""
     retried = skipped = 0
@@ -49,6 +51,14 @@ def _retry(one: where.Meant, spool: "Spool", arguments: argparse.Namespace) -> i
             print(f"jollyae: {about}{names.show(name)}: {became}", file=sys.stderr)
     print(f"{about}{retried} retried, {skipped} skipped")
     return 1 if skipped else 0
+
+
+def _complete(spool: "Spool") -> None:
+    """Nothing failed where failed/ is elsewhere: that is not to be told as "0 retried". Raises :class:`UsageError`."""
+    for directory in _places(spool):
+        if not directory.is_dir():
+            hint = f"Where it is elsewhere, say so: --{directory.name} DIR, or -c FILE. Else: mkdir"
+            raise UsageError(f"there is no {directory}", hint=f"{hint} {shlex.quote(str(directory))}")
 
 
 def _meant(spool: "Spool", name: str) -> str:

@@ -18,6 +18,7 @@ from .run_options import DESTINATION, KEYS, OBJECT, STORE, WORK
 
 if TYPE_CHECKING:
     from ..service.managers.job import Job
+    from ..spool.places import Places
 
 MANAGERS = ("systemd", "launchd", "cron")
 MONITORING = {"prometheus": "jollyae-rules.yml", "grafana": "grafana-dashboard.json"}
@@ -164,22 +165,37 @@ def _install(job: "Job", files: Mapping[str, str], directory: Path, arguments: a
         print(f"  {step}")
 
 
-def _before(job: "Job") -> Iterator[str]:
-    """What must be there before it is started."""
+def _own(places: "Places") -> list[str]:
+    """The spool's own directory, and then the places that are elsewhere: what lies beside those is not ours."""
+    from ..service.managers.job import outermost
+
+    control = places.control
+    return [str(control), *outermost(str(path) for path in places.all() if not path.is_relative_to(control))]
+
+
+def _uid(user: str) -> int | None:
     import pwd
 
-    user = None
-    if not job.is_users:
-        try:
-            user = pwd.getpwnam(job.user).pw_uid
-        except KeyError:
-            yield f"useradd --system {job.user}"
-    for directory in job.spools:
-        if not os.path.isdir(directory):
-            owner = "" if job.is_users else f" && chown -R {job.user}: {shlex.quote(directory)}"
-            yield f"jollyae init {shlex.quote(directory)}{owner}"
-        elif not job.is_users and os.stat(directory).st_uid != user:
-            yield f"chown -R {job.user}: {shlex.quote(directory)}"
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
+
+
+def _before(job: "Job") -> Iterator[str]:
+    """What must be there before it is started. A directory elsewhere that is there already is somebody's, an FTP
+    server's, say: it is not given away."""
+    user = None if job.is_users else _uid(job.user)
+    if user is None and not job.is_users:
+        yield f"useradd --system {job.user}"
+    for places in job.places:
+        missing = [path for path in _own(places) if not os.path.isdir(path)]
+        steps = [f"jollyae init {places.words}"] if missing else []
+        changed = [path for path in _own(places)[:1] if path not in missing and os.stat(path).st_uid != user]
+        if not job.is_users and (given := [*changed, *missing]):
+            steps.append(f"chown -R {job.user}: {' '.join(map(shlex.quote, given))}")
+        if steps:
+            yield " && ".join(steps)
     for directory in job.writes:
         if not os.path.isdir(directory):
             owner = "" if job.is_users else f" && chown {job.user}: {shlex.quote(directory)}"
@@ -196,11 +212,20 @@ def _after(job: "Job", files: Iterable[str], directory: Path, arguments: argpars
     return cron.steps(job, with_user=not job.is_users)
 
 
+def _others(job: "Job") -> Iterator[str]:
+    """What is to be said of places elsewhere that belong to another user than the service's."""
+    user = _uid(job.user)
+    for path in dict.fromkeys(path for places in job.places for path in _own(places)[1:]):
+        if not job.is_users and os.path.isdir(path) and os.stat(path).st_uid != user:
+            how = "give it the right as you see fit (a group in common and chmod g+w, or chown)"
+            yield f"{path} is not {job.user}'s, which must be able to move files in and out of it: {how}"
+
+
 def _warn(job: "Job", arguments: argparse.Namespace) -> None:
     """What will not work as the user may believe."""
     from ..service.managers import job as jobs
 
-    told = []
+    told = list(_others(job))
     if any(os.environ.get(name) for name in jobs.KEYS) and job.credentials is None:
         told.append("the keys in your environment are not in it: put them into a file, and say --credentials FILE")
     if names := jobs.left_out(os.environ):

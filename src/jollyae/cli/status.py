@@ -60,7 +60,14 @@ def _look(one: where.Meant, arguments: argparse.Namespace, *, must: bool) -> dic
             raise
         lost = {"spool": str(one.places.control), "why": f"{error}. {error.hint}", "level": "trouble"}
         return {"queue": one.title, **lost, "try": f"ls -la {shlex.quote(str(one.places.control))}"}
-    seen = look(spool, ages=arguments.ages, config=one.config, is_wanted=one.is_wanted)
+    seen = look(
+        spool,
+        ages=arguments.ages,
+        config=one.config,
+        queue=one.name,
+        is_wanted=one.is_wanted,
+        targets=one.targets,
+    )
     return seen | ({} if must else {"queue": one.title})
 
 
@@ -79,14 +86,21 @@ def _levels(one: dict[str, Any]) -> list[str]:
 
 
 def _lines(one: dict[str, Any]) -> list[str]:
-    lines = [f"{one['level']:<8} {one['queue']}: {one['why']}"]
+    lines = [f"{one['level']:<8} {one['queue']}: {one['why']}", *_way_out(one)]
     for target in one.get("notifications", ()):
         lines.append(f"{target['level']:<8} {one['queue']}/{target['target']}: {target['why']}")
+        lines += _way_out(target)
     return lines
 
 
+def _way_out(seen: dict[str, Any]) -> list[str]:
+    """The command that helps, where the sentence has it not, and it is more than to look here."""
+    command = seen["try"]
+    return [f"         {command}"] if command and command not in seen["why"] and " status " not in command else []
+
+
 def _text(seen: dict[str, Any], spool: str) -> list[str]:
-    return [f"{os.path.abspath(spool)}: {seen['why']}", "", *_details(seen)]
+    return [f"{os.path.abspath(spool)}: {seen['why']}", *_way_out(seen), "", *_details(seen)]
 
 
 def _details(seen: dict[str, Any]) -> list[str]:
@@ -100,9 +114,16 @@ def _details(seen: dict[str, Any]) -> list[str]:
     if seen["notifications"]:
         lines += ["", "notifications:", *(f"  {one['target']}: {one['why']}" for one in seen["notifications"])]
     if seen["troubles"]:
-        lines += ["", "latest troubles:"]
+        lines += ["", f"latest troubles{_of_all(seen)}:"]
         lines += [line for alike in _grouped(seen["troubles"]) for line in _trouble(alike)]
     return lines
+
+
+def _of_all(seen: dict[str, Any]) -> str:
+    """How many there are, where not all of them are told."""
+    told = [one for one in seen["troubles"] if one["place"] in ("failed", "deferred")]
+    there = sum(seen["places"][place]["items"] for place in ("failed", "deferred"))
+    return f", the newest {len(told)} of {there:,}" if there > len(told) > 0 else ""
 
 
 def _place(name: str, count: dict[str, Any]) -> str:
@@ -142,6 +163,9 @@ def _beside(seen: dict[str, Any]) -> list[str]:
     if seen["unready"]:
         told.append(f"{seen['unready']} still being written or settling")
     lines = [f"  {', '.join(told)}"] if told else []
+    if seen["missing"]:
+        which = " and ".join(f"{place}/" for place in seen["missing"])
+        lines.append(f"  there is no {which}: where it is elsewhere, say so (--{seen['missing'][0]} DIR, or -c FILE)")
     if seen["below_floor"]:
         lines.append(f"  below the floor, so submit refuses: {seen['below_floor']}")
     return lines

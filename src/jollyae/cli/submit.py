@@ -26,7 +26,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.name is not None and len(arguments.files) > 1:
         raise UsageError("--name goes with one FILE")
     if "-" in arguments.files and not arguments.name:
-        raise UsageError("- (stdin) needs --name", hint="Try: … | jollyae submit SPOOL - --name NAME")
+        words = where.words(arguments)
+        raise UsageError("- (stdin) needs --name", hint=f"Try: … | jollyae submit {words} - --name NAME")
     spool = where.existing(arguments)
     codes = [_submit(spool, file, arguments) for file in arguments.files]
     return max(codes)

@@ -26,13 +26,14 @@ CONFIG = Option(("--config", "-c"), "all queues of this file; see docs/CONFIGURA
 class Meant:
     """A spool that is meant. ``name``: of its queue; '' where the spool itself was named. ``words``: how a command line
     names it. ``config``: the file, '' where there is none; ``is_wanted``: a worker should run, also where nothing
-    waits."""
+    waits; ``targets``: the names of those that get its messages."""
 
     name: str
     places: "Places"
     words: str
     config: str = ""
     is_wanted: bool = False
+    targets: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -87,11 +88,12 @@ def meant(arguments: argparse.Namespace) -> list[Meant]:
     """The spool that the arguments name, or the queues of a configuration: the one that is named, else all. They need
     not be there. Raises :class:`UsageError` and :class:`~jollyae.service.settings.ConfigurationError`."""
     if not is_config(arguments):
-        return [Meant("", places(arguments), shlex.quote(arguments.spool))]
+        return [Meant("", places(arguments), words(arguments))]
     from ..service import notifications
 
     found = config(arguments, ())
-    file = f"-c {shlex.quote(str(found.path))}"
+    path = os.path.abspath(found.path)
+    file = f"-c {shlex.quote(path)}"
     queues = list(found.queues)
     if arguments.queue is not None:
         known = [one for queue in queues for one in (queue, *notifications.queues(queue))]
@@ -99,11 +101,24 @@ def meant(arguments: argparse.Namespace) -> list[Meant]:
         if not queues:
             names = ", ".join(queue.name for queue in known)
             raise UsageError(f"{found.path} has no queue {arguments.queue!r}", hint=f"It has: {names}")
-    path = os.path.abspath(found.path)
     return [
-        Meant(one.name, one.places, f"{file} --queue {shlex.quote(one.name)}", path, one.settings.idle_exit is None)
+        Meant(
+            one.name,
+            one.places,
+            f"{file} --queue {shlex.quote(one.name)}",
+            path,
+            one.settings.idle_exit is None,
+            tuple(target.name for target in one.settings.targets()),
+        )
         for one in queues
     ]
+
+
+def words(arguments: argparse.Namespace) -> str:
+    """The SPOOL of the arguments and where its places are, as the next command line needs them."""
+    elsewhere = [(option.flags[0], getattr(arguments, option.dest)) for option in PLACES]
+    options = [f"{flag} {shlex.quote(directory)}" for flag, directory in elsewhere if directory is not None]
+    return " ".join([shlex.quote(arguments.spool), *options])
 
 
 def each(arguments: argparse.Namespace, act: "Callable[[Meant, Spool], int]") -> int:
@@ -165,18 +180,26 @@ def made(places: "Places") -> "Spool":
     spool = Spool(places=places, make=False)
     if not spool.places.incoming.is_dir():
         root = places.control
-        what = "it has no incoming/" if root.is_dir() else "there is no such directory"
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is not a spool: it is a file", hint=_perhaps_config(str(root)))
-        raise UsageError(f"{root} is not a spool: {what}", hint=lost(root))
+        raise UsageError(f"{root} is not a spool: {_lacks(places)}", hint=lost(places))
     return spool
 
 
-def lost(root: "Path") -> str:
+def _lacks(places: "Places") -> str:
+    if not places.control.is_dir():
+        return "there is no such directory"
+    is_usual = places.incoming == places.control / "incoming"
+    return "it has no incoming/" if is_usual else f"there is no {places.incoming}"
+
+
+def lost(places: "Places") -> str:
     """What may be the matter where a spool is not there: to make an empty one is the last of it."""
-    make = f"To make an empty one: jollyae init {shlex.quote(str(root))}"
+    root, make = places.control, f"To make an empty one: jollyae init {places.words}"
     if not root.is_dir() and (near := _neighbour(root)):
         return f"Did you mean {shlex.quote(near)}? {make}"
+    if (root / "receipts").is_dir():  # made by us, with another incoming/: an empty one here would be a trap
+        return "Is its incoming/ elsewhere? Then say --incoming DIR, or -c FILE. Was it removed? " + make
     return f"Is it spelt right? Was it moved, or is its disk not mounted? {make}"
 
 

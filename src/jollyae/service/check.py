@@ -84,7 +84,7 @@ def _missing(places: Places, missing: list[Path], *, makes: bool) -> Finding:
     shown = ", ".join(str(path) for path in missing)
     what = f"missing: {shown}" if places.control.is_dir() else f"there is no directory {places.control}"
     if not makes:
-        return failed("places", what, f"Try: jollyae init {places.control}")
+        return failed("places", what, f"Try: jollyae init {places.words}")
     for directory in sorted({_deepest(path.parent) for path in missing}):
         if not _may_write(directory):
             return failed("places", f"{what}, and cannot be made in {directory}", users.right_to(directory))

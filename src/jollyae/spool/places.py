@@ -13,6 +13,7 @@ receipts  a worker: what was delivered, one JSON line each
 ========  ==========================================================================================
 """
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -76,6 +77,18 @@ class Places:
             raise TypeError(f"no such place: {', '.join(sorted(unknown))}")
         where = {name: Path(elsewhere.get(name) or base / name).absolute() for name in names}
         return cls(control=base, **where)
+
+    @property
+    def words(self) -> str:
+        """How a command line of ours names them, to be pasted into a shell: the spool, and an option for each of the
+        five places that is elsewhere.
+
+        >>> Places.under("/srv/my scans", failed="/srv/bad").words
+        "'/srv/my scans' --failed /srv/bad"
+        """
+        usual = Places.under(self.control)
+        others = [(place, str(self.of(place))) for place in Place if self.of(place) != usual.of(place)]
+        return " ".join([shlex.quote(str(self.control)), *(f"--{name} {shlex.quote(at)}" for name, at in others)])
 
     def of(self, place: Place) -> Path:
         """The directory of ``place``."""

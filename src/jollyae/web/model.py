@@ -1,7 +1,6 @@
 """All queues at a glance, made anew of what lies on the disk each time they are asked for."""
 
 import os
-import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -118,7 +117,14 @@ class Dashboard:
         last = self.failures[queue.name].last() if items["failed"] or items["deferred"] else {}
         at_least = any(one.at_least for one in seen)
         situation = status.situation(
-            queue.spool, items, live, last, config=queue.config, is_wanted=queue.is_wanted, at_least=at_least
+            queue.spool,
+            items,
+            live,
+            last,
+            config=queue.config,
+            queue=queue.name if queue.config else "",
+            is_wanted=queue.is_wanted,
+            at_least=at_least,
         )
         backlog = seen[0].items + seen[1].items
         pace = self._paces[queue.name]
@@ -176,7 +182,8 @@ def _gone(queue: Queue, error: OSError) -> tuple[str, str]:
     """What happened to the spool, and what to do."""
     root = names.show(str(queue.spool.places.control))
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        hint = f"Was it removed, or is its disk not mounted? To make a new one: jollyae init {shlex.quote(root)}"
+        words = names.show(queue.spool.places.words)
+        hint = f"Was it removed, or is its disk not mounted? To make a new one: jollyae init {words}"
         return f"there is no spool at {root}", hint
     where = names.show(str(error.filename or root))
     whose = _whose(str(error.filename)) if isinstance(error, PermissionError) and error.filename else ""

@@ -7,7 +7,6 @@ whether the destination is well (:mod:`.health`) or who is next (:mod:`.line`).
 
 import asyncio
 import os
-import shlex
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -537,7 +536,7 @@ class Worker:
         if before is None and self._by_hand is not None:
             warn(
                 f"paused by hand: {self._by_hand}",
-                f"To go on: jollyae resume {shlex.quote(str(self._spool.places.control))}",
+                f"To go on: jollyae resume {self._spool.places.words}",
             )
         elif before is not None and self._by_hand is None:
             notice("resumed by hand")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from jollyae.service.observing.why import OK, TROUBLE, WAITS, Silent, Situation, explain
+from jollyae.spool.places import Places
 from jollyae.spool.survey import Trouble
 from jollyae.worker.state import Counted, Flight, Paused, Stuck
 from tests.web.spools import snapshot
@@ -199,6 +200,27 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         TROUBLE,
         "1 worker running, 1 item to deliver; d x/a cannot be taken: Permission denied",
         "ls -ld '/s p/incoming/d x'",
+    ),
+    "cannot be taken, elsewhere": (
+        {
+            "snapshots": [snapshot(stuck=[Stuck("d x/a", "Permission denied")])],
+            "places": Places.under("/s p", incoming="/ftp/in"),
+        },
+        TROUBLE,
+        "1 worker running, 1 item to deliver; d x/a cannot be taken: Permission denied",
+        "ls -ld '/ftp/in/d x'",
+    ),
+    "failed, elsewhere": (
+        {"snapshots": RUNS, "items": {"failed": 1}, "places": Places.under("/s p", failed="/bad box")},
+        TROUBLE,
+        "1 worker running, 1 failed",
+        "jollyae retry '/s p' --failed '/bad box' --all",
+    ),
+    "failed, of a configuration": (
+        {"snapshots": RUNS, "items": {"failed": 1}, "config": "/j y.toml", "queue": "a/hook"},
+        TROUBLE,
+        "1 worker running, 1 failed",
+        "jollyae retry -c '/j y.toml' --queue a/hook --all",
     ),
     "still being written": (
         {"snapshots": [snapshot(unready=1, last_scan=NOW)]},

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -32,7 +33,7 @@ class Beside:
         return self._directory
 
     def _closed(self, why: str) -> Temporary:
-        hint = f"Make it, or give us the right to. Try: jollyae init {self._directory}"
+        hint = f"Make it, or give us the right to. Try: jollyae init {shlex.quote(self._directory)}"
         text = f"the other spool cannot be written: {why}"
         return Temporary(text, hint=hint, scope=Scope.DESTINATION, reason="bucket")
 

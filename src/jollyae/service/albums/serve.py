@@ -91,9 +91,7 @@ def _refuse_what_cannot_be(serving: Serving, settings: Settings) -> None:
             "a public server gives no originals away, since they tell where they were taken: leave --originals out"
         )
     if serving.spool is not None and not serving.spool.incoming.is_dir():
-        raise ConfigurationError(
-            f"{serving.spool.control} is not a spool", f"Try: jollyae init {serving.spool.control}"
-        )
+        raise ConfigurationError(f"{serving.spool.control} is not a spool", f"Try: jollyae init {serving.spool.words}")
 
 
 async def _keep(store: Store, public: Store | None) -> None:

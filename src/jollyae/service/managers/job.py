@@ -55,7 +55,7 @@ class Job:
     ``spools``: each one's directories, as few as hold all of its places; ``writes``: where else files are written;
     ``incoming``: where to look for what lands; ``grace``: seconds for what is in flight; ``every``: seconds between
     two looks where it does not run all the time; ``others_write``: files of other owners land; ``secrets``: name and
-    file of what only root can read."""
+    file of what only root can read; ``places``: of each spool."""
 
     name: str = "jollyae"
     program: tuple[str, ...]
@@ -76,6 +76,7 @@ class Job:
     every: float = 300.0
     credentials: str | None = None
     secrets: tuple[tuple[str, str], ...] = ()
+    places: tuple[Places, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,6 +173,7 @@ def of_queues(queues: Sequence[Queue], **more: Any) -> Job:
         others_write=any(others_write(queue.places) for queue in queues),
         grace=max(one.grace for one in settings),
         secrets=tuple(dict.fromkeys(pair for one in settings for pair in secrets(one))),
+        places=tuple(queue.places for queue in queues),
         environment=environment(os.environ),
         **more,
     )

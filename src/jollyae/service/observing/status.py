@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
 
 from ...spool import floor, names, owner, survey
+from ...spool.places import Place
 from ...spool.spool import Spool
 from ...worker import state
 from ...worker.telling import STUCK_HINT
@@ -85,11 +86,12 @@ def situation(
     last: Mapping[str, survey.Trouble],
     *,
     config: str = "",
+    queue: str = "",
     is_wanted: bool = False,
     at_least: bool = False,
 ) -> Situation:
     """All that the sentence is made of. ``items``: how many are in each place (``at_least``: or more); ``last``: the
-    newest trouble of some places; ``config`` and ``is_wanted`` as in :class:`.why.Situation`. Raises
+    newest trouble of some places; ``config``, ``queue`` and ``is_wanted`` as in :class:`.why.Situation`. Raises
     :class:`OSError`."""
     now = time.time()
     return Situation(
@@ -104,6 +106,8 @@ def situation(
         below_floor=below_floor(spool),
         full=full(spool),
         config=config,
+        queue=queue,
+        places=spool.places,
         is_wanted=is_wanted,
         at_least=at_least,
         now=now,
@@ -125,17 +129,26 @@ def full(spool: Spool) -> str:
     return "inodes" if found.f_files and not found.f_favail else ""
 
 
-def look(spool: Spool, *, ages: bool = False, config: str = "", is_wanted: bool = False) -> dict[str, Any]:
+def look(
+    spool: Spool,
+    *,
+    ages: bool = False,
+    config: str = "",
+    queue: str = "",
+    is_wanted: bool = False,
+    targets: Collection[str] = (),
+) -> dict[str, Any]:
     """Counts, bytes and ages per place, the live workers, the latest troubles, and ``why``: one sentence on what goes
     on. Ages in seconds, times in seconds since 1970. ``ages``: how many items are how old, too; for that all places are
-    read, else none that a live worker says to be large. ``config`` and ``is_wanted`` as in :class:`.why.Situation`."""
+    read, else none that a live worker says to be large. ``config``, ``queue`` and ``is_wanted`` as in
+    :class:`.why.Situation`; ``targets``: of its messages, those that the configuration names."""
     live = live_workers(spool)
     snapshots = [one.snapshot for one in live if one.snapshot is not None]
     counts = survey.count(spool.places, _large(snapshots, time.time()))
     troubles = survey.troubles(spool.places)
     last = {one.place: one for one in reversed(troubles)}
     items = {place: count.items for place, count in counts.items()}
-    now = situation(spool, items, live, last, config=config, is_wanted=is_wanted)
+    now = situation(spool, items, live, last, config=config, queue=queue, is_wanted=is_wanted)
     why = explain(now)
     return {
         "spool": str(spool.places.control),
@@ -143,6 +156,7 @@ def look(spool: Spool, *, ages: bool = False, config: str = "", is_wanted: bool 
         "level": why.level,
         "try": why.command,
         "paused_by_hand": now.by_hand,
+        "missing": [str(place) for place in Place if not spool.places.of(place).is_dir()],
         "places": {
             name: {"items": count.items, "bytes": count.bytes, "oldest_s": count.oldest, "counted_s": count.counted}
             for name, count in counts.items()
@@ -156,17 +170,25 @@ def look(spool: Spool, *, ages: bool = False, config: str = "", is_wanted: bool 
         "dead": [os.path.basename(path) for path, holder in survey.workers(spool.places) if not holder],
         "troubles": [asdict(one) for one in [*_stuck(spool, counts, snapshots, live), *troubles]],
         "notifications": [
-            _target(Spool(places=places, make=False), config) for places in notifications.existing(spool.places)
+            _target(Spool(places=places, make=False), config, queue, is_wanted, targets)
+            for places in notifications.existing(spool.places)
         ],
     }
 
 
-def _target(spool: Spool, config: str) -> dict[str, Any]:
-    """How the messages to one target are."""
-    seen = look(spool, config=config)
+def _target(spool: Spool, config: str, queue: str, is_wanted: bool, targets: Collection[str]) -> dict[str, Any]:
+    """How the messages to one target are; nobody sends those to one that the configuration names no more."""
+    name = spool.places.control.name
+    is_named = name in targets
+    seen = look(
+        spool,
+        config=config if is_named else "",
+        queue=f"{queue}/{name}" if is_named else "",
+        is_wanted=is_wanted and is_named,
+    )
     items = {place: count["items"] for place, count in seen["places"].items()}
     waiting = items["incoming"] + items["working"] + items["deferred"]
-    told = {"target": spool.places.control.name, "waiting": waiting, "failed": items["failed"]}
+    told = {"target": name, "waiting": waiting, "failed": items["failed"]}
     return told | {key: seen[key] for key in ("spool", "why", "level", "try")}
 
 

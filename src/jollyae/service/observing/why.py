@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...spool import names
+from ...spool.places import Places
 from ...spool.survey import Trouble
 from ...worker.state import Paused, Snapshot
 from ..units import ago, counted
@@ -52,7 +53,8 @@ class Situation:
     ``gone``: (why the spool cannot be read, what to do); ``hangs``: its disk does not answer. ``below_floor``: why
     nothing more is put in, '' where it is. ``full``: what the spool's disk has none of ('room', 'inodes'), '' where it
     has. ``config``: the file that says how it is run, '' where that is not known: then no command line is offered that
-    would run or check it, for it would lack options. ``is_wanted``: a worker should run though nothing waits."""
+    would run or check it, for it would lack options. ``queue``: its name in that file. ``places``: where its places
+    are; None: below the spool. ``is_wanted``: a worker should run though nothing waits."""
 
     spool: str
     items: Mapping[str, int]
@@ -67,6 +69,8 @@ class Situation:
     below_floor: str = ""
     full: str = ""
     config: str = ""
+    queue: str = ""
+    places: Places | None = None
     is_wanted: bool = False
     at_least: bool = False
     now: float = field(default_factory=time.time)
@@ -90,9 +94,16 @@ class Situation:
         found = [snapshot.paused for snapshot in self.snapshots if snapshot.paused is not None]
         return sorted(found, key=lambda one: one.since)
 
+    @property
+    def where(self) -> Places:
+        """Its places."""
+        return self.places or Places.under(self.spool)
+
     def command(self, verb: str, rest: str = "") -> str:
-        """A command line of ours on this spool."""
-        return f"jollyae {verb} {shlex.quote(self.spool)}" + (f" {rest}" if rest else "")
+        """A command line of ours on this spool, that finds all of its places: by its queue's name where it has one."""
+        by_name = f"-c {shlex.quote(self.config)} --queue {shlex.quote(self.queue)}"
+        words = by_name if self.config and self.queue else self.where.words
+        return f"jollyae {verb} {words}" + (f" {rest}" if rest else "")
 
     def configured(self, verb: str) -> str:
         """A command line of ours on its configuration; '' where that is not known."""
@@ -117,7 +128,7 @@ def _besides(found: Why, situation: Situation) -> Why:
         name, times = situation.deadly
         shown = names.printable(name)
         said = f"{found.sentence}; workers died {times} times with {shown}, which goes to failed/ after the third"
-        found = Why(said, TROUBLE, found.command or f"jollyae log {shlex.quote(situation.spool)}", "deadly")
+        found = Why(said, TROUBLE, found.command or situation.command("log"), "deadly")
     if situation.silent and len(situation.silent) < situation.live and situation.by_hand is None:
         one = situation.silent[0]
         what = "was stopped by a signal" if one.stopped else f"did not look at the spool for {ago(one.seconds)}"
@@ -212,7 +223,10 @@ def _way_out(situation: Situation, paused: Paused) -> str:
         return situation.command("resume")
     if paused.by == "spool":
         spool = shlex.quote(situation.spool)
-        return f"df -h {spool}" if paused.reason == "full" else f"ls -ld {spool} {spool}/*"
+        if paused.reason == "full":
+            return f"df -h {spool}"
+        others = [path for path in situation.where.all() if not path.is_relative_to(situation.where.control)]
+        return " ".join([f"ls -ld {spool} {spool}/*", *(shlex.quote(str(path)) for path in others)])
     return situation.configured("check")
 
 
@@ -251,7 +265,7 @@ def _stuck(situation: Situation) -> Why | None:
     name, error = next(iter(stuck.items()))
     more = f" and {len(stuck) - 1} more" if len(stuck) > 1 else ""
     said = f"{_running(situation)}; {names.printable(name)}{more} cannot be taken: {error}"
-    where = os.path.join(situation.spool, "incoming", os.path.dirname(name))
+    where = os.path.join(situation.where.incoming, os.path.dirname(name))
     return Why(said, TROUBLE, f"ls -ld {shlex.quote(where.rstrip('/'))}", "stuck")
 
 
