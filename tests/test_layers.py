@@ -20,6 +20,7 @@ ALLOWED = {
     ),
     "http": ("http",),
     "album": ("album", "http", "processors.photo", "spool.item", "spool.outcomes", "spool.names"),
+    "aws": ("aws", "sources.events", "sources.naming", "spool", "worker.reasons", "worker.retry"),  # no loop, no S3
     "service": ("service", "sources", "http", "album", "processors", "worker", "spool", ""),  # "": the version
     "web": ("web", "http", "service", "spool"),
     "cli": ("cli", "web", "http", "service", "album", "processors", "worker", "spool", ""),
