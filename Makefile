@@ -4,11 +4,12 @@ VENV := .venv/bin
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 BENCH_ARGS ?=
+SIM_ARGS ?=
 DEMO_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo demo-album bench bench-album bench-setup bench-tools bench-markdown lock build clean
+.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo demo-album bench bench-album bench-setup bench-tools bench-markdown sim lock build clean
 
 all: test lint types ## what has to pass before a commit: test + lint + types
 
@@ -39,8 +40,8 @@ format: setup ## let ruff mend and lay out the code
 	$(VENV)/ruff check --fix
 	$(VENV)/ruff format
 
-types: setup ## mypy --strict over src, tests and bench
-	$(VENV)/mypy --strict src tests bench
+types: setup ## mypy --strict over src, tests, bench and sim
+	$(VENV)/mypy --strict src tests bench sim
 
 faults: setup test-tools fault-tools ## the fault suites, about half an hour; PYTEST_ARGS='-k power' for some
 	FAULTS=commit $(VENV)/python -m pytest tests/faults $(PYTEST_ARGS)
@@ -84,6 +85,9 @@ bench-tools: ## as root on Debian: install what the benchmarks need beside the p
 bench-markdown: setup ## the tables of the last benchmark, for docs/PERFORMANCE.md
 	@$(VENV)/python -m bench --markdown
 
+sim: setup ## ten thousand hosts and one S3, simulated: some minutes; SIM_ARGS='--list' or 'outage --seed 2'
+	@$(VENV)/python -m sim $(SIM_ARGS)
+
 lock: setup ## make requirements/*.txt again; LOCK_ARGS=--upgrade for newer versions
 	$(VENV)/uv pip compile pyproject.toml --extra demo --extra web --extra clouds --extra zstd --extra crt --extra album --extra heic --extra raw --extra otel --extra amqp --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet --output-file requirements/dev.txt $(LOCK_ARGS)
@@ -95,4 +99,4 @@ build: setup ## wheel and sdist, in dist/
 
 clean: ## remove all that can be made again, .venv too
 	rm -rf .venv .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench sim -name __pycache__ -type d -prune -exec rm -rf {} +

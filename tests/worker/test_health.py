@@ -100,11 +100,8 @@ def test_the_limit_rises_and_is_halved(health: Health, clock: Clock) -> None:
     for _ in range(5):
         health.failed("slow down", "", reason="throttled", throttled=True)
     assert health.limit == 32
-    health.succeeded(1)
-    for _ in range(40):
-        health.succeeded(health.limit)
-    assert health.limit == 33
-    for _ in range(10):
+    for _ in range(20):
+        health.succeeded(health.limit, clock.now)
         clock.now += 2
         health.failed("slow down", "", reason="throttled", throttled=True)
     assert health.limit == 1 and Health(1).limit == 1

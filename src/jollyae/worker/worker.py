@@ -385,8 +385,8 @@ class Worker:
         match why_not:
             case "empty":
                 until = self._line.next_due()
-            case "paused":
-                until = self._health.next_probe()
+            case "paused" | "limit":
+                until = self._health.next_start(len(self._flying))
             case "spool":
                 until = self._room.health.next_probe()
             case _:

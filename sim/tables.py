@@ -1,0 +1,53 @@
+"""Tables: of what was found, and of what it costs."""
+
+from collections.abc import Sequence
+
+from .results import Told
+
+PUT_PRICE = 0.005 / 1000
+"""Dollars for a PUT into S3 Standard, us-east-1, list price of 2025."""
+HEAD_PRICE = 0.0004 / 1000
+"""Dollars for a HEAD, the same."""
+
+
+def dollars(run: Told) -> float:
+    """What the requests for a million items cost. Those that S3 answered with 503, and those that never came to it,
+    are not billed."""
+    figures = run.figures
+    billed = (figures["puts_per_item"] or 0) - (figures["refused_per_item"] or 0) - (figures["unreached_per_item"] or 0)
+    return 1e6 * (billed * PUT_PRICE + (figures["heads_per_item"] or 0) * HEAD_PRICE)
+
+
+def text(runs: Sequence[Told]) -> str:
+    """One line for each run."""
+    head = ("", "503s", "calm", "first", "median", "last", "last/median", "requests", "$ per", "parti-", "took")
+    units = ("", "5–6 min", "s", "s", "drained, s", "drained, s", "", "per item", "million", "tions", "s")
+    rows = [head, units, *(_row(run) for run in runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _row(run: Told) -> tuple[str, ...]:
+    figures = run.figures
+    median, last = figures["median_drain_s"], figures["last_drain_s"]
+    return (
+        run.name,
+        f"{100 * (figures['share_after_5_min'] or 0):.2f} %",
+        _seconds(figures["calm_s"]),
+        _seconds(figures["first_s"], 1),
+        _seconds(median),
+        _seconds(last),
+        f"{last / median:.2f}" if last and median else "–",
+        f"{figures['requests_per_item']:.3f}",
+        f"{dollars(run):.2f}",
+        f"{figures['partitions']:.0f}",
+        f"{figures['took_s']:.0f}",
+    )
+
+
+def _seconds(value: float | None, digits: int = 0) -> str:
+    return "never" if value is None else f"{value:,.{digits}f}"
