@@ -26,7 +26,7 @@ DEATHS = 3
 """An item with which so many workers died is not tried again."""
 
 _DEFERRED_KNOWN_FOR = 0.1  # seconds for which an empty deferred/ is taken to be empty
-_OBSTRUCTED = 0.2  # seconds until a name that another item's directory obstructs is looked at again
+_OBSTRUCTED = 0.3  # seconds until a name that another item's directory obstructs is looked at again: thrice a second
 _UNCERTAIN = frozenset({errno.EIO, errno.ESTALE})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
