@@ -25,7 +25,7 @@ KERNEL = Path(sys.prefix) / "guest"
 """Where tools/fault-tools.sh puts the kernel (``boot/``, ``lib/modules/``)."""
 MEMORY = 512
 """MiB of a guest."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds that a guest may take to boot, or to end."""
 OUT = "/mnt/out"
 """Where a guest has :attr:`Guest.directory`."""

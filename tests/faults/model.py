@@ -2,9 +2,11 @@
 
 Real files, real locks, the real :mod:`jollyae.spool.claims`. Each body is one item, whatever its name; after each step
 it lies in exactly one place with its bytes, or was deleted after it was delivered, and it came there by moves of the
-table only. A worker may die before any of its operations on the file system.
+table only. A worker may die before any of its operations on the file system. With leases instead of locks workers are
+slow as well: time goes by, and they do not renew theirs (:class:`LeasedMoves`).
 
-As a program (``python -m tests.faults.model BUG EXAMPLES STEPS``) it plants a bug first and prints the violation.
+As a program (``python -m tests.faults.model BUG EXAMPLES STEPS``) it plants a bug first and prints the violation;
+``leases`` at the end: with leases.
 """
 
 import os
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from jollyae import Spool
-from jollyae.spool import fs, sweep
+from jollyae.spool import fs, leases, sweep
 from jollyae.spool.claims import Claims
 from jollyae.spool.item import Item
 from jollyae.spool.owner import items_below
@@ -31,6 +33,7 @@ MEMORY = Path("/dev/shm")
 """A file system in memory, where there is one."""
 NAMES = ("a", "d/c", "d/e/f.txt", "x" * 255)
 WORKERS = 3
+PERIOD = leases.LEASE / leases.RENEWALS
 
 
 class Died(BaseException):
@@ -135,8 +138,16 @@ class Moves(RuleBasedStateMachine):
         """That worker, started if it was not."""
         worker = self.workers[number]
         if worker is None:
-            worker = self.workers[number] = Claims(self.spool.places, Readiness(0))
+            worker = self.workers[number] = self.new_claims()
         return worker
+
+    def new_claims(self) -> Claims:
+        """A worker's, with a lock."""
+        return Claims(self.spool.places, Readiness(0))
+
+    def pass_time(self, claims: Claims) -> None:
+        """As much as a lock needs to be free."""
+        claims.adopt()
 
     def act(self, number: int | None, dies: int, action: Any) -> None:
         """Let a worker (None: an operator) do something; it dies before the n-th operation on the file system (0: it
@@ -308,10 +319,10 @@ class Moves(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
     def _drain(self) -> None:
-        claims = Claims(self.spool.places, Readiness(0))
+        claims = self.new_claims()
         for _ in range(20):
             list(self.spool.retry())
-            claims.adopt()
+            self.pass_time(claims)
             for name in NAMES:
                 claims.take(name, renamed=True)
                 claims.take_deferred(name)
@@ -328,6 +339,32 @@ class Moves(RuleBasedStateMachine):
     def lying_places(self) -> list[Place]:
         """The places in which anything lies."""
         return [place for places in self.lying().values() for place, _ in places]
+
+
+class LeasedMoves(Moves):
+    """The same with leases, on one clock that Hypothesis moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__()
+
+    def new_claims(self) -> Claims:
+        ownership = leases.Leases(str(self.spool.places.working), now=lambda: self.now)
+        return Claims(self.spool.places, Readiness(0), ownership=ownership)
+
+    def pass_time(self, claims: Claims) -> None:
+        for _ in range(12):
+            self.now += PERIOD
+            claims.adopt()
+
+    @rule(awake=st.sets(st.integers(0, WORKERS - 1)), periods=st.sampled_from((1, 1, 2, 5, 6)), dies=Moves.dying)
+    def time_goes_by(self, awake: set[int], periods: int, dies: int) -> None:
+        """Those who are awake renew their leases and look for the dead; the others stand still."""
+        for _ in range(periods):
+            self.now += PERIOD
+            for number in awake:
+                if (worker := self.workers[number]) is not None:
+                    self.act(number, dies, worker.adopt)
 
 
 def _is_named(place: Place, name: str, first: str) -> bool:
@@ -373,7 +410,7 @@ def _bury(worker: Claims | None) -> None:
             os.close(holder.lock)
 
 
-def check(examples: int, steps: int) -> list[str]:
+def check(examples: int, steps: int, machine: type[Moves] = Moves) -> list[str]:
     """Run it so often for so many steps; the first violation. Always the same examples."""
     how = settings(
         max_examples=examples,
@@ -387,7 +424,7 @@ def check(examples: int, steps: int) -> list[str]:
         phases=(Phase.generate,),
     )
     try:
-        run_state_machine_as_test(Moves, settings=how)
+        run_state_machine_as_test(machine, settings=how)
     except AssertionError as error:
         return [str(error).partition("\n")[0] or "an assertion"]
     return []
@@ -397,5 +434,6 @@ if __name__ == "__main__":
     from tests.faults import model, planted  # this module's first life is the one that the bug is planted for
 
     if sys.argv[1] != "-":
-        planted.BUGS[sys.argv[1]]()
-    print(*model.check(int(sys.argv[2]), int(sys.argv[3])), sep="\n", end="")
+        planted.plant(sys.argv[1])
+    machine = model.LeasedMoves if sys.argv[4:] == ["leases"] else model.Moves
+    print(*model.check(int(sys.argv[2]), int(sys.argv[3]), machine), sep="\n", end="")

@@ -319,6 +319,33 @@ def short_leases() -> None:
     leases.MARGIN = 0.5
 
 
+@world
+def links_by_handle() -> None:
+    """What a client of NFS does that has not heard of a directory's new name: it links the file that it knows, wherever
+    that is by now, to a new name, though its old one is gone."""
+    from jollyae.spool import fs
+
+    rename, known = fs.rename, dict[str, int]()
+
+    def by_handle(source: str, target: str, *, ours: bool = False) -> None:
+        try:
+            if ours:
+                rename(source, target, ours=ours)
+                known[target] = os.lstat(target).st_ino
+                return
+            os.link(source, target, follow_symlinks=False)
+        except FileNotFoundError:
+            spool = Path(source.partition("/working/")[0])
+            found = [path for path in spool.rglob("*") if path.lstat().st_ino == known.get(source)]
+            if ours or not found:
+                raise
+            os.link(found[0], target, follow_symlinks=False)
+        with suppress(FileNotFoundError):
+            os.unlink(source)
+
+    fs.rename = by_handle
+
+
 @bug
 def lease_not_looked_at() -> None:
     """A worker with a lease is taken for dead at the first look."""

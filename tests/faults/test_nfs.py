@@ -6,15 +6,17 @@ Each trial is a function of a scene; it says what is wrong, in sentences. Then t
 import itertools
 import json
 import shlex
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from jollyae.spool import leases
 from jollyae.spool.owner import items_below
 from jollyae.worker import receipts
 from tests.faults import guests, history, nfs, planted
@@ -29,8 +31,10 @@ SAY = Callable[[str], object]
 SPOOL = "/mnt/spool"
 """Where guests have the spool."""
 LIVING = "2 workers running, nothing waits"
-SAME_FOR = 60.0
-"""Seconds that two guests with one hostname have."""
+FORGOTTEN_FOR = 50.0
+"""Seconds that go by after a server forgot everything: more than a lease."""
+BESIDE_FOR = 100.0
+"""Seconds for which two workers of different kinds look at each other."""
 STALLED = 90.0
 """Seconds without another finished item after which nothing more is waited for: several leases."""
 
@@ -125,7 +129,7 @@ class Share(Scene):
 
 def working(guest: Guest) -> None:
     """Wait until it works, and see that it knows what it works on: NFS tells nothing of what other hosts do."""
-    guest.until_says("working on", "polling: nfs4")
+    guest.until_says("working on", "polling: nfs4", f"shared, lease {leases.LEASE:g} s")
 
 
 def looks(guest: Guest) -> str:
@@ -249,65 +253,100 @@ def _holding(made: Share) -> tuple[Guest, Guest]:
 
 
 def guest_killed(made: Share, say: SAY) -> list[str]:
-    """A guest's power is cut while it has items in work: the other takes them over when the server has given its lock
-    away, and finishes them."""
+    """A guest's power is cut while it has items in work: the other takes them over when its lease is over, and finishes
+    them."""
     first, second = _holding(made)
     held = made.held_by("alpha")
     first.kill()
     began = time.monotonic()
     wrong = made.until_finished(len(history.read(made.history.path)))
-    say(f"guest killed with {held} items in work: finished after {time.monotonic() - began:.0f} s, lease {nfs.LEASE} s")
+    seconds = time.monotonic() - began
+    say(f"guest killed with {held} items in work: finished after {seconds:.0f} s, lease {leases.LEASE:g} s")
     wrong += [] if second.lines("took over") else [f"nothing was taken over: {second.tail()}"]
+    return wrong + made.ended()
+
+
+def guest_frozen(made: Share, say: SAY) -> list[str]:
+    """A guest stands still for longer than its lease: the other takes over what it had, and finishes it. It wakes,
+    moves nothing of it, and works on."""
+    first, second = _holding(made)
+    held = made.held_by("alpha")
+    first.popen.send_signal(signal.SIGSTOP)
+    try:
+        wrong = made.until_finished(len(history.read(made.history.path)))
+        wrong += [] if second.lines("took over") else [f"nothing was taken over: {second.tail()}"]
+    finally:
+        first.popen.send_signal(signal.SIGCONT)
+    made.store.plan = lambda request: None
+    second.stop()  # from now on the first is alone
+    wrong += [] if second.wait() == 0 else [f"the second ended badly: {second.tail()}"]
+    began = time.monotonic()
+    produce(made.spool, made.history, "later", 20)
+    wrong = wrong or made.until_finished(len(history.read(made.history.path)))
+    say(
+        f"guest frozen with {held} items in work: taken over; awake, it delivers after {time.monotonic() - began:.0f} s"
+    )
     return wrong + made.ended()
 
 
 def locks_lost(made: Share, say: SAY) -> list[str]:
-    """The server forgets in a restart who had which lock: a living worker's items are taken over by another, and its
-    directory goes. Both go on."""
-    _, second = _holding(made)
+    """The server forgets in a restart all that it knew of its clients: nobody is taken for dead for it."""
+    first, second = _holding(made)
     made.server.kill()
     made.server.forget()
-    made.server.start()
-    wrong = made.until_finished(len(history.read(made.history.path)))
-    wrong += [] if second.lines("took over") else [f"nothing was taken over: {second.tail()}"]
-    second.stop()  # from now on the first is alone
-    wrong += [] if second.wait() == 0 else [f"the second ended badly: {second.tail()}"]
-    made.store.plan = lambda request: None
     began = time.monotonic()
-    produce(made.spool, made.history, "later", 20)
+    made.server.start()
+    until(lambda: time.monotonic() - began > FORGOTTEN_FOR, "several looks", 2 * FORGOTTEN_FOR)
+    wrong = [f"{guest.name} said: {line}" for guest in (first, second) for line in guest.lines("took over")]
+    made.store.plan = lambda request: None
     wrong = wrong or made.until_finished(len(history.read(made.history.path)))
-    say(f"locks lost: the worker that was taken for dead delivers after {time.monotonic() - began:.0f} s")
+    say(f"the server forgot its clients: nothing taken over in {FORGOTTEN_FOR:g} s, and all delivered")
     return wrong + made.ended()
 
 
 def same_hostname(made: Share, say: SAY) -> list[str]:
-    """Two guests with one hostname: the server takes them for one that was started again, and breaks the locks of each
-    whenever it hears of the other. Nothing is promised of how far they get; when one is gone, the other does the
-    rest."""
-    count = 300
-    for directory in ("alpha", "twin"):
-        working(made.boot("alpha", directory=directory))
-    produce(made.spool, made.history, "host", count)
-    with suppress(pytest.fail.Exception):
-        until(lambda: made.finished() == count, "", SAME_FOR)
-    done, writes = made.finished(), sum(request.writes for request, _ in made.store.seen)
-    made.guests[1].kill()
+    """A second host of the same name is refused, since the server takes both for one; the first goes on."""
+    working(made.boot("alpha"))
+    twin = made.boot("alpha", directory="twin")
+    code = twin.wait()
+    told = twin.lines("another host named alpha")
+    wrong = [] if code and told else [f"the second of one name was not refused, but ended with {code}: {twin.tail()}"]
+    produce(made.spool, made.history, "host", 50)
     began = time.monotonic()
-    wrong = made.until_finished(count)
-    say(
-        f"one hostname: {done} of {count} items in {SAME_FOR:g} s at most, with {writes} writes; "
-        f"the others {time.monotonic() - began:.0f} s after one was killed"
+    wrong += made.until_finished(50)
+    say(f"one hostname: the second is refused; the first delivers 50 items in {time.monotonic() - began:.0f} s after")
+    return wrong + made.ended()
+
+
+def servers_own(made: Share, say: SAY) -> list[str]:
+    """A worker on the server's own disk, with a lock that no client sees, beside one that comes by NFS: each lives, and
+    neither takes what the other has."""
+    made.store.plan = lambda request: Fault.INTERNAL if request.writes else None
+    own = made.start("--settle", "0")
+    until(lambda: "working on" in own.err(), "the server's own worker")
+    produce(made.spool, made.history, "own", 50)
+    until(
+        lambda: any(True for path in made.spool.glob("working/*") for _ in items_below(str(path))), "items in its hands"
     )
-    wrong += made.ended()
-    assert made.once().code == 0  # the lease of the one that was killed may not have been over: its directory goes now
-    return wrong
+    guest = made.boot("alpha")
+    working(guest)
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > BESIDE_FOR, "several leases", 2 * BESIDE_FOR)
+    wrong = [
+        f"taken over: {line}" for line in [*guest.lines("took over"), *own.err().splitlines()] if "took over" in line
+    ]
+    made.store.plan = lambda request: None
+    wrong = wrong or made.until_finished(50)
+    say(f"a worker on the server's own disk beside a guest: nothing taken over in {BESIDE_FOR:g} s")
+    own.end()
+    return wrong + made.ended()
 
 
 TRIALS: dict[str, Callable[[Share, SAY], list[str]]] = {
-    trial.__name__: trial for trial in (race, lost_answers, server_killed, guest_killed, locks_lost)
+    trial.__name__: trial for trial in (race, lost_answers, server_killed, guest_killed, guest_frozen, same_hostname)
 }
 if TIER == "long":
-    TRIALS["same_hostname"] = same_hostname
+    TRIALS |= {"locks_lost": locks_lost, "servers_own": servers_own}
 PLANTED = {"enoent_believed": "lost_answers"}
 
 

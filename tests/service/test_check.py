@@ -16,7 +16,9 @@ from jollyae.cli import main as cli
 from jollyae.processors.finding import Finding, State
 from jollyae.processors.s3.check import clock, credentials
 from jollyae.service import check
+from jollyae.spool import mount
 from jollyae.spool.floor import Amount, Floor
+from jollyae.spool.leases import Leases
 from tests.helpers import as_nobody, needs_root
 
 NOW = 1_795_000_000.0
@@ -47,6 +49,30 @@ def of(findings: list[dict[str, Any]], queue: str, subject: str) -> dict[str, An
     """The one finding of that queue on that subject."""
     (found,) = [one for one in findings if (one["queue"], one["subject"]) == (queue, subject)]
     return found
+
+
+# --- shared spools
+
+
+def test_sharing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a local disk nothing is said; of a shared one who lives there; of one that cannot be, why and what to do."""
+    spool = Spool(tmp_path / "spool")
+
+    def said(shared: str) -> Finding | None:
+        found = [one for one in check.spool(spool.places, copy=False, shared=shared) if one.subject == "sharing"]
+        return found[0] if found else None
+
+    assert said("auto") is None
+    Leases(str(spool.places.working)).publish()
+    found = said("yes")
+    assert found is not None and found.state is State.OK
+    assert found.text == "shared, lease 30 s; 1 worker running, 0 dead"
+    monkeypatch.setattr(mount, "find", lambda directory, mountinfo=None: mount.Mount("cifs", {}))
+    found = said("yes")
+    assert found is not None and found.state is State.FAILED and "--shared no" in found.hint
+    monkeypatch.setattr(mount, "find", lambda directory, mountinfo=None: mount.Mount("ceph", {}))
+    found = said("yes")
+    assert found is not None and found.state is State.WARNING
 
 
 # --- configurations

@@ -16,6 +16,7 @@ from jollyae.spool.owner import Owner
 from jollyae.spool.places import Places
 from jollyae.spool.readiness import Readiness
 from jollyae.spool.spool import Spool, SpoolError
+from tests.faults import planted
 
 PERIOD = LEASE / leases.RENEWALS
 
@@ -134,6 +135,24 @@ def test_who_was_frozen_retires_nothing_that_is_anothers(spool: Spool) -> None:
     frozen.claims.stop()
     other.claims.stop()
     assert list(spool.places.working.iterdir()) == []
+
+
+@pytest.mark.parametrize("bug", ["", "retired_without_a_look"])
+def test_a_client_of_nfs_gives_no_item_two_names(spool: Spool, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    """It would link a file that it knows to a new name, though another worker has failed it meanwhile; so it looks."""
+    monkeypatch.setattr(fs, "rename", fs.rename)
+    monkeypatch.setattr(leases.Leased, "is_fresh", leases.Leased.is_fresh)
+    planted.plant(f"links_by_handle+{bug}")
+    put(spool, "a")
+    frozen, other = Host(spool), Host(spool)
+    item = frozen.take("a")
+    freeze(frozen, 2 * LEASE)
+    assert pass_time(other) == ["a"]
+    [taken] = other.claims.items()
+    other.claims.fail(taken, "bad", "")
+    frozen.claims.finish(item)
+    assert names_in(spool.places.failed) == ["a"]
+    assert names_in(spool.places.finished) == (["a"] if bug else [])
 
 
 def test_who_was_frozen_and_not_missed_goes_on(spool: Spool) -> None:

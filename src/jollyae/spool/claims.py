@@ -408,7 +408,7 @@ class Claims:
 
     def keep(self, item: Item, error: str, hint: str) -> None:
         """It was tried, for nothing, through no fault of its own: it stays in hand, and its note says why."""
-        if item.owner.lost:
+        if self._expires and not self.has(item):
             return
         _blame(item, error, hint)
         self._note(item, started=False)

@@ -46,6 +46,7 @@ WATCHED = 8
 
 _LEASED = re.compile(r"(?P<owner>.+-\d+-s[0-9a-f]{8})(?:\.[0-9a-f]{8})?\Z")
 _SIZE = 512  # bytes of the file from the first on: a full disk lets them be written over
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE})
 _UNCERTAIN = frozenset({errno.ENOENT, errno.EIO, errno.ESTALE})
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -97,12 +98,14 @@ def _look(directory: str) -> _Proof | None:
     asks its server."""
     try:
         descriptor = os.open(os.path.join(directory, FILE), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError):
+        try:
+            return os.read(descriptor, 4096), os.fstat(descriptor).st_mtime_ns
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         return None
-    try:
-        return os.read(descriptor, 4096), os.fstat(descriptor).st_mtime_ns
-    finally:
-        os.close(descriptor)
 
 
 def _parsed(proof: _Proof | None) -> Lease | None:
@@ -213,6 +216,7 @@ class Leases:
         self.lease = LEASE if lease is None else lease
         self.look_every = self.lease / RENEWALS
         self._margin = MARGIN
+        self.client = client
         self._working = working
         self._now = now
         host = owner.hostname()
@@ -268,7 +272,7 @@ class Leases:
         try:
             self._write()
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ESTALE):
+            if error.errno not in _GONE:
                 raise
         self._look_for_lost()
         if not own.lost:
@@ -305,7 +309,7 @@ class Leases:
         """Two hosts that the file server takes for one break each other's state there, and would here. Those of an
         earlier life of this host do not change any more."""
         mine = self._said
-        if not mine.client:
+        if not self.client:
             return
         found = ((path, read(path)) for path in self._directories())
         before = {path: lease for path, lease in found if lease is not None and self._is_namesakes(lease)}
@@ -362,7 +366,10 @@ class Leases:
                     yield self._have(path)
 
     def _of_the_dead(self, whose: str, paths: list[str]) -> Iterator[Owner]:
-        proof = _look(os.path.join(self._working, whose))
+        try:
+            proof = _look(os.path.join(self._working, whose))
+        except PermissionError:  # another user's; so is what it has
+            return
         lease = _parsed(proof)
         patience = (self.lease if lease is None else lease.lease) + self._margin
         if not self._judge.is_dead(whose, proof, patience) and not (lease is not None and lease.ended):

@@ -443,9 +443,6 @@ class Worker:
 
     def _may_begin(self, item: Item, note: Note) -> bool:
         """Whether an item with a past is to be worked on now."""
-        if item.owner.lost:
-            self._claims.let_go(item)
-            return False
         if note.adoptions >= DEATHS:
             self._retirement.fail(item, _DEADLY)
             return False
@@ -454,6 +451,9 @@ class Worker:
             self._line.adopt(item)  # it waits until it can have the worker for itself
             return False
         try:
+            if not self._claims.has(item):
+                self._claims.let_go(item)
+                return False
             self._claims.begin(item)
         except OSError as error:
             self._line.hold(item)

@@ -1,6 +1,7 @@
 """What ``status`` says of workers that live, that are dead, and whose work another does now."""
 
 import asyncio
+import os
 import time
 
 import msgspec
@@ -12,6 +13,7 @@ from jollyae.service.observing.status import MANY, look
 from jollyae.service.observing.why import Situation, explain
 from jollyae.spool import owner
 from jollyae.spool.claims import Claims
+from jollyae.spool.leases import Leases
 from jollyae.spool.readiness import Readiness
 from jollyae.worker import state
 from jollyae.worker.state import Counted, Paused, Snapshot, StateFile
@@ -68,6 +70,22 @@ def test_a_dead_worker_is_not_shown_as_live(spool: Spool) -> None:
 
     busy, release = asyncio.Event(), asyncio.Event()
     asyncio.run(play())
+
+
+def test_a_shared_spool(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    """A worker with a lease lives by the time of that, and says how long one holds; a dead one is named."""
+    claims = [
+        Claims(spool.places, Readiness(0), ownership=Leases(str(spool.places.working), lease=7.0)) for _ in range(2)
+    ]
+    for one in claims:
+        StateFile(one.directory).show(msgspec.structs.replace(_snapshot(), worker=one.worker, lease=one.lease))
+    seen = look(spool)
+    assert [worker["lease"] for worker in seen["workers"]] == [7.0, 7.0] and seen["dead"] == []
+    os.utime(f"{claims[1].directory}/.lease", (1, 1))
+    assert [worker["worker"] for worker in look(spool)["workers"]] == [claims[0].worker]
+    assert cli.run(["status", str(spool.places.control)]) == 0
+    said = capsys.readouterr().out
+    assert "shared, lease 7 s" in said and f"dead worker {claims[1].worker}" in said
 
 
 def test_what_is_held_in_a_pause_stays_a_trouble(spool: Spool) -> None:
