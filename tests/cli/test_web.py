@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from jollyae import Spool
+from jollyae.spool.places import Places
+from jollyae.web.model import MISSED
 from tests.cli.conftest import Call
 
 
@@ -73,6 +75,22 @@ def test_a_configuration_says_what_and_how(tmp_path: Path) -> None:
         assert found["photos"]["destination"] == "s3://bucket/in" and found["scans"]["reason"] == "gone"
         with urllib.request.urlopen(address, timeout=10) as page:
             assert "read-only" in page.read().decode()
+
+
+def test_a_queue_that_comes_later_has_its_address_at_once(tmp_path: Path) -> None:
+    """It is found when it is asked for by its address, though nobody looked at the first page since."""
+    config = tmp_path / "jollyae.toml"
+    config.write_text('[queue.photos]\nspool = "photos"\nexec = "true"\n')
+    with web("-c", str(config)) as address:
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{address}queue/scans", timeout=10)
+        with config.open("a") as file:
+            file.write('[queue.scans]\nspool = "my scans"\nincoming = "ftp"\nexec = "true"\n')
+        Spool(places=Places.under(tmp_path / "my scans", incoming=tmp_path / "ftp")).pause("moving")
+        time.sleep(MISSED)
+        with urllib.request.urlopen(f"{address}queue/scans", timeout=10) as page:
+            text = page.read().decode()
+        assert f'data-copy="jollyae resume -c {config} --queue scans"' in text
 
 
 def test_a_configured_queue_without_a_worker_is_not_ready(tmp_path: Path) -> None:

@@ -206,11 +206,41 @@ def test_keys_lead_through_the_pages(dashboard: Dashboards, windows: Windows) ->
     assert page.get_by_label("select b.pdf").is_checked()
     page.keyboard.press("t")
     page.get_by_text("1 retried, 0 skipped").wait_for()
+    page.get_by_role("link", name="Close").click()
+    assert page.get_by_text("1 retried, 0 skipped").count() == 0 and "text=b.pdf" in page.url
     page.keyboard.press("?")
     page.get_by_role("dialog").get_by_text("hold the page").wait_for()
     page.keyboard.press("Escape")
     page.keyboard.press("g")
     page.wait_for_url(f"{there.url}/")
+
+
+@pytest.mark.parametrize("width", [360, 1024])
+def test_what_was_done_is_seen_where_one_is(dashboard: Dashboards, windows: Windows, width: int) -> None:
+    """The answer to a button far below on the page is in sight, and what is beside it is not under the frame."""
+    there = dashboard()
+    for number in range(40):
+        trouble(there.spool(), f"{number}.jpg", f"reason {number * 'x'}")
+    page = windows(there.url, viewport={"width": width, "height": 700})
+    page.goto("/queue/photos")
+    page.locator("tbody tr").last.get_by_role("button").click()
+    page.get_by_text("1 retried, 0 skipped").wait_for()
+    assert page.evaluate("scrollY") > 300
+    top, bottom = page.locator(".message").evaluate("e => [e.getBoundingClientRect().top, innerHeight]")
+    assert page.locator("header.top").evaluate("e => e.getBoundingClientRect().bottom") <= top < bottom - 50
+
+
+def test_the_first_page_leads_to_who_is_in_trouble(dashboard: Dashboards, windows: Windows) -> None:
+    """On a telephone it may be far below."""
+    there = dashboard("a", "b", "c", "d")
+    trouble(there.spool("c"), "a.jpg", "is no JPEG")
+    page = windows(there.url, viewport={"width": 360, "height": 600})
+    page.goto("/")
+    page.get_by_role("link", name="1 in trouble").click()
+    top = page.locator("article", has=page.get_by_role("link", name="c", exact=True)).evaluate(
+        "e => e.getBoundingClientRect().top"
+    )
+    assert 0 <= top < 300
 
 
 def test_pause_and_resume(dashboard: Dashboards, windows: Windows) -> None:
@@ -223,7 +253,8 @@ def test_pause_and_resume(dashboard: Dashboards, windows: Windows) -> None:
     page.get_by_text("photos is paused").wait_for()
     assert there.spool().paused() == "the <b>bucket</b> moves"
     page.goto("/")
-    assert "the <b>bucket</b> moves" in page.locator(".why").inner_text()
+    assert page.locator(".why").inner_text() == "paused by hand: the <b>bucket</b> moves."
+    assert page.locator(".command code").inner_text() == f"jollyae resume {there.spool().places.words}"
     page.get_by_role("button", name="Resume").click()
     page.get_by_text("photos goes on").wait_for()
     assert there.spool().paused() is None

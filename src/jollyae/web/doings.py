@@ -24,19 +24,19 @@ MOST_FILES = 200
 
 async def pause(visit: Visit) -> Response:
     """Stop the workers of a queue from taking items."""
-    found = queue_of(visit)
+    found = await queue_of(visit)
     return await _did(visit, found, await asyncio.to_thread(actions.pause, found, visit.form.text("reason")[:500]))
 
 
 async def resume(visit: Visit) -> Response:
     """End a pause by hand."""
-    found = queue_of(visit)
+    found = await queue_of(visit)
     return await _did(visit, found, await asyncio.to_thread(actions.resume, found))
 
 
 async def retry(visit: Visit) -> Response:
     """Retry one item, those that are selected, a group, or all that match a filter."""
-    found = queue_of(visit)
+    found = await queue_of(visit)
     failures = visit.site.failures[found.name]
     is_sure = "sure" in visit.form
     try:
@@ -97,7 +97,7 @@ def _next(visit: Visit, queue: Queue) -> str:
 
 async def upload(visit: Visit) -> Response:
     """Put the files that were sent into the queue."""
-    found = queue_of(visit)
+    found = await queue_of(visit)
     answers = [
         await asyncio.to_thread(actions.upload, found, item_name(file.filename or ""), file.file)
         for file in visit.form.files("file")

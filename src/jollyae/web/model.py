@@ -30,7 +30,9 @@ LATENCY_AT_MOST = 3600.0
 """…or of so many, where nothing was delivered in those."""
 
 RENEW = 3.0
-"""Seconds after which the queues are found again."""
+"""Seconds after which the queues are found again…"""
+MISSED = 0.5
+"""…or after so many where one is asked for that is not known: it may be new."""
 
 Find = Callable[[], Sequence[Queue] | None]
 """Finds the queues as they are now; None where that cannot be said."""
@@ -53,9 +55,13 @@ class Dashboard:
         self._renewed = time.monotonic()
         self._take(queues)
 
-    def renew(self) -> None:
-        """Find the queues again, where that was not done for :data:`RENEW` seconds. Blocking: call it in a thread."""
-        if self._find is None or time.monotonic() - self._renewed < RENEW or not self._renewing.acquire(blocking=False):
+    def renew(self, after: float | None = None) -> None:
+        """Find the queues again, where that was not done for so many seconds (:data:`RENEW`). Blocking: call it in a
+        thread."""
+        since = time.monotonic() - self._renewed
+        if self._find is None or since < (RENEW if after is None else after):
+            return
+        if not self._renewing.acquire(blocking=False):
             return
         try:
             found = self._find.ask()

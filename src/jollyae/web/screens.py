@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from starlette.responses import PlainTextResponse, Response
@@ -13,7 +14,7 @@ from . import plots, receipts
 from .api import told
 from .failures import NO_GROUPS, NO_PAGE, PAGE, Filter, Groups, Page
 from .history import History, history, unknown
-from .model import QueueView
+from .model import MISSED, QueueView
 from .queue import Queue
 from .spark import spark
 from .visits import Shown, Visit
@@ -31,7 +32,8 @@ async def overview(visit: Visit) -> Shown:
 
     seen = await asyncio.to_thread(look)
     levels = [view.level for view, _ in seen]
-    counts = [(level, levels.count(level)) for level in ORDER if level in levels]
+    # of each level how many, and the number of the first
+    counts = [(level, levels.count(level), levels.index(level) + 1) for level in ORDER if level in levels]
     worst = counts[0][0] if counts else "ok"
     values = {"queues": seen, "counts": counts, "worst": worst, "troubled": levels.count("trouble")}
     return Shown("overview.html", values | message(visit))
@@ -44,7 +46,7 @@ def _history(view: QueueView, queue: Queue) -> History:
 
 async def queue(visit: Visit) -> Shown:
     """One queue: how it goes, and what failed."""
-    found, wanted, after = named(visit), filter_of(visit), visit.parameters.get("after", "")
+    found, wanted, after = await named(visit), filter_of(visit), visit.parameters.get("after", "")
     failures = visit.site.failures[found.name]
 
     def look() -> tuple[QueueView, History, Groups, Page]:
@@ -78,7 +80,7 @@ async def search(visit: Visit) -> Shown:
     queues = visit.site.dashboard.queues
     name = visit.parameters.get("queue", "") or (queues[0].name if queues else "")
     fields = {key: visit.parameters.get(key, "") for key in ("text", "since", "until")}
-    found = _queue(visit, name)
+    found = await _queue(visit, name)
     try:
         query = receipts.Query.of(fields)
         page = await asyncio.to_thread(receipts.search, found, query, visit.parameters.get("after", ""))
@@ -135,15 +137,21 @@ def _why_unready(view: QueueView) -> str:
 def message(visit: Visit) -> dict[str, object]:
     """What an action before said."""
     said = visit.site.messages.get(visit.parameters.get("told", ""))
-    return {"message": said.sentence, "details": said.details, "is_good": said.is_good} if said else {"details": ()}
+    if not said:
+        return {"details": ()}
+    rest = urlencode([(key, value) for key, value in visit.parameters.multi_items() if key != "told"])
+    return {"message": said.sentence, "details": said.details, "is_good": said.is_good, "closes": f"?{rest}"}
 
 
-def named(visit: Visit) -> Queue:
-    """The queue that the address names; 404 where there is none."""
-    return _queue(visit, visit.part("name"))
+async def named(visit: Visit) -> Queue:
+    """The queue that the address names; 404 where there is none, in the configuration as it is now either."""
+    return await _queue(visit, visit.part("name"))
 
 
-def _queue(visit: Visit, name: str) -> Queue:
+async def _queue(visit: Visit, name: str) -> Queue:
+    with suppress(KeyError):
+        return visit.site.queue(name)
+    await asyncio.to_thread(visit.site.dashboard.renew, MISSED)
     try:
         return visit.site.queue(name)
     except KeyError:

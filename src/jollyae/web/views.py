@@ -152,6 +152,14 @@ class QueueView:
     free_inodes: int = -1
     below_floor: str = ""
 
+    @property
+    def said(self) -> str:
+        """The sentence without the command that it ends with, which a page shows beside it."""
+        if not self.command or not self.sentence.endswith(self.command):
+            return self.sentence
+        before = self.sentence.removesuffix(self.command).rstrip()
+        return before.removesuffix(" To go on:") if before.endswith(":") else f"{before}:"
+
     def place(self, name: str) -> PlaceView:
         """The place of this name."""
         return next(place for place in self.places if place.name == name)

@@ -96,6 +96,7 @@ def common(site: Site, request: Request, role: Role) -> dict[str, Any]:
         "may_act": role >= Role.ACT,
         "has_tokens": bool(site.access.tokens),
         "message": "",
+        "closes": "",
         "is_good": True,
     }
 
