@@ -203,7 +203,7 @@ def test_hints_of_siblings_names(shared: Arrivals, told: Told) -> None:
     assert shared.waiting() and shared.next_due() <= time.monotonic() + arrivals.LEAVE
     assert shared.unready == 0, "they are not unready: status does not count them"
     late = [until(shared.next) for _ in range(3)]
-    assert late == [("n-0", True, False), ("n-2", True, False), ("n-4", True, False)]
+    assert late == [arrivals.Candidate(name, renamed=True) for name in ("n-0", "n-2", "n-4")]
     assert not shared.waiting()
 
 

@@ -16,7 +16,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from . import names, notes, owner
 from .watch import Hint, Kind, Watch
@@ -41,7 +42,7 @@ ROOT_AGAIN = 1.0
 """Seconds until ``incoming/`` is looked for again when it could not be read."""
 
 
-class Candidate(NamedTuple):
+class Candidate(msgspec.Struct, frozen=True):
     """A name to look at. ``renamed``: the watcher saw it renamed in (door 1); ``regular``: the directory said that it
     is a regular file."""
 
@@ -222,7 +223,7 @@ class Arrivals:
     def _walk(self, directory: str) -> Iterator[Candidate]:
         """The wanted names below ``directory``. Each directory is watched before it is read: what comes between is
         then seen twice rather than never. Not by recursion: a producer may make trees deeper than Python's stack."""
-        pending = [directory]
+        pending, wanted = [directory], self._wanted
         while pending:
             below = pending.pop()
             self._watch.add(below)
@@ -239,11 +240,11 @@ class Arrivals:
                         if below:
                             name = f"{below}/{name}"
                         if entry.is_file(follow_symlinks=False):
-                            if self._wanted(name):
-                                yield Candidate(name, regular=True)
+                            if wanted(name):
+                                yield Candidate(name, False, True)
                         elif entry.is_dir(follow_symlinks=False):
                             pending.append(name)
-                        elif self._wanted(name):
+                        elif wanted(name):
                             yield Candidate(name)
             except OSError as error:
                 if below and error.errno in (errno.ENOENT, errno.ENOTDIR):

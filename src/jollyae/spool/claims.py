@@ -30,6 +30,9 @@ _OBSTRUCTED = 0.3  # seconds until a name that another item's directory obstruct
 _UNCERTAIN = frozenset({errno.EIO, errno.ESTALE})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
+# By these names, since each item asks for them: a look into an Enum takes longer than a call.
+_INCOMING, _WORKING, _FINISHED = Place.INCOMING, Place.WORKING, Place.FINISHED
+
 
 class Later(NamedTuple):
     """Not to be taken yet: look again in so many seconds. ``full``: it is ready, but there is no room for it now."""
@@ -149,7 +152,7 @@ class Claims:
         if wait > 0 or full or (descriptor < 0 and stat.S_ISDIR(found.st_mode)):
             close_file(descriptor)
             return None if stat.S_ISDIR(found.st_mode) else Later(otherwise if full else wait, full)
-        return self._claim(name, Place.INCOMING, source, descriptor, found)
+        return self._claim(name, _INCOMING, source, descriptor, found)
 
     def take_deferred(self, name: str, *, below: int | None = None) -> Item | Later | None:
         """Claim ``deferred/NAME``; None where it is gone or its namesake is in work. ``below`` as for :meth:`take`."""
@@ -197,7 +200,7 @@ class Claims:
                 raise
         target = f"{self._own.path}/{name}"
         try:
-            self._move(place, Place.WORKING, source, target, lock=descriptor)
+            self._move(place, _WORKING, source, target, lock=descriptor)
         except (FileNotFoundError, BlockingIOError):
             # Another worker was faster; unless it is in our own directory: on NFS a rename that happened may say
             # ENOENT, when its first answer was lost.
@@ -217,7 +220,7 @@ class Claims:
                 raise
         self._readiness.forget(name)
         item = self._hold(name, self._own, descriptor, found)
-        if place is Place.INCOMING and self._writer_came(item, found):
+        if place is _INCOMING and self._writer_came(item, found):
             self._give_back(item, source)
             return None
         return item
@@ -237,7 +240,7 @@ class Claims:
         except BaseException:
             close_file(descriptor)
             raise
-        if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino) or descriptor < 0:
+        if there.st_ino != found.st_ino or there.st_dev != found.st_dev or descriptor < 0:
             close_file(descriptor)
             descriptor, found = open_file(path)  # if this raises, the item is found by the next adopt()
         item = Item(name, path, holder, descriptor, found)
@@ -446,9 +449,9 @@ class Claims:
         name = f"{self._today()}/{item.name}" if self._by_date else item.name
         target = f"{self._finished}/{name}"
         try:
-            self._move(Place.WORKING, Place.FINISHED, item.where, target)
+            self._move(_WORKING, _FINISHED, item.where, target)
         except OSError:
-            target = self._retire(item, Place.FINISHED, name)  # which meets that again, and knows the ways out
+            target = self._retire(item, _FINISHED, name)  # which meets that again, and knows the ways out
         else:
             self._forget_note(item)
         self._release(item)
@@ -584,9 +587,9 @@ class Claims:
 
     def _move(self, origin: Place, to: Place, source: str, target: str, *, lock: int = -1) -> None:
         assert (origin, to) in MOVES, (origin, to)
-        within = self._own.path if to is Place.WORKING else self._directories[to]
+        ours = to is _WORKING
         try:
-            fs.move(source, target, ours=to is Place.WORKING, within=within)
+            fs.move(source, target, ours=ours, within=self._own.path if ours else self._directories[to])
         except OSError as error:
             if error.errno != errno.EXDEV or not self._copy:
                 raise
@@ -594,7 +597,7 @@ class Claims:
             with fs.locked(lock, source) if lock >= 0 else nullcontext(True) as mine:
                 if not mine:
                     raise BlockingIOError(errno.EAGAIN, "another worker copies it", source) from None
-                fs.copy_move(source, target, within=within)
+                fs.copy_move(source, target, within=self._own.path if ours else self._directories[to])
 
 
 @contextmanager

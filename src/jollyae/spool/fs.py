@@ -38,17 +38,13 @@ def _about_to(operation: str, path: str) -> None:
 def _native_rename() -> Callable[[bytes, bytes], int] | None:
     """The kernel's rename that refuses to replace, as a function that returns 0 or -1, or None where there is none."""
     library = ctypes.CDLL(None, use_errno=True)
-    path, number, flags = ctypes.c_char_p, ctypes.c_int, ctypes.c_uint
+    # No argtypes: what ctypes takes bytes and int for is right, and to convert them by types takes longer.
     if sys.platform == "darwin" and hasattr(library, "renamex_np"):
         renamex = library.renamex_np
-        renamex.argtypes = (path, path, flags)
-        excl = flags(_RENAME_EXCL)
-        return lambda source, target: renamex(source, target, excl)  # type: ignore[no-any-return]
+        return lambda source, target: renamex(source, target, _RENAME_EXCL)  # type: ignore[no-any-return]
     if hasattr(library, "renameat2"):
         renameat2 = library.renameat2
-        renameat2.argtypes = (number, path, number, path, flags)
-        here, noreplace = number(_AT_FDCWD), flags(_RENAME_NOREPLACE)  # made once: this is called twice for each item
-        return lambda source, target: renameat2(here, source, here, target, noreplace)
+        return lambda source, target: renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE)
     return None
 
 

@@ -35,6 +35,10 @@ class Lease(Enum):
     UNKNOWN = "no lease here"
 
 
+# By these names, since each item is asked about: a look into an Enum takes longer than what the kernel is asked.
+_FREE, _HELD, _UNKNOWN = Lease.FREE, Lease.HELD, Lease.UNKNOWN
+
+
 def ignore_lease_signal() -> bool:
     """Make the lease test safe: a producer that opens the file in the instant of the test makes the kernel send us
     SIGIO, whose default ends the process (seen). Returns whether leases may be used: not on systems without them, and
@@ -53,7 +57,7 @@ def test_lease(descriptor: int) -> Lease:
     """Ask the kernel whether anybody can write to the file open at ``descriptor`` (read-only). The lease is given back
     at once. Call :func:`ignore_lease_signal` first."""
     lease = take_lease(descriptor)
-    if lease is Lease.FREE:
+    if lease is _FREE:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return lease
 
@@ -62,16 +66,16 @@ def take_lease(descriptor: int) -> Lease:
     """:func:`test_lease`; a lease that was free is kept, until it is given back or the descriptor closed. While it is
     kept, who wants to write waits (at most /proc/sys/fs/lease-break-time, 45 s)."""
     if sys.platform != "linux":
-        return Lease.UNKNOWN
+        return _UNKNOWN
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
-            return Lease.HELD
+            return _HELD
         if error.errno in _NO_LEASE:
-            return Lease.UNKNOWN
+            return _UNKNOWN
         raise
-    return Lease.FREE
+    return _FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,12 @@ class Readiness:
         """In how many seconds to look again at ``name``, open at ``descriptor`` with stat ``found``; 0 when it may be
         taken now. ``renamed``: the watcher saw it renamed in. The lease stays with the descriptor until
         :meth:`writer_came` is asked or it is closed: who wants to write meanwhile waits in open(2) and is noticed."""
-        lease = take_lease(descriptor) if self.lease and descriptor >= 0 else Lease.UNKNOWN
-        self._leased = lease is Lease.FREE
-        if renamed and lease is not Lease.HELD:
+        lease = take_lease(descriptor) if self.lease and descriptor >= 0 else _UNKNOWN
+        self._leased = lease is _FREE
+        if renamed and lease is not _HELD:
             return 0.0
         settle = self._settle_for(lease)
-        if lease is Lease.HELD:
+        if lease is _HELD:
             return max(settle, 0.1)
         return self._settling(name, found, settle, lease)
 
@@ -114,7 +118,7 @@ class Readiness:
         it has been renamed: nobody can open the old path any more, so the answer is final. ``descriptor`` is the one
         that was given to :meth:`wait` just before."""
         if not self._leased:
-            return self.ask(descriptor) is Lease.HELD
+            return self.ask(descriptor) is _HELD
         self._leased = False
         came = fcntl.fcntl(descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK
         try:
@@ -125,16 +129,16 @@ class Readiness:
 
     def ask(self, descriptor: int) -> Lease:
         """The lease test, where it is to be used."""
-        return test_lease(descriptor) if self.lease and descriptor >= 0 else Lease.UNKNOWN
+        return test_lease(descriptor) if self.lease and descriptor >= 0 else _UNKNOWN
 
     def _settle_for(self, lease: Lease) -> float:
         if self._settle is not None:
             return self._settle
-        return SETTLE_WITHOUT_LEASE if lease is Lease.UNKNOWN else SETTLE_WITH_LEASE
+        return SETTLE_WITHOUT_LEASE if lease is _UNKNOWN else SETTLE_WITH_LEASE
 
     def _settling(self, name: str, found: os.stat_result, settle: float, lease: Lease) -> float:
         age = time.time() - found.st_ctime
-        if lease is Lease.FREE and self._trust_ctime and age >= 0:
+        if lease is _FREE and self._trust_ctime and age >= 0:
             return settle - age if settle > age else 0.0
         return self._seen_unchanged(name, found, settle)
 
@@ -154,4 +158,5 @@ class Readiness:
 
     def forget(self, name: str) -> None:
         """The name was taken or is gone."""
-        self._looks.pop(name, None)
+        if self._looks:
+            self._looks.pop(name, None)

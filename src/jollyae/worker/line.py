@@ -176,10 +176,12 @@ class Line:
         return None
 
     def _take(self, candidate: Candidate, room_for_large: bool) -> Item | None:
-        name, renamed, regular = candidate
+        name, renamed = candidate.name, candidate.renamed
         below = self._below() if self._large else None
         try:
-            taken = self._claims.take(name, renamed=renamed, regular=regular, below=below, otherwise=_LARGE_AGAIN)
+            taken = self._claims.take(
+                name, renamed=renamed, regular=candidate.regular, below=below, otherwise=_LARGE_AGAIN
+            )
         except OSError as error:
             if error.errno not in _ITS_OWN:
                 self._arrivals.again(name, 0.0, renamed=renamed)
