@@ -43,6 +43,8 @@ def _litter(directory: str, limit: float) -> Iterator[str]:
     hashed: set[str] | None = None
     with os.scandir(directory) as entries:
         for entry in entries:
+            if not entry.name.startswith("."):
+                continue  # no litter; of these there may be a million
             is_temporary, is_note = _TEMPORARY.match(entry.name), entry.name.endswith(notes.SUFFIX)
             # ctime: the mtime of a note is when its item is due
             if not (is_temporary or is_note) or entry.stat(follow_symlinks=False).st_ctime > limit:
@@ -54,9 +56,7 @@ def _litter(directory: str, limit: float) -> Iterator[str]:
                 hashed = _hashed_names(directory) if hashed is None else hashed
                 if entry.name not in hashed:
                     yield entry.path
-            elif entry.name.startswith(".") and not os.path.lexists(
-                os.path.join(directory, entry.name[1 : -len(notes.SUFFIX)])
-            ):
+            elif not os.path.lexists(os.path.join(directory, entry.name[1 : -len(notes.SUFFIX)])):
                 yield entry.path
 
 
