@@ -94,7 +94,7 @@ class Receipts:
         full = self._size >= self._max_bytes or time.monotonic() >= self._until
         if self._descriptor < 0 or full or os.fstat(self._descriptor).st_nlink == 0:
             self._open()  # no link: another worker removed it as one of the oldest
-        data = b"".join(_line(one) for one in receipts)
+        data = _lines_of(receipts)
         try:
             fs.write_all(self._descriptor, data)
         except OSError:
@@ -122,10 +122,20 @@ class Receipts:
             self._descriptor = -1
 
 
-def _line(one: dict[str, Any]) -> bytes:
-    """The receipt as a line of JSON, whatever a processor put into it: the delivery is a fact."""
+_encoder = msgspec.json.Encoder(enc_hook=repr)
+
+
+def _lines_of(receipts: Sequence[dict[str, Any]]) -> bytes:
+    """The receipts as lines of JSON, whatever a processor put into them: the delivery is a fact."""
     try:
-        return msgspec.json.encode(one, enc_hook=repr) + b"\n"
+        return _encoder.encode_lines(receipts)
+    except (TypeError, ValueError, RecursionError):
+        return b"".join(map(_line, receipts))
+
+
+def _line(one: dict[str, Any]) -> bytes:
+    try:
+        return _encoder.encode(one) + b"\n"
     except (TypeError, ValueError, RecursionError):  # a key that is no str, text that is not UTF-8
         return msgspec.json.encode({names.encode(str(key)): names.encode(str(one[key])) for key in one}) + b"\n"
 

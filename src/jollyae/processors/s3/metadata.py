@@ -87,9 +87,11 @@ def mtime(nanoseconds: int) -> str:
     >>> mtime(1354040105123456700), mtime(1354040105000000000), mtime(-500000000)
     ('1354040105.1234567', '1354040105', '-0.5')
     """
-    digits = f"{nanoseconds:011d}" if nanoseconds < 0 else f"{nanoseconds:010d}"  # at least one before the point
-    rest = digits[-9:].rstrip("0")
-    return f"{digits[:-9]}.{rest}" if rest else digits[:-9]
+    digits = str(nanoseconds)
+    if len(digits) < 11:
+        digits = f"{nanoseconds:011d}" if nanoseconds < 0 else f"{nanoseconds:010d}"  # at least one before the point
+    whole, rest = digits[:-9], digits[-9:].rstrip("0")
+    return f"{whole}.{rest}" if rest else whole
 
 
 def name_if_needed(name: str, key: str) -> str:

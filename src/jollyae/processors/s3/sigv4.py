@@ -56,32 +56,34 @@ def _folded(value: str) -> str:
 
 class Form:
     """What many requests without a query have in common: their method and headers. ``headers``: lower-case names, with
-    the value where it is the same in all of them, None where each has its own; x-amz-date is one of these.
+    the value where it is the same in all of them, None where each has its own; x-amz-date is one of these. Raises
+    :class:`ValueError` where a name or value holds a line break: it would be a header of its own.
 
     >>> form = Form("PUT", {"host": "h", "x-amz-meta-b": None, "x-amz-date": None})
     >>> form.varying, form.names
     (['x-amz-date', 'x-amz-meta-b'], 'host;x-amz-date;x-amz-meta-b')
     """
 
-    __slots__ = ("_count", "_lines", "_wire", "method", "names", "varying")
+    __slots__ = ("_lines", "_wire", "method", "names", "varying")
 
     def __init__(self, method: str, headers: Mapping[str, str | None]) -> None:
         ordered = sorted(headers.items())
         self.method = method
         self.names = ";".join([name for name, _ in ordered])
-        self._count = len(ordered)
         self.varying = [name for name, value in ordered if value is None]
         fixed = [(name, "%s" if value is None else value.replace("%", "%%")) for name, value in ordered]
         self._wire = "".join([f"{name}: {value}\r\n" for name, value in fixed])
+        if not len(ordered) == self._wire.count("\r") == self._wire.count("\n"):
+            raise ValueError("a line break in a header")
         self._lines = "".join([f"{name}:{_folded(value)}\n" for name, value in fixed])
 
     def wire(self, values: tuple[str, ...]) -> str:
         """The header lines as they are sent; ``values``: of those that vary, in their order. Raises
-        :class:`ValueError` where one holds a line break: it would be a header of its own."""
-        lines = self._wire % values
-        if not self._count == lines.count("\r") == lines.count("\n"):
+        :class:`ValueError` where one holds a line break."""
+        given = "".join(values)
+        if "\n" in given or "\r" in given:
             raise ValueError("a line break in a header")
-        return lines
+        return self._wire % values
 
     def canonical(self, values: tuple[str, ...]) -> str:
         """The header lines as they are signed."""
