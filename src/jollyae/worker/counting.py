@@ -6,9 +6,10 @@ Of siblings the first counts; the others tell it their moves, by their states.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from ..spool.arrivals import Arrivals
-from ..spool.census import Census, Held
+from ..spool.census import QUIET_PAUSE, Census, Held
 from ..spool.claims import Claims
 from ..spool.places import Places
 from . import moves
@@ -18,7 +19,11 @@ from .tally import Tally
 from .telling import log
 
 COUNT_AFTER = 2.0
-"""Seconds from the start until the places are counted: a short run need not."""
+"""Seconds from the start until the places are counted: a short run need not…"""
+ONCE_COUNT_AFTER = 10.0
+"""…and one that drains a spool and ends (``once``) has fewer who ask, and less time in which to answer them."""
+QUIET = 9.0
+"""Seconds for which it is waited on top where a walk found what the one before did, while nothing stirs."""
 
 
 class Counting:
@@ -41,6 +46,7 @@ class Counting:
         self._others = moves.Others(str(places.working), claims.worker)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="census")
         self._census = Census(places, self._all, rules.wanted()) if rules.share.is_first else None
+        self._stirred = asyncio.Event()
 
     def own(self) -> Moves:
         """What this worker moved."""
@@ -73,15 +79,27 @@ class Counting:
         """Count for ever. In a thread: a file system may hang, and a walk takes its time."""
         if self._census is None:
             return
-        loop, pause = asyncio.get_running_loop(), COUNT_AFTER
+        loop, pause = asyncio.get_running_loop(), ONCE_COUNT_AFTER if self._rules.once else COUNT_AFTER
+        found, is_quiet = self._census.found(), False
         while True:
+            self._stirred.clear()
             await asyncio.sleep(pause)
+            if is_quiet:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(QUIET):
+                        await self._stirred.wait()
             before = self._tally.delivered
             try:
                 await loop.run_in_executor(self._thread, self._census.step)
             except Exception:
                 log.exception("a fault of jollyae's; please report it")
-            pause = self._census.pause(busy=is_busy() or self._tally.delivered != before)
+            busy, known = is_busy() or self._tally.delivered != before, found
+            found, pause = self._census.found(), self._census.pause(busy=busy)
+            is_quiet = not busy and found == known and pause > QUIET_PAUSE
+
+    def stir(self) -> None:
+        """Something happens, or somebody calls: what lies where may be another than at the last walk."""
+        self._stirred.set()
 
     def close(self) -> None:
         """End; nothing is waited for."""

@@ -52,8 +52,9 @@ SWEEP_EVERY = 3600.0
 """Seconds between two looks for litter of crashes."""
 SUMMARY_EVERY = 60.0
 """Seconds between two summaries in the log, while there is something to tell."""
-TELL_EVERY, IDLE_EVERY = 0.25, 1.0
-"""Seconds between two looks for what the listeners are told, while there is news and while there is none."""
+TELL_EVERY, WATCH_EVERY, IDLE_EVERY = 0.25, 1.0, 5.0
+"""Seconds between two looks for what the listeners are told: while there is news, while something must be looked for
+of which nobody tells us, and while there is neither; then what stirs is looked at at once."""
 BEAT_EVERY = 60.0
 """Seconds after which they are told though there is none: who watches us learns that we live."""
 NEWS_FOR = 3.0
@@ -118,6 +119,7 @@ class Worker:
         self._emptied = self._looked = 0.0
         self._mark: tuple[object, ...] = ()
         self._news_until = self._next_beat = 0.0
+        self._has_news = True
         self._tally = tally or Tally()
         self._outbox = outbox
         self._supply = supply
@@ -156,7 +158,7 @@ class Worker:
     async def serve(self) -> Summary:
         """:meth:`run`, on a running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
+        self._wake, self._stirred = asyncio.Event(), asyncio.Event()
         self._open()
         try:
             self._adopt()
@@ -228,7 +230,7 @@ class Worker:
             self._loop.add_signal_handler(signal.SIGUSR1, self._summarize)
         self._chores = [
             self._loop.create_task(self._every(lambda: min(ADOPT_EVERY, self._claims.look_every), self._adopt)),
-            self._loop.create_task(self._every(lambda: TELL_EVERY if self._is_news() else IDLE_EVERY, self._tell)),
+            self._loop.create_task(self._every(self._next_look, self._tell, self._stirred)),
             self._loop.create_task(self._every(lambda: SUMMARY_EVERY, self._summarize)),
             self._loop.create_task(self._every(lambda: SWEEP_EVERY, self._sweep)),
             self._loop.create_task(self._counting.run(lambda: bool(self._flying))),
@@ -403,6 +405,8 @@ class Worker:
         self._resting = False
         if timer is not None:
             timer.cancel()
+        self._stirred.set()
+        self._counting.stir()
 
     def _is_over(self, why_not: str) -> bool:
         """With ``once``: whether all is done that can be done."""
@@ -512,9 +516,20 @@ class Worker:
 
     # --- chores
 
-    async def _every(self, seconds: Callable[[], float], chore: Callable[[], None]) -> None:
+    async def _every(
+        self, seconds: Callable[[], float], chore: Callable[[], None], early: asyncio.Event | None = None
+    ) -> None:
+        """Do it after so many seconds, again and again. ``early``: what ends a wait of more than WATCH_EVERY."""
         while True:
-            await asyncio.sleep(seconds())
+            pause = seconds()
+            if early is None or pause <= WATCH_EVERY:
+                await asyncio.sleep(pause)
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await early.wait()
+            if early is not None:
+                early.clear()
             try:
                 chore()
             except OSError as error:
@@ -605,8 +620,18 @@ class Worker:
             self._look_for_pause()
         self._minutes.look()
         self._look_whether_idle()
-        if self._is_news():
+        self._has_news = self._is_news()
+        if self._has_news:
             self._tell_all()
+
+    def _next_look(self) -> float:
+        """In how many seconds to :meth:`_tell` again. What does not wake the loop is looked for each second: that a
+        pause by hand is over where nobody tells, and the time after which to end."""
+        if self._has_news:
+            return TELL_EVERY
+        if self._by_hand is not None or self._watch.fileno() is None or self._rules.idle_exit is not None:
+            return WATCH_EVERY
+        return min(IDLE_EVERY, max(self._next_beat - time.monotonic(), TELL_EVERY))
 
     def _tell_all(self) -> None:
         """Tell the listeners; at the end too, for a short run would have told nothing."""
