@@ -626,10 +626,11 @@ class Worker:
 
     def _next_look(self) -> float:
         """In how many seconds to :meth:`_tell` again. What does not wake the loop is looked for each second: that a
-        pause by hand is over where nobody tells, and the time after which to end."""
+        pause by hand is over where nobody tells, how the supply is, and the time after which to end."""
         if self._has_news:
             return TELL_EVERY
-        if self._by_hand is not None or self._watch.fileno() is None or self._rules.idle_exit is not None:
+        hears_all = self._by_hand is None and self._watch.fileno() is not None and self._supply is None
+        if not hears_all or self._rules.idle_exit is not None:
             return WATCH_EVERY
         return min(IDLE_EVERY, max(self._next_beat - time.monotonic(), TELL_EVERY))
 
