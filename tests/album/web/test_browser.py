@@ -11,11 +11,13 @@ from typing import Any, BinaryIO, Protocol
 
 import pytest
 
+from jollyae.album.couch.watching import Health
 from jollyae.album.open import open_store
 from jollyae.album.store import Store
 from jollyae.album.web import serve
 from tests.album.web.support import PASSWORD, Shot, add, add_user, jpeg
 from tests.album.web.test_conflicts import diverge
+from tests.album.web.test_servers import trouble
 from tests.browsing import Windows, pytestmark, serious_faults  # noqa: F401 - when to skip
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (make setup)")
@@ -165,6 +167,27 @@ def test_axe_finds_no_serious_fault(album: Running, visit: Open, scheme: str, wi
         faults += [(path, *fault) for fault in serious_faults(one)]
         assert one.evaluate("document.documentElement.scrollWidth") <= width, path
     assert faults == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1024, 1920])
+def test_the_page_of_servers(tmp_path: Path, visit: Open, scheme: str, width: int) -> None:
+    """With servers that are well, away and unseen: axe finds nothing serious, only the table scrolls sideways, and a
+    cell leads to what is to be done."""
+
+    async def seen() -> Health:
+        return trouble()
+
+    with running(tmp_path / "album.db", servers=seen) as album:
+        album.run(add_user(album.store, "ann", "editor"))
+        page = visit(album, "ann", color_scheme=scheme, viewport={"width": width, "height": 800})
+        page.goto("/servers", wait_until="load")
+        assert serious_faults(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.get_by_role("link", name="cabin.example to attic.example: crashing").click()
+        assert page.url.endswith("#link-4")
+        assert page.locator(".way:target").get_by_text("What to do").is_visible()
 
 
 def test_an_uploaded_photo_appears(album: Running, visit: Open) -> None:

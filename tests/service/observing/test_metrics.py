@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from jollyae import __version__
 from jollyae.service.observing import metrics
-from jollyae.service.observing.metrics import FAMILIES, OUTCOMES, PLACES, Reload, Seen, text, without_secrets
+from jollyae.service.observing.metrics import (
+    FAMILIES,
+    OUTCOMES,
+    PLACES,
+    Reload,
+    Replication,
+    Seen,
+    text,
+    without_secrets,
+)
 from jollyae.service.observing.totals import Totals
 from jollyae.worker.reasons import REASONS
 from jollyae.worker.state import ATTEMPT_BOUNDS, DELIVERY_BOUNDS, Counted, Flight, Histogram, Paused
@@ -68,14 +77,36 @@ def _whole() -> list[Seen]:
     ]
 
 
+LINKS = (
+    Replication("https://a.example/album", "https://b.example/album", True, 12, NOW - 30.5),
+    Replication("https://b.example/album", "https://a.example/album", False, None, None),
+)
+
+
 def test_promtool_finds_nothing_wrong() -> None:
     """Names, types, help texts and units are as Prometheus wants them."""
-    check_with_promtool(text(_whole(), Reload(True, NOW)))
+    check_with_promtool(text(_whole(), Reload(True, NOW), replications=LINKS))
+    check_with_promtool(text((), replications=LINKS))
+
+
+def test_how_the_servers_of_an_album_replicate() -> None:
+    """For each source and target, once, the worse of two that do the same; what is not known is absent; no user."""
+    more = Replication("https://anna:secret@a.example/album", "https://b.example/album", False, 3, None)
+    found = parsed(text((), replications=LINKS))
+    ends = ("source", "https://a.example/album", "target", "https://b.example/album")
+    back = (*ends[:1], ends[3], ends[2], ends[1])
+    assert found[("jollyae_album_replication_up", *ends)] == 1
+    assert found[("jollyae_album_replication_pending_changes", *ends)] == 12
+    assert found[("jollyae_album_replication_last_success_timestamp_seconds", *ends)] == NOW - 30.5
+    assert found[("jollyae_album_replication_up", *back)] == 0
+    assert len([key for key in found if key[0].startswith("jollyae_album")]) == 4
+    page = text((), replications=(*LINKS, more))
+    assert "secret" not in page and parsed(page)[("jollyae_album_replication_up", *ends)] == 0
 
 
 def test_all_families_are_told_and_documented() -> None:
     """Each has its HELP and its TYPE, once, and a row in METRICS.md; there is no other."""
-    page = text(_whole(), Reload(False, NOW))
+    page = text(_whole(), Reload(False, NOW), replications=LINKS)
     assert re.findall(r"^# TYPE (\w+) (\w+)$", page, re.MULTILINE) == [(one.name, one.type) for one in FAMILIES]
     assert re.findall(r"^# HELP (\w+) (.+)$", page, re.MULTILINE) == [(one.name, one.help) for one in FAMILIES]
     rows = [line for line in (DOCS / "METRICS.md").read_text().splitlines() if line.startswith("| `jollyae_")]

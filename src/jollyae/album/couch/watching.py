@@ -144,9 +144,18 @@ class Watch:
         self._seen: dict[str, dict[str, Any]] | None = None
         self._written = -REMEMBER_SECONDS
         self.last: Health | None = None
+        self._looking = asyncio.Lock()
+
+    async def recent(self) -> Health:
+        """What was seen last; what is to be seen where nothing was yet."""
+        return self.last or await self.look()
 
     async def look(self) -> Health:
         """How all is now. Raises :class:`StoreError` where our own database does not answer."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> Health:
         memory = await self._store.remembered(MEMORY)
         if self._seen is None:
             self._seen = dict((await self._store.remembered(SEEN)).get("links", {}))
@@ -219,11 +228,13 @@ async def _visit(node: Node, known: Sequence[Address]) -> _Visited:
     except TimeoutError:
         return _Visited(node, replace(server, trouble=f"no answer within {WITHIN:.0f} s", hint=_IS_IT_THERE))
     except StoreError as error:
-        return _Visited(node, replace(server, trouble=error.message, hint=error.hint))
+        hint = error.hint if error.is_temporary else f"{_ADMIN} {error.hint}"
+        return _Visited(node, replace(server, trouble=error.message, hint=hint))
     return _Visited(node, server, tuple(held), tuple(states))
 
 
 _NAME_IT = "Name each server so that all others find it (no localhost), and run `jollyae album replicate` again."
+_ADMIN = "Only an admin of that server sees what it replicates."
 _IS_IT_THERE = "Is it running, and is the network between?"
 
 

@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Route
 from ...http import static
 from ...http.guard import MAX_FORM, Guard, Rules, own_names
 from ..store import Store, StoreError
-from . import browse, disputes, edits, errors, photos, uploads, users
+from . import browse, disputes, edits, errors, photos, servers, uploads, users
 from .pages import pages
-from .site import MAX_UPLOAD, Fetch, Site, Submit, Trouble
+from .site import MAX_UPLOAD, Fetch, Servers, Site, Submit, Trouble
 from .visitors import Role
 from .visits import MOST_FILES, get, post
 
@@ -57,6 +57,7 @@ WORK = (
     get("/upload", uploads.upload, Role.EDITOR),
     get("/upload/state", uploads.state, Role.EDITOR),
     post("/upload", uploads.send, files=MOST_FILES),
+    get("/servers", servers.servers, Role.EDITOR),
     get("/users", users.users, Role.EDITOR),
     post("/users", users.invite),
     post("/users/remove", users.dismiss),
@@ -71,6 +72,7 @@ class Options(TypedDict, total=False):
     spool: Submit | None
     originals: Fetch | Path | None
     trouble: Trouble | None
+    servers: Servers | None
     title: str
     hosts: Iterable[str]
     max_upload: int
@@ -83,6 +85,7 @@ def make_app(
     spool: Submit | None = None,
     originals: Fetch | Path | None = None,
     trouble: Trouble | None = None,
+    servers: Servers | None = None,
     title: str = "Album",
     hosts: Iterable[str] = (),
     max_upload: int = MAX_UPLOAD,
@@ -91,7 +94,8 @@ def make_app(
 
     ``public``: for a public database: GET and HEAD only, no login, nothing private. ``spool`` takes uploads (without
     it there are none). ``originals`` is the directory they are in, or what fetches them (without it there are no
-    downloads and videos do not play); ``trouble`` says why an upload does not appear. ``hosts`` are the names under
+    downloads and videos do not play); ``trouble`` says why an upload does not appear; ``servers`` how several
+    servers replicate (without it there is no page of that). ``hosts`` are the names under
     which the album is known, besides localhost, this machine's own name and all addresses in numbers; ``*.example.org``
     for all below a domain, ``*`` for all there are. ``max_upload`` in bytes. The store stays the caller's to close.
     """
@@ -103,6 +107,7 @@ def make_app(
         submit=None if public else spool,
         fetch=None if public else photos.from_directory(originals) if isinstance(originals, Path) else originals,
         trouble=trouble,
+        servers=None if public else servers,
         hosts=own_names(hosts),
         max_upload=max_upload,
     )

@@ -51,6 +51,7 @@ def page(request: Request, status: int, text: str = "", headers: dict[str, str] 
         "visitor": getattr(request.state, "visitor", NOBODY),
         "is_public": site.is_public,
         "can_upload": site.submit is not None,
+        "has_servers": site.servers is not None,
         "conflicts_there": 0,
         "here": "",
         "address": "/",

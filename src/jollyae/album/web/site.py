@@ -2,16 +2,19 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ...http.pages import Pages
 from ...http.sessions import Session, Sessions, fingerprint
 from ...http.throttle import Throttle
 from ..store import Document, Store
 from .visitors import NOBODY, Role, Visitor, sees
+
+if TYPE_CHECKING:
+    from ..couch.watching import Health
 
 Submit = Callable[[BinaryIO, str], object]
 """Puts what can be read there into the spool under that name, durably; run in a thread. Raises ``FileExistsError``
@@ -21,6 +24,9 @@ Fetch = Callable[[Document, int, int], AsyncIterator[bytes]]
 first bytes where there is none, ``OSError`` where it cannot be read."""
 Trouble = Callable[[str], str]
 """Why the item of that name failed or has to wait; '' where nothing is known; run in a thread."""
+
+Servers = Callable[[], Awaitable["Health"]]
+"""Says how the servers of the album replicate. Raises :class:`~..store.StoreError`."""
 
 KEY = "web"
 """Where the key of the sessions is remembered in the store."""
@@ -41,6 +47,7 @@ class Site:
     submit: Submit | None = None
     fetch: Fetch | None = None
     trouble: Trouble | None = None
+    servers: Servers | None = None
     hosts: frozenset[str] = frozenset()
     max_upload: int = MAX_UPLOAD
     throttle: Throttle = field(default_factory=Throttle)

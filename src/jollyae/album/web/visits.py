@@ -58,6 +58,7 @@ class Visit:
             "visitor": self.visitor,
             "is_public": self.site.is_public,
             "can_upload": self.site.submit is not None,
+            "has_servers": self.site.servers is not None,
             "conflicts_there": len(await self.site.conflicts()) if self.visitor.is_editor else 0,
             "here": self.request.url.path,
             "address": self.request.url.path + (f"?{self.request.url.query}" if self.request.url.query else ""),

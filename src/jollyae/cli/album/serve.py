@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ..options import Option, add_all
+from ..run_options import METRICS
 from . import common
 
 
@@ -36,6 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_all(parser, "the pages", PAGES)
     add_all(parser, "work", WORK)
     common.add_originals(parser)
+    add_all(parser, "metrics: how the servers of the album replicate", METRICS)
     common.add_log(parser)
 
 
@@ -50,6 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
 async def _main(arguments: argparse.Namespace) -> int:
     from ...http.serving import CannotListen
     from ...service.albums import serve as album_serve
+    from ...service.observing.exporter import Wanted
     from ...spool.places import Places
 
     serving = album_serve.Serving(
@@ -61,6 +64,7 @@ async def _main(arguments: argparse.Namespace) -> int:
         is_kept=not arguments.no_keeper,
         title=arguments.title,
         hosts=arguments.hostname,
+        metrics=Wanted(addr=arguments.metrics_addr, file=arguments.metrics_file),
     )
     try:
         await album_serve.serve(arguments.url, serving, common.settings(arguments), _ready)

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,9 +16,11 @@ from ...spool.places import Place, Places
 from ...spool.spool import Spool
 from ...worker import state
 from ...worker.telling import notice, warn
+from ..observing.exporter import Wanted
 from ..settings import ConfigurationError, Settings
 from . import opening as album
 from .originals import open_originals
+from .watching import watched
 
 if TYPE_CHECKING:
     from ...album.web import Fetch, Submit, Trouble
@@ -39,6 +41,7 @@ class Serving:
     is_kept: bool = True
     title: str = "Album"
     hosts: tuple[str, ...] = ()
+    metrics: Wanted = field(default_factory=Wanted)
 
 
 async def serve(url: str, serving: Serving, settings: Settings, ready: Callable[[str], object]) -> None:
@@ -73,6 +76,9 @@ async def serve(url: str, serving: Serving, settings: Settings, ready: Callable[
                 await check(store, public)
             keeper = asyncio.create_task(_keep(store, public))
             stack.push_async_callback(_end, keeper)
+        watch = await stack.enter_async_context(watched(store, serving.metrics, is_public=serving.is_public))
+        if watch is not None:
+            options["servers"] = watch.recent
         try:
             await web.serve(store, serving.host, serving.port, ready=listening, **options)
         except OSError as error:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from ...spool import fs, names
@@ -115,6 +116,19 @@ def listen(addr: str) -> socket.socket:
 # --- what was heard
 
 
+class Page(Protocol):
+    """What is told to who asks."""
+
+    def text(self, *, open_metrics: bool = False) -> str:
+        """The page of metrics."""
+
+    def alive(self, now: float) -> Iterator[tuple[str, str]]:
+        """What is looked at, and what is against its being alive ('' where nothing is)."""
+
+    def ready(self, now: float) -> Iterator[tuple[str, str]]:
+        """What is looked at, and what is against its being ready."""
+
+
 class Heard:
     """What the feed told last, of each queue."""
 
@@ -172,7 +186,7 @@ class Heard:
 # --- HTTP
 
 
-def answer(heard: Heard, method: str, target: str, accept: str, now: float) -> tuple[int, str, str]:
+def answer(heard: Page, method: str, target: str, accept: str, now: float) -> tuple[int, str, str]:
     """The status, the type and the body for a request."""
     path, _, query = target.partition("?")
     if path not in ("/metrics", "/livez", "/readyz", "/"):
@@ -196,7 +210,7 @@ _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Al
 
 
 class _Server:
-    def __init__(self, heard: Heard, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, heard: Page, now: Callable[[], float] = time.time) -> None:
         self._heard = heard
         self._now = now
         self._open = 0
@@ -242,6 +256,13 @@ class _Server:
         return stays
 
 
+async def answering(page: Page, listening: socket.socket) -> asyncio.Server:
+    """Answer who asks there, until the server is closed."""
+    server = await asyncio.start_server(_Server(page).serve, sock=listening, limit=_HEAD_MOST)
+    notice("metrics on http://%s/metrics", _shown(listening))
+    return server
+
+
 # --- file and heartbeat
 
 
@@ -258,6 +279,12 @@ def write_file(path: str, text: str) -> None:
     except BaseException:
         fs.discard(beside)
         raise
+
+
+async def keep_file(path: str, page: Page) -> None:
+    """Write it every 15 s, for ever; what fails is told once, and tried again."""
+    teller = _Teller(f"cannot write {path}", "See that its directory is there and that we may write in it.")
+    await _every(FILE_EVERY, FILE_EVERY, lambda: write_file(path, page.text()), teller)
 
 
 def beat(url: str) -> None:
@@ -364,12 +391,9 @@ async def _serve(feed: Line, wanted: Wanted, listening: socket.socket | None) ->
     chores = []
     server = None
     if listening is not None:
-        server = await asyncio.start_server(_Server(heard).serve, sock=listening, limit=_HEAD_MOST)
-        notice("metrics on http://%s/metrics", _shown(listening))
+        server = await answering(heard, listening)
     if wanted.file:
-        path = wanted.file
-        teller = _Teller(f"cannot write {path}", "See that its directory is there and that we may write in it.")
-        chores.append(_every(FILE_EVERY, FILE_EVERY, lambda: write_file(path, heard.text()), teller))
+        chores.append(keep_file(wanted.file, heard))
     if wanted.heartbeat_url:
         url = wanted.heartbeat_url
         hint = "Whoever waits for it will tell you that it is missing."

@@ -45,6 +45,18 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True)
+class Replication:
+    """One replication between two servers of an album. ``pending``: changes of the source that the target lacks, and
+    ``success``: when it was last seen to be through or going on (seconds since 1970); None where nobody knows."""
+
+    source: str
+    target: str
+    is_well: bool
+    pending: int | None
+    success: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """One metric."""
 
@@ -89,6 +101,14 @@ DESTINATION_PAUSED = _gauge("destination_paused", "1 while nothing is sent to a 
 EXPIRY = _gauge("credentials_expiry_timestamp_seconds", "When the credentials expire; absent where they do not.")
 NOTIFICATIONS = _counter("notifications_total", "Messages about deliveries, by how their attempts ended.")
 PENDING = _gauge("notifications_pending", "Messages about deliveries that wait.")
+REPLICATION_UP = _gauge("album_replication_up", "1 while a replication between two servers of an album is well.")
+REPLICATION_PENDING = _gauge(
+    "album_replication_pending_changes", "Changes of the source that the target lacks; absent where nobody knows."
+)
+REPLICATION_SUCCESS = _gauge(
+    "album_replication_last_success_timestamp_seconds",
+    "When a replication was last seen with nothing left to do, or going on; absent before.",
+)
 RELOAD = _gauge("config_last_reload_successful", "1 if the configuration could be read when it last was asked for.")
 RELOAD_AT = _gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last read with success.")
 BUILD = _gauge("build_info", "1; the version is in the label.")
@@ -102,13 +122,20 @@ def wants_open_metrics(accept: str) -> bool:
     return "application/openmetrics-text" in accept
 
 
-def text(queues: Iterable[Seen], reload: Reload | None = None, *, open_metrics: bool = False) -> str:
+def text(
+    queues: Iterable[Seen],
+    reload: Reload | None = None,
+    *,
+    replications: Iterable[Replication] = (),
+    open_metrics: bool = False,
+) -> str:
     """The page, in Prometheus's text format 0.0.4 or in OpenMetrics 1.0; it ends with a newline. ``reload``: None where
     nothing was read from a file."""
     queues = list(queues)
     own = [one for one in queues if not one.target]
     lines: list[str] = []
-    samples = chain(_of_queues(own), _of_destinations(_by_destination(own)), _of_targets(queues), _of_process(reload))
+    samples = chain(_of_queues(own), _of_destinations(_by_destination(own)), _of_targets(queues),
+                    _of_replications(replications), _of_process(reload))  # fmt: skip
     for family, told in samples:
         if told:
             lines += (_open_head if open_metrics else _head)(family)
@@ -314,6 +341,21 @@ def _of_targets(queues: list[Seen]) -> Samples:
             pending.append(f"{_series(PENDING.name, *of)} {sum(place.items for place in waiting if place)}")
     yield NOTIFICATIONS, ended
     yield PENDING, pending
+
+
+def _of_replications(replications: Iterable[Replication]) -> Samples:
+    """Of each source and target, once: of two servers that do the same, the worse."""
+    found: dict[tuple[str, ...], Replication] = {}
+    for one in replications:
+        ends = "source", without_secrets(one.source), "target", without_secrets(one.target)
+        if ends not in found or not one.is_well:
+            found[ends] = one
+    values = [(ends, one.pending, one.success) for ends, one in found.items()]
+    yield REPLICATION_UP, [f"{_series(REPLICATION_UP.name, *of)} {int(one.is_well)}" for of, one in found.items()]
+    name = REPLICATION_PENDING.name
+    yield REPLICATION_PENDING, [f"{_series(name, *of)} {many}" for of, many, _ in values if many is not None]
+    name = REPLICATION_SUCCESS.name
+    yield REPLICATION_SUCCESS, [f"{_series(name, *of)} {at!r}" for of, _, at in values if at is not None]
 
 
 def _of_process(reload: Reload | None) -> Samples:
