@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -159,6 +161,31 @@ def test_completion_prints_a_script(call: Call) -> None:
     said = call("completion", "bash")
     assert said.code == 0
     assert subprocess.run(["bash", "-n"], input=said.out.encode()).returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["status", "my-s"], "my-spool"),
+        (["status", "-c", "jol"], "jollyae.toml"),
+        (["web", "my-s"], "my-spool"),
+        (["web", "--token-file", "jol"], "jollyae.toml"),
+        (["run", "my-spool", "--metrics-file", "jol"], "jollyae.toml"),
+        (["service", "systemd", "--writes", "my-s"], "my-spool"),
+        (["submit", "my-spool", "jol"], "jollyae.toml"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_a_file_or_a_directory_is_completed(call: Call, tmp_path: Path, words: list[str], found: str) -> None:
+    """As bash asks for it: spools and other directories, configurations and other files."""
+    (tmp_path / "my-spool").mkdir()
+    (tmp_path / "jollyae.toml").touch()
+    typed = shlex.join(["jollyae", *words])
+    ask = f"COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _shtab_jollyae jollyae {shlex.join(words[-1:])} x"
+    script = call("completion", "bash").out + f'\n{ask}\nprintf "%s\\n" "${{COMPREPLY[@]}}"\n'
+    done = subprocess.run(["bash"], input=script, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{found}\n", done.stderr
 
 
 def test_check_finds_what_is_wrong(call: Call, spool: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -106,6 +107,10 @@ def test_what_a_visitor_tries(stage: Path, tmp_path: Path) -> None:
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == 0
         assert "Nothing is left running" in told.read_text()
+        commands = [line for line in told.read_text().splitlines() if line.startswith("    ")]
+        assert [shlex.split(line)[0] for line in commands if not line.strip()[0].isdigit()][-5:] == [
+            *("cp", "ls", "jollyae", "kill", "kill")
+        ]
     finally:
         child.kill()
         child.wait()

@@ -2,8 +2,8 @@
 
 import argparse
 
-_DIRECTORIES = {"spool", "directory", "incoming", "working", "deferred", "finished", "failed"}
-_FILES = {"files", "ca_bundle"}
+_DIRECTORIES = {"SPOOL", "DIR"}
+_FILES = {"FILE"}
 SHELLS = ("bash", "zsh", "tcsh", "fish")
 
 
@@ -22,9 +22,9 @@ def main(arguments: argparse.Namespace) -> int:
     own = verbs(parser)
     for verb in (*own.values(), *verbs(own["album"]).values()):
         for action in verb._actions:
-            if action.dest in _DIRECTORIES:
+            if action.metavar in _DIRECTORIES:
                 action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-            elif action.dest in _FILES:
+            elif action.metavar in _FILES or action.dest == "metrics_file":
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     print(shtab.complete(parser, shell=arguments.shell))
     return 0

