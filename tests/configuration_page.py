@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jollyae.cli.options import PLACES, Option, most_items, pair, processes, seconds
+from jollyae.cli.options import PLACES, Option, most_entries, most_items, pair, processes, seconds
 from jollyae.cli.run_options import KEYS
 from jollyae.service.config import NOT_KEYS, PATHS
 
@@ -13,6 +13,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "CONFIGURATION.md"
 _BETWEEN = re.compile(r"(<!-- keys: .*? -->\n).*?(<!-- /keys -->)", re.DOTALL)
 _VALUES: dict[Any, str] = {
     pair: "table of text",
+    most_entries: "number",
     most_items: "number",
     processes: "number",
     seconds: "seconds, or text with a unit",

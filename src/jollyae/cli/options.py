@@ -157,6 +157,11 @@ def most_items(text: str) -> int:
     return _at_most(text, 10_000)
 
 
+def most_entries(text: str) -> int:
+    """How many entries a manifest may have, 1 to 100,000. Raises :class:`ValueError`."""
+    return _at_most(text, 100_000)
+
+
 def processes(text: str) -> int:
     """How many processes, 1 to 256: more than any machine has use for. Raises :class:`ValueError`."""
     return _at_most(text, 256)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import where
 from .options import OUTPUT, UsageError, add_all, was_given
-from .run_options import DESTINATION, METRICS, NOTIFY, OBJECT, SHOW, SOURCE, STORE, WORK
+from .run_options import DESTINATION, MANIFESTS, METRICS, NOTIFY, OBJECT, SHOW, SOURCE, STORE, WORK
 
 if TYPE_CHECKING:
     from ..service.processes.companions import Companion
@@ -23,6 +23,7 @@ GROUPS = {
     "items from a broker, instead of a SPOOL": SOURCE,
     "work": WORK,
     "notifications": NOTIFY,
+    "manifests": MANIFESTS,
     "objects": OBJECT,
     "the store (credentials come from the AWS chain, never from options)": STORE,
     "metrics": METRICS,

@@ -5,6 +5,7 @@ from .options import (
     address,
     inodes,
     limit,
+    most_entries,
     most_items,
     pair,
     processes,
@@ -133,6 +134,20 @@ NOTIFY = (
     ),
 )
 
+MANIFESTS = (
+    Option(("--manifest",), "manifests of what was delivered go there: any URL of --to", "URL"),
+    Option(
+        ("--manifest-format",),
+        "for COPY, S3DistCp, SymlinkTextInputFormat, or S3 Batch Operations",
+        "FORMAT",
+        "redshift",
+        choices=("redshift", "emr", "symlink", "batch"),
+    ),
+    Option(("--manifest-items",), "a manifest has so many deliveries at the most", "N", 1000, most_entries),
+    Option(("--manifest-every",), "and is made so many seconds after its first", "S", 300.0, seconds),
+    Option(("--manifest-key",), "a manifest's key; {name} is its own", "TEMPLATE", "{date}/{name}"),
+)
+
 OBJECT = (
     Option(
         ("--key",), "the object's key: {name} {path} {stem} {ext} {host} {date:%Y/%m/%d} {sha256}", "TEMPLATE", "{path}"
@@ -212,5 +227,5 @@ METRICS = (
 
 SHOW = (Option(("--no-progress",), "no live line on a terminal", parse=None),)
 
-KEYS = (*DESTINATION, *WORK, *NOTIFY, *OBJECT, *STORE)
+KEYS = (*DESTINATION, *WORK, *NOTIFY, *MANIFESTS, *OBJECT, *STORE)
 """What may be a key of a queue in a configuration file."""

@@ -19,7 +19,7 @@ from ..worker.summary import Summary
 from ..worker.supply import Supply
 from ..worker.telling import notice, warn
 from ..worker.worker import Listener, Worker
-from . import calls, intakes, machine, notifications
+from . import calls, intakes, machine, manifests, notifications
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
 from .nesting import among_items
 from .observing.tracing import traced
@@ -146,6 +146,10 @@ def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
         )
     made = spool(places, copy=settings.copy)
     notifications.prepare(places, settings)
+    for queue in manifests.queues(places, settings):
+        _refuse_circles(places, queue.settings)
+        destination(queue.settings).prepare()
+        spool(queue.places)
     return made, where
 
 
@@ -186,6 +190,7 @@ async def serve(worker: Worker, where: Destination, *, silent: bool = False) -> 
     """Have the worker serve. ``silent``: others have told what is delivered to."""
     _spare_the_collector()
     told = None if silent else asyncio.create_task(_announce(where))
+    await where.begin()
     try:
         return await worker.serve()
     finally:

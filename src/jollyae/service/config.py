@@ -382,7 +382,13 @@ def _with_unit(read: Read) -> Read:
     return reading
 
 
-_CHECKS: Mapping[str, Callable[[str], Any]] = {"to": _url, "originals": _url, "key": KeyTemplate, "exec": _command}
+_CHECKS: Mapping[str, Callable[[str], Any]] = {
+    "to": _url,
+    "originals": _url,
+    "manifest": _url,
+    "key": KeyTemplate,
+    "exec": _command,
+}
 """What else must be right of the values of these keys."""
 
 

@@ -33,8 +33,8 @@ async def _nothing_to_end() -> None:
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where items go. ``key_of(name, mtime)``: where one would go; ``describe``: one sentence for the log; ``prepare``
-    makes what must be there; ``doing``: what happens with an item, where that is no delivery; ``end``: what must be
-    waited for when all is over."""
+    makes what must be there; ``doing``: what happens with an item, where that is no delivery; ``begin``: what must be
+    done before the first; ``end``: what must be waited for when all is over."""
 
     name: str
     process: Process
@@ -44,6 +44,7 @@ class Destination:
     prepare: Callable[[], None] = field(default=lambda: None)
     doing: str = ""
     end: Callable[[], Awaitable[None]] = field(default=_nothing_to_end)
+    begin: Callable[[], Awaitable[None]] = field(default=_nothing_to_end)
 
 
 def file_delivery(settings: Settings, url: str, template: KeyTemplate) -> tuple[FileDelivery, Path]:

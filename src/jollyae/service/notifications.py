@@ -7,19 +7,21 @@ import hashlib
 import os
 import re
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ..processors.finding import Finding, failed, ok, warning
+from ..processors.manifest.gather import Gather
 from ..spool.outcomes import Temporary
 from ..spool.places import Places
 from ..spool.spool import Spool
 from ..worker.outbox import Outbox
-from . import credentials
+from . import credentials, manifests
 from .deliveries import Destination
-from .settings import ConfigurationError, Queue, Settings, Target
+from .settings import MANIFEST, ConfigurationError, Queue, Settings, Target
 
 if TYPE_CHECKING:
     from ..worker.attempt import Process
@@ -28,6 +30,8 @@ DIRECTORY = "notify"
 """In a spool: where its targets are."""
 AT_ONCE = 8
 """Messages that are on their way to one target at a time."""
+TOGETHER = 64
+"""Messages that are brought to the disk together for a manifest."""
 SECRET = "JOLLYAE_WEBHOOK_SECRET"
 """The secrets of all webhooks that have no file of their own."""
 DEFAULT_REGION = "us-east-1"
@@ -66,18 +70,25 @@ def existing(spool: Places) -> list[Places]:
 
 
 def queues(queue: Queue) -> tuple[Queue, ...]:
-    """The queues of the messages about a queue's deliveries."""
-    return tuple(_queue(queue, target) for target in queue.settings.targets())
+    """The queues of the messages about a queue's deliveries, and of the manifests that some of them become."""
+    told = tuple(_queue(queue, target) for target in queue.settings.targets())
+    about = f"{queue.name}/{MANIFEST}"
+    return told + tuple(
+        replace(one, name=f"{queue.name}/{one.name}", about=about)
+        for one in manifests.queues(queue.places, queue.settings)
+    )
 
 
 def _queue(about: Queue, target: Target) -> Queue:
     own = about.settings
+    if target.manifest is not None:
+        target = manifests.placed(about.places, target)
     settings = Settings(
         target=target,
         once=own.once,
         grace=own.grace,
         on_done="delete",
-        concurrency=AT_ONCE,
+        concurrency=AT_ONCE if target.manifest is None else TOGETHER,
         settle=0.0,
         idle_exit=own.idle_exit,
         shared=own.shared,
@@ -88,7 +99,8 @@ def _queue(about: Queue, target: Target) -> Queue:
 def prepare(spool: Places, settings: Settings) -> None:
     """Make the targets' spools, and see that each can be what it says. Raises :class:`ConfigurationError` and
     :class:`~jollyae.spool.spool.SpoolError`."""
-    seen: set[str] = set()
+    manifests.check(settings)
+    seen: set[str] = {manifests.OUT} if settings.manifest is not None else set()
     for one in settings.targets():
         if not _NAME.fullmatch(one.name):
             raise ConfigurationError(f"notify: {one.name!r} cannot be a target's name", "Use letters, digits and . _ -")
@@ -112,7 +124,7 @@ def _refuse_circle(spool: Places, target: Target) -> None:
 
 def outbox(spool: Places, settings: Settings) -> Outbox | None:
     """Where the messages about this queue's deliveries go; None where nobody wants any."""
-    if not settings.notify:
+    if not settings.targets():
         return None
     from ..processors.notify.message import message
 
@@ -136,14 +148,19 @@ def destination(target: Target) -> Destination:
     async def describe() -> str:
         return "not signed: no secret" if target.url.startswith("http") and not _secret_text(target) else ""
 
-    return Destination(
+    made = Destination(
         shown, process, lambda name, mtime: shown, describe, close, doing=f"sending notifications to {shown}"
     )
+    if isinstance(process, Gather):
+        return replace(made, doing=f"gathering {shown}", begin=process.recover, end=process.end)
+    return made
 
 
 async def tried(target: Target, *, network: bool) -> Finding:
     """Whether messages could be sent there; none is."""
     subject = f"notify {target.name}"
+    if target.manifest is not None:
+        return ok(subject, f"manifests ({target.manifest.format}) go to {target.manifest.url}")
     try:
         found = destination(target)
     except ConfigurationError as error:
@@ -168,6 +185,8 @@ async def tried(target: Target, *, network: bool) -> Finding:
 def _made(target: Target) -> "tuple[Process, str, Any]":
     """The processor, what it is called, and what closes it."""
     scheme = target.url.partition(":")[0]
+    if target.manifest is not None:
+        return manifests.gather(target.manifest), f"manifests for {target.manifest.url}", _nothing
     if scheme in ("http", "https"):
         from ..processors.notify.signature import secrets
         from ..processors.notify.webhook import Webhook

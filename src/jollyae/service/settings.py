@@ -15,6 +15,10 @@ DELIVERIES, COMMANDS = 64, 32
 for more of them are dealt with in one turn of the loop; more than that gave nothing (docs/PERFORMANCE.md)."""
 
 
+MANIFEST = "manifest"
+"""The target that gathers messages for manifests."""
+
+
 class ConfigurationError(Exception):
     """The settings cannot work; exit code 78. ``hint`` says what to do."""
 
@@ -25,10 +29,25 @@ class ConfigurationError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """How manifests of what was delivered are made (:mod:`.manifests`). ``url``: where they go; ``root``: with what the
+    URLs in them begin; ``directory``: where the batches are, '' where that is not known yet."""
+
+    url: str
+    format: str
+    items: int
+    every: float
+    key: str
+    root: str
+    directory: str = ""
+    out: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where messages about deliveries go (:mod:`.notifications`). ``url`` in one of its forms; ``secret_file``: of a
-    webhook, a secret a line; ``allow_internal``: a webhook may be in this network; the last three: of Amazon's, where
-    the environment is not to decide."""
+    webhook, a secret a line; ``allow_internal``: a webhook may be in this network; the next three: of Amazon's, where
+    the environment is not to decide; ``manifest``: where what it gathers them into goes."""
 
     name: str
     url: str
@@ -37,6 +56,7 @@ class Target:
     region: str | None = None
     profile: str | None = None
     endpoint_url: str | None = None
+    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +118,11 @@ class Settings:
     notify_secret_file: str | None = None
     notify_internal: bool = False
     event_source: str = "jollyae:s3"
+    manifest: str | None = None
+    manifest_format: str = "redshift"
+    manifest_items: int = 1000
+    manifest_every: float = 300.0
+    manifest_key: str = "{date}/{name}"
     target: Target | None = None
     source: str | None = field(default=None, repr=False)
     prefetch: int | None = None
@@ -145,13 +170,24 @@ class Settings:
 
     def targets(self) -> tuple[Target, ...]:
         """Where messages about deliveries go, with what is told for all of them."""
-        return tuple(
+        gathered = () if self.manifest is None else (Target(name=MANIFEST, url="manifest:", manifest=self._manifest()),)
+        return gathered + tuple(
             replace(
                 one,
                 secret_file=one.secret_file or self.notify_secret_file,
                 allow_internal=one.allow_internal or self.notify_internal,
             )
             for one in self.notify
+        )
+
+    def _manifest(self) -> Manifest:
+        return Manifest(
+            url=self.manifest or "",
+            format=self.manifest_format,
+            items=self.manifest_items,
+            every=self.manifest_every,
+            key=self.manifest_key,
+            root=self.to or "",
         )
 
     def divided(self, share: Share) -> "Settings":

@@ -148,7 +148,8 @@ class Parent:
         """With ``once``, messages about a queue's deliveries are sent when it is drained: then all are there."""
         if self._signal or self._refused:
             self._later.clear()
-        for name in [name for name, about in self._later.items() if self._teams[about].is_over]:
+        before = [name for name, about in self._later.items() if about not in self._later]
+        for name in [name for name in before if self._teams[self._later[name]].is_over]:
             del self._later[name]
             self._teams[name].start()
 

@@ -24,7 +24,7 @@ def run(
     notifications about it. Where there are these, companions or a manager, one worker has a parent too. ``in_child`` is
     called in each new process, to set its output up. Raises :class:`~.settings.ConfigurationError` and
     :class:`~jollyae.spool.spool.SpoolError`."""
-    if settings.processes == 1 and not companions and manager is None and not settings.notify:
+    if settings.processes == 1 and not companions and manager is None and not settings.targets():
         return compose.run(places, settings, listeners)
     compose.prepared(places, settings)
     queue = Queue(places.control.name, places, settings)
@@ -36,5 +36,5 @@ def run(
 
     plan = Plan((queue, *notifications.queues(queue)), companions)
     watchers = (look,) if listeners else ()
-    parent = Parent(plan, in_child, named=bool(settings.notify), watchers=watchers, manager=manager)
+    parent = Parent(plan, in_child, named=bool(settings.targets()), watchers=watchers, manager=manager)
     return merged(parent.run())
