@@ -14,6 +14,11 @@ def program(name: str) -> list[str]:
     return machine.command(name) or [name]
 
 
+def peers_python() -> list[str]:
+    """The peers' python."""
+    return [str(HOME / "venv/bin/python")]
+
+
 def jollyae(spool: Path, url: str, endpoint: str, *more: str) -> list[str]:
     """Deliver what the spool holds or gets, with the default checks."""
     quiet = ["--no-progress", "-q"]

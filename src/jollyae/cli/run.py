@@ -1,6 +1,7 @@
 """``jollyae run SPOOL --to URL``: deliver what lands, as soon as it lands."""
 
 import argparse
+import os
 import sys
 from contextlib import suppress
 from dataclasses import fields
@@ -70,6 +71,7 @@ def _take_workdir(arguments: argparse.Namespace) -> None:
     if arguments.once or arguments.dry_run:
         raise UsageError("--from has no end: --once and --dry-run do not go with it", hint="Try: --idle-exit 10")
     arguments.spool = arguments.workdir
+    os.environ.pop("JOLLYAE_FROM", None)  # a command that is run for each item needs no broker's password
 
 
 def main(arguments: argparse.Namespace) -> int:

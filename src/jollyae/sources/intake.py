@@ -113,7 +113,7 @@ class Intake:
         self._tasks: set[asyncio.Task[None]] = set()
         self._broker, self._store = Health(1), Health(FETCHES)
         self._counts: Counter[str] = Counter()
-        self._closed = False
+        self._is_open = self._closed = False
 
     # --- what the worker asks
 
@@ -125,7 +125,7 @@ class Intake:
     @property
     def is_busy(self) -> bool:
         """See :class:`~jollyae.worker.supply.Supply`."""
-        return bool(self._fetching or self._wanted or self._tasks)
+        return bool(not self._is_open or self._fetching or self._wanted or self._tasks)
 
     def begin(self, spool: Spool) -> None:
         """Know again what an earlier process had fetched: messages about it will join it."""
@@ -146,7 +146,9 @@ class Intake:
         try:
             while True:
                 try:
+                    self._is_open = False
                     await self._source.open()
+                    self._is_open = True
                     if self._broker.succeeded(0):
                         notice("resumed: %s", self._source.name)
                     else:
@@ -156,6 +158,7 @@ class Intake:
                             self._take(message)
                         self._start_fetches()
                 except Temporary as error:
+                    self._is_open = False
                     await self._rest(error)
                 except Exception as error:
                     log.exception("a fault of jollyae's; please report it")
@@ -470,6 +473,7 @@ class Intake:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        await self._source.pause()
         await self._give_back([work for work in self._work.values() if work.tickets])
         await self._source.close()
         self._objects.close()

@@ -1,10 +1,15 @@
 """From a URL to what takes items from that queue."""
 
+import os
+
+from ..processors.notify import UrlError
+from ..processors.notify.aws import Access
 from ..processors.s3 import S3Options
 from ..worker.supply import Supply
 from .intake import FETCHES, PREFETCH, PREFETCH_BYTES, Intake
 from .objects import Objects
 from .source import Source
+from .sqs import SqsSource
 
 SCHEMES = ("amqp", "amqps", "sqs")
 
@@ -28,15 +33,22 @@ def supply_from(
     """What gives a worker the objects that the messages of this queue tell of: ``amqp[s]://…/QUEUE`` or ``sqs://QUEUE``.
     ``options``: how the store is reached in which the objects are. ``prefetch``: the most messages at a time, and
     ``prefetch_bytes``: the most bytes of their objects that lie in the spool. Raises :class:`SourceError`."""
-    found = source(url, prefetch=prefetch)
-    return Intake(found, Objects(options or S3Options(), FETCHES), most_bytes=prefetch_bytes)
+    store = options or S3Options()
+    region = store.region or os.environ.get("AWS_REGION", "")  # which boto3 does not read
+    found = source(url, Access(region=region, profile=store.profile), prefetch=prefetch)
+    return Intake(found, Objects(store, FETCHES), most_bytes=prefetch_bytes)
 
 
-def source(url: str, *, prefetch: int = PREFETCH) -> Source:
-    """The queue with this URL. Raises :class:`SourceError`."""
+def source(url: str, access: Access | None = None, *, prefetch: int = PREFETCH) -> Source:
+    """The queue with this URL. ``access``: how Amazon is reached. Raises :class:`SourceError`."""
     scheme = url.partition("://")[0]
     if scheme in ("amqp", "amqps"):
         return _amqp(url, prefetch)
+    if scheme == "sqs":
+        try:
+            return SqsSource(url, access or Access(), prefetch=prefetch)
+        except UrlError as error:
+            raise SourceError(f"--from: {error}") from error
     raise SourceError("nothing can be taken from there", "A queue is amqp://HOST/QUEUE or sqs://QUEUE.")
 
 

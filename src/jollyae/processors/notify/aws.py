@@ -123,6 +123,11 @@ class Sqs(_Service):
                 raise UrlError("a queue is sqs://NAME, sqs://ACCOUNT/NAME or sqs://HOST/ACCOUNT/NAME, by its own URL")
             self._named["QueueOwnerAWSAccountId"] = first
 
+    def reached(self) -> tuple[Any, str]:
+        """The client, made if it was not yet, and the queue's URL. Raises what boto3 raises."""
+        client = self._client()
+        return client, self._queue(client)
+
     def _look(self, client: Any) -> str:
         found = client.get_queue_attributes(QueueUrl=self._queue(client), AttributeNames=["QueueArn"])
         return str(found["Attributes"]["QueueArn"])

@@ -1,0 +1,1 @@
+"""What consumes from RabbitMQ beside jollyae."""
