@@ -137,6 +137,21 @@ def test_who_was_frozen_retires_nothing_that_is_anothers(spool: Spool) -> None:
     assert list(spool.places.working.iterdir()) == []
 
 
+def test_who_was_frozen_takes_into_a_directory_of_its_own(spool: Spool) -> None:
+    """What it takes first when it wakes is not lost in the directory that another has by now."""
+    put(spool, "a", "b", "c")
+    frozen, other = Host(spool), Host(spool)
+    frozen.claims.defer(frozen.take("b"), -1, "later", "")
+    frozen.take("a")
+    freeze(frozen, 2 * LEASE)
+    assert pass_time(other) == ["a"]
+    assert isinstance(frozen.claims.take_deferred("b"), Item)
+    freeze(frozen, 2 * LEASE)
+    assert pass_time(other) == ["b"]
+    item = frozen.take("c")
+    assert item.where == f"{frozen.claims.directory}/c" and os.path.exists(item.where)
+
+
 @pytest.mark.parametrize("bug", ["", "retired_without_a_look"])
 def test_a_client_of_nfs_gives_no_item_two_names(spool: Spool, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
     """It would link a file that it knows to a new name, though another worker has failed it meanwhile; so it looks."""

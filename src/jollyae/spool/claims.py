@@ -125,6 +125,8 @@ class Claims:
         ``otherwise`` seconds."""
         if self._is_blocked(name):
             return None
+        if self._expires and not self._own.is_fresh():
+            self.renew()
         if "/" not in name:
             return self._take(name, f"{self._incoming}/{name}", renamed, regular, below, otherwise)
         with ExitStack() as stack:
@@ -158,6 +160,8 @@ class Claims:
         """Claim ``deferred/NAME``; None where it is gone or its namesake is in work. ``below`` as for :meth:`take`."""
         if name in self._in_work:
             return None
+        if self._expires and not self._own.is_fresh():
+            self.renew()
         source = self._path(Place.DEFERRED, name)
         try:
             descriptor, found = open_file(source)
@@ -192,12 +196,6 @@ class Claims:
     def _claim(
         self, name: str, place: Place, source: str, descriptor: int, found: os.stat_result
     ) -> Item | Later | None:
-        if self._expires and not self._own.is_fresh():
-            try:
-                self.renew()
-            except BaseException:
-                close_file(descriptor)
-                raise
         target = f"{self._own.path}/{name}"
         try:
             self._move(place, _WORKING, source, target, lock=descriptor)
