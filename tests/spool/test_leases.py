@@ -393,16 +393,30 @@ def test_an_unknown_field_is_passed_over(tmp_path: Path) -> None:
     assert leases.read(str(tmp_path)) == Lease(host="alpha", counter=7)
 
 
-def test_each_is_watched_by_some(spool: Spool) -> None:
-    """Of twenty workers, none watches all; whatever dies is taken over all the same."""
+def test_not_all_watch_all(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twenty workers that live each looks at eight."""
+    hosts = [Host(spool) for _ in range(20)]
+    assert pass_time(*hosts, seconds=2 * LEASE) == []
+    look, looked = leases._look, list[str]()
+
+    def counted(directory: str) -> tuple[bytes, int] | None:
+        looked.append(directory)
+        return look(directory)
+
+    monkeypatch.setattr(leases, "_look", counted)
+    pass_time(hosts[0], seconds=PERIOD)
+    assert len(looked) == leases.WATCHED
+
+
+def test_whoever_is_dead_is_watched(spool: Spool) -> None:
+    """Of twenty workers all but two die at once: what they had is taken over, all within one lease."""
     put(spool, *(f"n{number}" for number in range(20)))
     hosts = [Host(spool) for _ in range(20)]
     for number, host in enumerate(hosts):
         host.take(f"n{number}")
     hosts.sort(key=lambda host: host.claims.worker)
     living = hosts[:2]
-    for _ in range(4):
-        pass_time(*living)
+    pass_time(*living)
     assert sum(len(host.items()) for host in living) == 20
 
 

@@ -20,7 +20,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,8 @@ SILENT = 200.0
 """Seconds after which a worker with a lock is dead, where its lock is free and it has told nothing (an idle one tells
 something each minute): those of the server's own disk have locks that its clients do not see."""
 WATCHED = 8
-"""Of so many others each worker watches the leases: two hundred workers need not all look at all."""
+"""Of so many others that live each worker watches the leases, and of whatever is between them: two hundred workers need
+not all look at all."""
 
 _LEASED = re.compile(r"(?P<owner>.+-\d+-s[0-9a-f]{8})(?:\.[0-9a-f]{8})?\Z")
 _SIZE = 512  # bytes of the file from the first on: a full disk lets them be written over
@@ -163,6 +164,10 @@ class Judge:
         seen.unchanged += min(now - seen.looked, self._longest)
         seen.looked = now
         return seen.unchanged > patience
+
+    def lives(self, name: str) -> bool:
+        """Whether its proof was seen to change, as far as is known."""
+        return name in self._seen and self._seen[name].lives
 
     def undecided(self) -> list[str]:
         """Those of whom it is not known yet whether they live."""
@@ -343,9 +348,10 @@ class Leases:
                 leased.setdefault(whose, []).append(path)
             elif owner.is_locked_name(name):
                 locked.append(path)
-        self._judge.forget({*leased, *locked})
         yield from self._strays(leased.pop(self._name, []))
-        for whose in _after(self._name, list(leased)):
+        watched = self._watched(leased)
+        self._judge.forget({*watched, *locked})
+        for whose in watched:
             yield from self._of_the_dead(whose, leased[whose])
         for path in locked:
             yield from self._of_the_silent(path)
@@ -357,6 +363,17 @@ class Leases:
             found = [path for path in self._directories() if owner_of(os.path.basename(path)) in names]
             return any(next(owner.items_below(path), None) is not None for path in found)
         return True
+
+    def _watched(self, others: Iterable[str]) -> list[str]:
+        """Whose leases this worker watches: the next ones in the ring, until there are enough that live. Whoever is
+        dead is so watched by the living one before it at least."""
+        watched, living = [], 0
+        for whose in _after(self._name, others):
+            if living >= WATCHED:
+                break
+            watched.append(whose)
+            living += self._judge.lives(whose)
+        return watched
 
     def _strays(self, paths: list[str]) -> Iterator[Owner]:
         known = {one.path for one in self._held}
@@ -416,12 +433,10 @@ class Leases:
         return self._held[-1]
 
 
-def _after(name: str, others: list[str]) -> list[str]:
-    """Whose leases this worker watches: the next ones in the order of names, which is a ring.
+def _after(name: str, others: Iterable[str]) -> list[str]:
+    """The others in the order of names, which is a ring, from this one on.
 
-    >>> _after("b", ["a", "c", "d"])
+    >>> _after("b", ["a", "d", "c"])
     ['c', 'd', 'a']
     """
-    others.sort()
-    later = [one for one in others if one > name]
-    return [*later, *others[: len(others) - len(later)]][:WATCHED]
+    return sorted(others, key=lambda one: (one < name, one))
