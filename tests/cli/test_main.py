@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,9 @@ def test_a_directory_that_is_no_spool_is_named(call: Call, tmp_path: object, ver
     said = call(verb, f"{tmp_path}/nowhere", *more)
     assert said.code == 2
     assert "is not a spool" in said.err and "jollyae init" in said.err
+
+
+def test_an_option_that_only_looks_alike_by_its_dashes_is_not_offered(call: Call, spool: Path) -> None:
+    """--que is not --sse; --too is --to."""
+    assert "Did you mean" not in call("check", spool, "--que").err
+    assert "Did you mean: --to\n" in call("run", spool, "--too", "x").err

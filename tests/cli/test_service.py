@@ -219,3 +219,9 @@ def test_what_lies_beside_a_spool_is_not_given_away(call: Call, tmp_path: Path) 
     second = f"jollyae init '{tmp_path}/my b' --failed '{tmp_path}/bad b'"
     assert steps == [first, f"{second} && chown -R jollyae: '{tmp_path}/my b' '{tmp_path}/bad b'"]
     assert f"{tmp_path}/ftp/in is not jollyae's" in told.err and "move files in and out" in told.err
+    assert (
+        told.err.count(
+            f"the unit may write to all of {tmp_path}: only so can it rename between the places of {tmp_path}/"
+        )
+        == 2
+    )

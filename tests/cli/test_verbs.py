@@ -188,6 +188,14 @@ def test_what_is_a_file_or_a_directory_is_completed(call: Call, tmp_path: Path, 
     assert done.stdout == f"{found}\n", done.stderr
 
 
+def test_a_pause_that_cannot_be_written_names_its_file(spool: Path) -> None:
+    """As on a full disk, where the kernel names none."""
+    command = f"ulimit -f 0; exec {shlex.join([sys.executable, '-m', 'jollyae', 'pause', str(spool)])}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.endswith(f": {spool}/.paused\n"), done.stderr
+    assert not list(spool.glob(".*"))
+
+
 def test_check_finds_what_is_wrong(call: Call, spool: Path, tmp_path: Path) -> None:
     """check says ok for a good spool and destination, and exits 1 with what to do for a bad one."""
     assert call("check", spool, "--to", f"file://{tmp_path}/out").code == 0

@@ -89,9 +89,9 @@ def _nearest(verb: str) -> str:
 def _nearest_option(parser: argparse.ArgumentParser, word: str) -> str:
     from difflib import get_close_matches
 
-    known = list(parser._option_string_actions)
-    near = get_close_matches(word.partition("=")[0], known, 1) if word.startswith("-") else []
-    return f"Did you mean: {near[0]}" if near else f"Try: {parser.prog} --help"
+    known = {option.lstrip("-"): option for option in parser._option_string_actions}  # dashes make all of them alike
+    near = get_close_matches(word.partition("=")[0].lstrip("-"), known, 1) if word.startswith("-") else []
+    return f"Did you mean: {known[near[0]]}" if near else f"Try: {parser.prog} --help"
 
 
 def chosen(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> argparse.ArgumentParser:

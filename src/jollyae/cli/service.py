@@ -221,11 +221,20 @@ def _others(job: "Job") -> Iterator[str]:
             yield f"{path} is not {job.user}'s, which must be able to move files in and out of it: {how}"
 
 
+def _wide(job: "Job") -> Iterator[str]:
+    """What is to be said where a unit may write to more than its spools."""
+    from ..service.managers.job import common
+
+    for places in job.places:
+        if places.control != (shared := Path(common(places))) and places.control.is_relative_to(shared):
+            yield f"the unit may write to all of {shared}: only so can it rename between the places of {places.control}"
+
+
 def _warn(job: "Job", arguments: argparse.Namespace) -> None:
     """What will not work as the user may believe."""
     from ..service.managers import job as jobs
 
-    told = list(_others(job))
+    told = [*_others(job), *(_wide(job) if arguments.manager == "systemd" else ())]
     if any(os.environ.get(name) for name in jobs.KEYS) and job.credentials is None:
         told.append("the keys in your environment are not in it: put them into a file, and say --credentials FILE")
     if names := jobs.left_out(os.environ):

@@ -220,7 +220,13 @@ class Spool:
         if not reason and self.paused() is not None:
             return
         text = (reason or "no reason given").strip() + "\n"
-        fs.write_beside(str(self.places.control / PAUSE_FILE), text.encode(errors="surrogateescape"))
+        path = str(self.places.control / PAUSE_FILE)
+        try:
+            fs.write_beside(path, text.encode(errors="surrogateescape"))
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, path) from error  # a full disk names no file
 
     def resume(self) -> bool:
         """End a pause; whether there was one."""
