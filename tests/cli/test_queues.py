@@ -1,6 +1,7 @@
 """The small verbs on the queues of a configuration, and on several spools."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -96,6 +97,20 @@ def test_retry_in_a_queue(call: Call, config: Path, tmp_path: Path) -> None:
     assert call("retry", "-c", config, "--all").out == "scans: 1 retried, 0 skipped\nlogs: 0 retried, 0 skipped\n"
     said = call("retry", "-c", config)
     assert said.code == 2 and f"jollyae status -c {config}" in said.err
+
+
+def test_submit_into_a_queue(call: Call, config: Path, apart: Path) -> None:
+    """By its name, wherever its incoming/ is; of several it must be said which."""
+    (apart / "a").write_text("a")
+    (apart / "b").write_text("b")
+    assert call("submit", "-c", "j y.toml", "--queue", "scans", "a", "b") == (0, "a\nb\n", "")
+    assert sorted(os.listdir(apart / "ftp" / "in box")) == ["a", "b"]
+    assert call("submit", "-c", "j y.toml", "a", "--name", "c").code == 0, "there is only one"
+    said = call("submit", "-c", config, "a")
+    assert said.code == 2 and "say --queue NAME" in said.err and "scans, logs" in said.err
+    said = call("submit", "-c", "j y.toml", "-")
+    assert said.code == 2 and f"jollyae submit -c {shlex.quote(f'{apart}/j y.toml')} --queue scans - " in said.err
+    assert call("submit", "a", "b").err.count("a is not a spool: it is a file") == 1
 
 
 def test_log_of_all_queues(call: Call, config: Path, tmp_path: Path, file: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import where
-from .options import UsageError, was_given
+from .options import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,10 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Retry them; exit code 1 if any stayed where it was."""
-    by_config = was_given(where.CONFIG, arguments, environment=False) or arguments.queue is not None
-    if by_config and arguments.spool is not None:  # there is no SPOOL: the first word is a NAME
-        arguments.names.insert(0, arguments.spool)
-        arguments.spool = None
+    where.take_words(arguments, "names")
     if bool(arguments.names) == arguments.all:
         status = f"jollyae status {where.all_words(arguments)}"
         raise UsageError("name the items, or say --all", hint=f"Which there are: {status}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    where.add(parser)
+    where.add(parser, or_queue=True)
     parser.add_argument("files", metavar="FILE", nargs="+", help="a file; - reads stdin and needs --name")
     parser.add_argument("--name", help="the item's name, where one FILE is given; may have subdirectories")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not print the names")
@@ -23,12 +23,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Submit each; exit code 1 if any was refused or could not be read, 2 for an impossible or ignored name, 75 where
     the spool's disk is below its floor."""
+    where.take_words(arguments, "files")
     if arguments.name is not None and len(arguments.files) > 1:
         raise UsageError("--name goes with one FILE")
+    found = where.meant(arguments)
+    if len(found) > 1:
+        which = ", ".join(one.name for one in found)
+        raise UsageError("a file goes into one queue: say --queue NAME", hint=f"The queues: {which}")
     if "-" in arguments.files and not arguments.name:
-        words = where.words(arguments)
-        raise UsageError("- (stdin) needs --name", hint=f"Try: … | jollyae submit {words} - --name NAME")
-    spool = where.existing(arguments)
+        raise UsageError("- (stdin) needs --name", hint=f"Try: … | jollyae submit {found[0].words} - --name NAME")
+    spool = where.made(found[0].places)
     codes = [_submit(spool, file, arguments) for file in arguments.files]
     return max(codes)
 

@@ -84,6 +84,14 @@ def _perhaps_config(path: str) -> str:
     return f"Did you mean: -c {shlex.quote(path)}" if path.endswith(".toml") else ""
 
 
+def take_words(arguments: argparse.Namespace, dest: str) -> None:
+    """With -c or --queue there is no SPOOL: what was taken for it is the first of the words that come after it."""
+    by_config = was_given(CONFIG, arguments, environment=False) or arguments.queue is not None
+    if by_config and arguments.spool is not None:
+        getattr(arguments, dest).insert(0, arguments.spool)
+        arguments.spool = None
+
+
 def meant(arguments: argparse.Namespace) -> list[Meant]:
     """The spool that the arguments name, or the queues of a configuration: the one that is named, else all. They need
     not be there. Raises :class:`UsageError` and :class:`~jollyae.service.settings.ConfigurationError`."""
@@ -165,7 +173,7 @@ def config(arguments: argparse.Namespace, overriding: Sequence[Option]) -> "Conf
 
 def _hint(arguments: argparse.Namespace) -> str:
     verb = getattr(arguments, "verb", None) or "run"
-    return f"Try: jollyae {verb} SPOOL" + (" --to URL" if verb == "run" else "")
+    return f"Try: jollyae {verb} SPOOL" + {"run": " --to URL", "submit": " FILE"}.get(verb, "")
 
 
 def existing(arguments: argparse.Namespace) -> "Spool":
