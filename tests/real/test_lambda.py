@@ -20,6 +20,7 @@ from tests.aws import events
 from tests.helpers import until
 
 from .conftest import Rgw
+from .faultproxy import Mode, before
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -301,6 +302,22 @@ def test_the_store_is_away_and_comes_back(stage: Stage, monkeypatch: pytest.Monk
     stage.handler.close()
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", there)
     assert stage.handler(events.sqs(told), events.context()) == events.failures()
+
+
+@pytest.mark.parametrize("mode", [Mode.HALF_ANSWER, Mode.RESET_AFTER, Mode.UNWELL, Mode.SLOW_DOWN])
+def test_a_broken_transfer(stage: Stage, rgw: Rgw, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+    """An answer that ends too early, or is an error, is no object: the message comes back, nothing of it stays, and
+    when the network is well it is done."""
+    told = events.record(stage.put("a", os.urandom(300_000)), "m")
+    with before(rgw.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        proxy.set(mode)
+        assert stage.handler(events.sqs(told), events.context()) == events.failures("m")
+        assert stage.seen == [] and stage.left() == []
+        assert len(proxy.seen) == (1 if mode is Mode.SLOW_DOWN else fetching.ATTEMPTS)
+        proxy.set(Mode.PASS)
+        assert stage.handler(events.sqs(told), events.context()) == events.failures()
+    assert stage.keys == ["a"]
 
 
 def test_a_key_with_two_readings(stage: Stage) -> None:

@@ -143,6 +143,28 @@ def test_a_queue_is_worked_off(rgw: Rgw, sqs: Any, tmp_path: Path) -> None:
     assert [path.name for path in directory.iterdir()] == [".lock"], "the dead ones' files are gone"
 
 
+def test_a_large_object_takes_little_memory(rgw: Rgw, tmp_path: Path) -> None:
+    """96 MiB go through the function in blocks: its memory grows by less than a quarter of that."""
+    client, bucket = rgw.client(), rgw.bucket()
+    for key, size in (("small", 1), ("large", 96 << 20)):
+        client.put_object(Bucket=bucket, Key=key, Body=bytes(size))
+    (tmp_path / "app.py").write_text(
+        "import os, resource\n"
+        "from jollyae import aws\n"
+        "def process(item):\n"
+        "    with open(os.environ['SEEN'], 'a') as seen:\n"
+        "        seen.write(f'{item.size} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\\n')\n"
+        "handler = aws.lambda_handler(process)\n"
+    )
+    env = settings(rgw, tmp_path, SEEN=str(tmp_path / "seen"))
+    with function("app.handler", tmp_path, env, tmp_path / "log", seconds=60.0) as called:
+        for key in ("small", "large"):
+            assert called(events.s3(bucket, key)) == {"done": 1}
+    (_, before), (size, after) = (map(int, line.split()) for line in (tmp_path / "seen").read_text().splitlines())
+    assert size == 96 << 20
+    assert after - before < 24 << 10, f"KiB: {before}, then {after}"
+
+
 def test_a_direct_call_that_fails_is_an_error(rgw: Rgw, tmp_path: Path) -> None:
     """S3 calls without a queue: Lambda hears of the failure and makes the call again."""
     client, bucket = rgw.client(), rgw.bucket()
