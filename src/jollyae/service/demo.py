@@ -132,8 +132,8 @@ class Demo:
         self._wait_for_all("They are in the bucket:", show=True)
         self._say("\n2. 300 small ones and a large one; the worker is killed with -9 in the middle, and started again.")
         before = self._arrived()
+        self._drop("large", 1, 48 << 20)  # first: while it is written, the small ones would all go
         self._drop("killed", 300, 64 << 10)
-        self._drop("large", 1, 48 << 20)
         self._kill_worker(before + 20)
         self._start_worker()
         self._wait_for_all("Nothing is lost, nothing is half: the new worker took over what the dead one had.")
