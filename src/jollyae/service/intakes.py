@@ -29,6 +29,7 @@ def supply(settings: Settings) -> Supply | None:
             settings.source,
             s3_options(of_source),
             prefetch=share.part(max(settings.prefetch or PREFETCH, settings.most_in_flight)),
+            is_wanted=settings.rules().wanted() if settings.include or settings.exclude else None,
             prefetch_bytes=share.part(settings.prefetch_bytes or PREFETCH_BYTES),
         )
     except OptionError as error:

@@ -51,10 +51,12 @@ _SAID = {
     "test": "test events",
     "other": "events of other kinds",
     "fetched": "fetched",
+    "unwanted": "left out by --include or --exclude",
     "gone": "gone before they were fetched",
     "dead": "put among the dead letters",
     "back": "given back",
 }
+_MOST_UNSAID = 10_000
 _AGAIN = 0.2  # seconds until a name is tried again that another item's directory obstructs
 _MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 
@@ -100,10 +102,19 @@ class Work:
 
 class Intake:
     """A :class:`~jollyae.worker.supply.Supply` of what a source tells of. ``most_bytes``: of objects in the spool at a
-    time (a larger one comes alone)."""
+    time (a larger one comes alone); ``is_wanted`` says of a name whether the worker takes it: messages about others are
+    done."""
 
-    def __init__(self, source: Source, objects: Fetcher, *, most_bytes: int = PREFETCH_BYTES) -> None:
+    def __init__(
+        self,
+        source: Source,
+        objects: Fetcher,
+        *,
+        most_bytes: int = PREFETCH_BYTES,
+        is_wanted: Callable[[str], bool] | None = None,
+    ) -> None:
         self._source = source
+        self._is_wanted = is_wanted
         self._objects = objects
         self._most_bytes = most_bytes
         self._work: dict[str, Work] = {}
@@ -113,6 +124,7 @@ class Intake:
         self._tasks: set[asyncio.Task[None]] = set()
         self._broker, self._store = Health(1), Health(FETCHES)
         self._counts: Counter[str] = Counter()
+        self._unsaid: dict[str, int] = {}
         self._is_open = self._closed = False
 
     # --- what the worker asks
@@ -183,11 +195,15 @@ class Intake:
         except Permanent as error:
             self._in_background(self._poison(message, error))
             return
-        created = [event for event in told if event.kind is Kind.CREATED]
+        created = []
         for event in told:
             self._counts[event.kind.value] += 1
             if event.kind is not Kind.CREATED:
                 log.info("nothing to fetch: %s", event.kind.value, extra={"url": names.show(event.url)})
+            elif self._is_wanted is not None and not self._is_wanted(name_of(event.key)):
+                self._counts["unwanted"] += 1
+            else:
+                created.append(event)
         if not created:
             self._source.done([message])
             return
@@ -198,7 +214,11 @@ class Intake:
     def _want(self, event: Event, ticket: Ticket) -> None:
         name = name_of(event.key)
         work = self._work.get(name)
-        if work is None and ticket.message.deliveries > 1 and (why := self._failed_before(name, event)) is not None:
+        is_repeat = work is None and ticket.message.deliveries > 1
+        if is_repeat and self._unsaid.get(name, UNKNOWN) == mark_of(event.etag, event.version) != UNKNOWN:
+            del self._unsaid[name]
+            self._settle(ticket, None)
+        elif is_repeat and (why := self._failed_before(name, event)) is not None:
             self._settle(ticket, why)
         elif work is None:
             work = self._work[name] = Work(event, name, State(event.size, mark_of(event.etag, event.version)), [ticket])
@@ -224,6 +244,10 @@ class Intake:
         """The object is retired (``why``: it failed), or is not to be had. What was told of it since is next."""
         del self._work[work.name]
         self._book(work, 0)
+        if why is None and work.is_fetched and work.tickets and work.is_lost:
+            self._unsaid[work.name] = work.state.mark  # the broker took the message back while it was worked on
+            if len(self._unsaid) > _MOST_UNSAID:
+                del self._unsaid[next(iter(self._unsaid))]
         for ticket in work.tickets:
             self._settle(ticket, why)
         if work.later:
@@ -373,10 +397,10 @@ class Intake:
         """The object cannot be had now: it waits, alone or, where the store is unwell, with all others."""
         self._book(work, 0)
         loop = asyncio.get_running_loop()
-        if error.scope is Scope.DESTINATION and error.reason != "bucket":  # a bucket is one of many
+        unwell = error.scope is Scope.DESTINATION and error.reason != "bucket"  # a bucket is one of many
+        if unwell or (error.scope is Scope.UNSURE and self._store.doubt(work.name)):
             self._wanted.appendleft(work)
             self._tell_of(self._store, error, began)
-            assert self._store.paused is not None or error.throttled
             wait = self._store.next_probe() - time.monotonic()
             if wait < float("inf"):
                 loop.call_later(max(wait, 0.0) + 0.01, self._start_fetches)
@@ -442,6 +466,7 @@ class Intake:
         for work in works:
             if work.tickets and work.is_lost and work.is_fetched and self._drop(work.name):
                 self._counts["back"] += 1
+                work.tickets.clear()  # whoever gets them works on it
                 if self._work.get(work.name) is work:
                     self._over(work)
 

@@ -1,6 +1,7 @@
 """From a URL to what takes items from that queue."""
 
 import os
+from collections.abc import Callable
 
 from ..processors.notify import UrlError
 from ..processors.notify.aws import Access
@@ -29,14 +30,16 @@ def supply_from(
     *,
     prefetch: int = PREFETCH,
     prefetch_bytes: int = PREFETCH_BYTES,
+    is_wanted: Callable[[str], bool] | None = None,
 ) -> Supply:
     """What gives a worker the objects that the messages of this queue tell of: ``amqp[s]://…/QUEUE`` or ``sqs://QUEUE``.
     ``options``: how the store is reached in which the objects are. ``prefetch``: the most messages at a time, and
-    ``prefetch_bytes``: the most bytes of their objects that lie in the spool. Raises :class:`SourceError`."""
+    ``prefetch_bytes``: the most bytes of their objects that lie in the spool. ``is_wanted``: see
+    :class:`.intake.Intake`. Raises :class:`SourceError`."""
     store = options or S3Options()
     region = store.region or os.environ.get("AWS_REGION", "")  # which boto3 does not read
     found = source(url, Access(region=region, profile=store.profile), prefetch=prefetch)
-    return Intake(found, Objects(store, FETCHES), most_bytes=prefetch_bytes)
+    return Intake(found, Objects(store, FETCHES), most_bytes=prefetch_bytes, is_wanted=is_wanted)
 
 
 def source(url: str, access: Access | None = None, *, prefetch: int = PREFETCH) -> Source:
