@@ -35,8 +35,8 @@ FORGOTTEN_FOR = 50.0
 """Seconds that go by after a server forgot everything: more than a lease."""
 BESIDE_FOR = 100.0
 """Seconds for which two workers of different kinds look at each other."""
-STALLED = 90.0
-"""Seconds without another finished item after which nothing more is waited for: several leases."""
+STALLED = 240.0
+"""Seconds without another finished item after which nothing more is waited for: several leases, on a busy machine."""
 
 
 class Share(Scene):

@@ -399,8 +399,9 @@ class Leases:
     def _of_the_silent(self, path: str) -> Iterator[Owner]:
         """One whose owner proves its life by a lock: an older program, or one on the server's own disk."""
         with suppress(FileNotFoundError):
-            found = [(entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(path)]
-            if not self._judge.is_dead(path, sorted(found), SILENT):
+            with os.scandir(path) as entries:
+                found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mtime_ns) for entry in entries)
+            if not self._judge.is_dead(path, found, SILENT):
                 return
             if (dead := owner.take(path)) is None:
                 return
