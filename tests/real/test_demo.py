@@ -91,7 +91,8 @@ def test_what_a_visitor_tries(stage: Path, tmp_path: Path) -> None:
     with told.open("wb") as output:
         child = subprocess.Popen(demo(stage, "--stay"), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        until(lambda: "Now you" in told.read_text() or child.poll() is not None, "the tour to end")
+        for step in ("2. 300 small", "killed: ", "3. The S3", "Now you"):  # each with patience of its own
+            until(lambda step=step: step in told.read_text() or child.poll() is not None, step)  # type: ignore[misc]
         (stage / "spool" / "incoming" / "mine.txt").write_text("hello")
         until((stage / "s3" / "demo" / "mine.txt").exists, "the dropped file")
         worker = re.search(r"kill -9 (\d+)", told.read_text())

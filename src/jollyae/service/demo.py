@@ -171,11 +171,15 @@ class Demo:
         )
         self._say(f"   {then} {self._arrived()} of {len(self._dropped)}.")
         if show:
-            for path in sorted(self._bucket.iterdir()):
+            for path in sorted(self._objects()):
                 self._say(f"   {path.stat().st_size:>8}  {path.name}")
 
+    def _objects(self) -> list[Path]:
+        """Those that are whole: the server writes each under another name first, and what was cut off may stay so."""
+        return [path for path in self._bucket.iterdir() if not path.name.startswith(".")]
+
     def _arrived(self) -> int:
-        return len(os.listdir(self._bucket))
+        return len(self._objects())
 
     def _verify(self) -> None:
         finished = self._spool.places.finished
