@@ -28,7 +28,7 @@ class Rabbit:
 
     def __init__(self, directory: Path, *addresses: str) -> None:
         self.directory = directory
-        self.port, self._epmd_port, self._dist_port = _free_ports(3)
+        self.port, self._epmd_port, self._dist_port = free_ports(3)
         self._node = f"jollyae{os.getpid()}x{secrets.token_hex(3)}@localhost"
         self._addresses = ("127.0.0.1", *addresses)
         self._server: subprocess.Popen[bytes] | None = None
@@ -154,7 +154,7 @@ def _program() -> str:
     return str(found[-1])
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody uses, all at once, so that they differ."""
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:

@@ -15,7 +15,7 @@ ALLOWED = {
     "worker": ("worker", "spool"),
     "processors": ("processors", "spool.item", "spool.outcomes", "spool.names", "spool.notes", "spool.fs"),
     "sources": (
-        *("sources", "processors.notify", "processors.s3", "spool"),
+        *("sources", "processors.amqp", "processors.notify", "processors.s3", "spool"),
         *("worker.health", "worker.retry", "worker.supply", "worker.telling"),  # what it speaks with its worker
     ),
     "http": ("http",),

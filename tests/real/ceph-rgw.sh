@@ -11,6 +11,7 @@
 #   RGW_DIR       state and logs (a directory in the temporary one, by port)
 #   RGW_PORT      http (7480)        RGW_TLS_PORT  https as well, with a certificate of its own (0: none)
 #   RGW_MON_PORT  monitor (13300)    RGW_MEM       bytes of objects (3 GiB)
+#   RGW_ALSO      an address beside 127.0.0.1 where it answers by http
 #   RGW_OWNER     a process id: when that process is gone, everything here ends by itself
 set -euo pipefail
 
@@ -68,6 +69,7 @@ info() {
 
 configure() {
     local frontend="beast endpoint=127.0.0.1:$port"
+    [ -z "${RGW_ALSO:-}" ] || frontend+=" endpoint=$RGW_ALSO:$port"
     if [ "$tls_port" != 0 ]; then
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
             -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>/dev/null
@@ -187,5 +189,5 @@ case ${1:-} in
         while kill -0 "$RGW_OWNER" 2>/dev/null; do sleep 0.5; done
         stop
         ;;
-    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -1,12 +1,18 @@
 """Items from RabbitMQ, worked on by real processes: delivered whatever is killed, and told of as they ended."""
 
+import asyncio
 import json
 import signal
 import sys
 import time
 from pathlib import Path
 
-from tests.real.support import until
+import pytest
+
+from jollyae.sources.amqp import AmqpSource
+from jollyae.sources.source import Message
+from jollyae.spool.outcomes import Temporary
+from tests.real.support import PATIENCE, until
 from tests.sources.conftest import Store
 from tests.sources.scene import Queue, Taking, event, message
 
@@ -102,3 +108,37 @@ def test_a_broker_that_is_away_is_waited_for(queue: Queue, store: Store, workers
     assert worker.lines("resumed")
     assert worker.end().code == 0
     assert "guest:guest" not in worker.err()
+
+
+def test_acknowledgements_to_a_broker_that_is_gone_hold_nobody_up(queue: Queue) -> None:
+    """Killed with more acknowledgements under way than a connection takes: on the next connection they go on, and the
+    end comes. (They waited for ever for the dead connection.)"""
+    queue.send(*(str(number).encode() for number in range(64)))
+
+    async def go() -> None:
+        source = AmqpSource(queue.url, prefetch=64)
+        await source.open()
+        held = await _all(source, 64)
+        queue.rabbit.kill()
+        source.done(held[1::2])  # a frame for each, since none is the oldest
+        with pytest.raises(Temporary):
+            while True:
+                await source.receive()
+        queue.rabbit.start()
+        await source.open()
+        source.done(await _all(source, 64))
+        await source.close()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await go()
+
+    asyncio.run(bounded())
+    assert queue.waiting() == 0
+
+
+async def _all(source: AmqpSource, count: int) -> list[Message]:
+    held: list[Message] = []
+    while len(held) < count:
+        held += await source.receive()
+    return held

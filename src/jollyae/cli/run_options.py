@@ -116,8 +116,8 @@ WORK = (
 NOTIFY = (
     Option(
         ("--notify",),
-        "tell of each delivery: https://…, sqs://QUEUE, sns://ARN, events://BUS, exec:COMMAND or spool:///DIR; "
-        "repeatable",
+        "tell of each delivery: https://…, sqs://QUEUE, sns://ARN, events://BUS, amqp://HOST/QUEUE, exec:COMMAND or "
+        "spool:///DIR; repeatable",
         "URL",
         (),
         target,

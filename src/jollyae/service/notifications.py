@@ -35,9 +35,9 @@ TOGETHER = 64
 SECRET = "JOLLYAE_WEBHOOK_SECRET"
 """The secrets of all webhooks that have no file of their own."""
 DEFAULT_REGION = "us-east-1"
-FORMS = "https://…, http://…, sqs://QUEUE, sns://ARN, events://BUS, exec:COMMAND, spool:///DIR"
+FORMS = "https://…, http://…, sqs://QUEUE, sns://ARN, events://BUS, amqp://HOST/QUEUE, exec:COMMAND, spool:///DIR"
 _LOCAL = ("exec", "spool")
-_SCHEMES = ("https", "http", "sqs", "sns", "events", "exec", "spool")
+_SCHEMES = ("https", "http", "sqs", "sns", "events", "amqp", "amqps", "exec", "spool")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -53,7 +53,8 @@ def target(url: str) -> Target:
     if scheme == "exec":
         plain = rest.split()[0].rpartition("/")[2]
     else:
-        plain = str(urlsplit(url).hostname or "") if scheme.startswith("http") else rest.strip("/")
+        hides = scheme.startswith(("http", "amqp"))  # a secret path, or a password before the host
+        plain = str(urlsplit(url).hostname or "") if hides else rest.strip("/")
     stem = re.sub(r"[^a-z0-9.-]+", "-", plain.lower().rpartition(":")[2]).strip(".-")[:60] or scheme
     return Target(name=f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:6]}", url=url)
 
@@ -153,7 +154,8 @@ def destination(target: Target) -> Destination:
     )
     if isinstance(process, Gather):
         return replace(made, doing=f"gathering {shown}", begin=process.recover, end=process.end)
-    return made
+    end = getattr(process, "end", None)  # what has a connection to close
+    return replace(made, end=end) if end is not None else made
 
 
 async def tried(target: Target, *, network: bool) -> Finding:
@@ -202,6 +204,9 @@ def _made(target: Target) -> "tuple[Process, str, Any]":
         )
         service = SERVICES[scheme](target.url, access)
         return service, service.shown, service.close
+    if scheme in ("amqp", "amqps"):
+        amqp = _amqp(target)
+        return amqp, amqp.shown, _nothing
     if scheme == "exec":
         from ..processors.notify.command import Command
 
@@ -218,6 +223,17 @@ def _made(target: Target) -> "tuple[Process, str, Any]":
 
 def _nothing() -> None:
     pass
+
+
+def _amqp(target: Target) -> Any:
+    try:
+        from ..processors.notify.amqp import Amqp
+    except ImportError as error:
+        raise ConfigurationError(
+            f"notify {target.name}: amqp:// needs the extra 'amqp': {error.name} is not installed",
+            "Try: pip install '.[amqp]' in the checkout.",
+        ) from error
+    return Amqp(target.url)
 
 
 def _directory(url: str) -> Path:

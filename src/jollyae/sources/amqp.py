@@ -14,67 +14,22 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import aiormq
 from aiormq import exceptions
 from pamqp import commands
 
+from ..processors.amqp import Address
+from ..processors.amqp import AddressError as AddressError  # for who opens a source
 from ..spool import names
 from .source import Message, Why, away
 
 CONNECT = 20.0
 """Seconds to connect, and for what is asked of the broker."""
-KEEPS_FOR = 1800.0
-"""Seconds that RabbitMQ waits for an acknowledgement before it closes the channel (``consumer_timeout``)."""
-_SHARE = 0.8  # of that time after which a message is given back
 _LONG = 1000  # characters of a reason in a header
 
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
 logging.getLogger("aiormq").propagate = False  # it tells the URL, and what it tells the operator is told by us
-
-
-class AddressError(ValueError):
-    """A URL that names no queue."""
-
-
-class Address:
-    """``amqp[s]://[USER[:PASSWORD]@]HOST[:PORT][/VHOST]/QUEUE[?OPTIONS]``. Without VHOST it is ``/``; a ``/`` in a name
-    is written ``%2F``. Options: ``dead-exchange`` (where dead letters go; else the queue ``QUEUE.dead``),
-    ``consumer-timeout`` (seconds, as the broker has it), and those of aiormq: ``heartbeat``, ``cafile``, ``certfile``,
-    ``keyfile``, ``no_verify_ssl``. Raises :class:`AddressError`.
-
-    >>> address = Address("amqp://me:secret@host/photos/new?dead-exchange=dlx&heartbeat=30")
-    >>> address.queue, address.name, address.dead_exchange
-    ('new', 'amqp://host/photos/new', 'dlx')
-    """
-
-    def __init__(self, url: str) -> None:
-        try:
-            parts = urlsplit(url)
-            port = f":{parts.port}" if parts.port else ""
-        except ValueError:
-            raise AddressError("the URL of a broker has a port that is none") from None
-        path = [unquote(part) for part in parts.path.strip("/").split("/")]
-        if parts.scheme not in ("amqp", "amqps") or not parts.hostname or not path[-1] or len(path) > 2:
-            raise AddressError("a queue is amqp://[USER[:PASSWORD]@]HOST[:PORT][/VHOST]/QUEUE")
-        self.queue = path[-1]
-        self._vhost = path[0] if len(path) > 1 else "/"
-        options = dict(parse_qsl(parts.query))
-        self.dead_exchange = options.pop("dead-exchange", "")
-        try:
-            self.keeps_for = float(options.pop("consumer-timeout", KEEPS_FOR)) * _SHARE
-        except ValueError:
-            raise AddressError("consumer-timeout: seconds") from None
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        self.host = f"{host}{port}"
-        self.name = names.printable(f"{parts.scheme}://{self.host}{quote(parts.path)}")
-        who = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-        query = f"?{urlencode(options)}" if options else ""
-        self.login = f"{parts.scheme}://{who}{self.host}/{quote(self._vhost, safe='')}{query}"
-
-    def __repr__(self) -> str:
-        return f"Address({self.name!r})"  # no password in a traceback
 
 
 class AmqpSource:
@@ -144,6 +99,9 @@ class AmqpSource:
         self._outstanding.clear()
         self._done.clear()
         self._arrived.clear()
+        if self._flushing is not None:  # a dead connection takes no more frames, and lets who has one wait for ever
+            self._flushing.cancel()
+            self._flushing = None
         self._over = why
         self._news.set()
 
@@ -157,11 +115,11 @@ class AmqpSource:
 
     async def close(self) -> None:
         """See :class:`.source.Source`."""
-        if self._flushing is not None:
-            with suppress(Exception):
-                await self._flushing
         with suppress(Exception):
-            await self._flush()
+            async with asyncio.timeout(CONNECT):
+                if self._flushing is not None:
+                    await self._flushing
+                await self._flush()
         await self._disconnect("closed")
 
     # --- receiving
@@ -217,7 +175,8 @@ class AmqpSource:
         except (OSError, RuntimeError, exceptions.AMQPException):
             return  # the connection is over, which its end tells
         finally:
-            self._flushing = None
+            if self._flushing is asyncio.current_task():
+                self._flushing = None
 
     async def _flush(self) -> None:
         """Acknowledge: the oldest with one frame, the others with one each."""
@@ -229,21 +188,21 @@ class AmqpSource:
             oldest = tag
         for tag in done:
             self._outstanding.pop(tag, None)
-        if oldest:
-            await self._channel.basic_ack(oldest, multiple=True, wait=False)
-        for tag in done:
-            if tag > oldest:
-                await self._channel.basic_ack(tag, wait=False)
+        frames = [(oldest, True)] if oldest else []
+        frames += [(tag, False) for tag in done if tag > oldest]
+        for tag, multiple in frames:  # the last one is waited for: a connection that is closed drops what it has queued
+            await self._channel.basic_ack(tag, multiple=multiple, wait=tag == frames[-1][0])
 
     async def again(self, messages: Iterable[Message]) -> None:
         """See :class:`.source.Source`."""
         try:
-            for message in messages:
-                if not message.lost:
-                    message.lost = True
-                    self._outstanding.pop(message.handle[0], None)
-                    await self._channel.basic_nack(message.handle[0], requeue=True, wait=False)
-        except (OSError, RuntimeError, exceptions.AMQPException) as error:
+            async with asyncio.timeout(CONNECT):
+                for message in messages:
+                    if not message.lost:
+                        message.lost = True
+                        self._outstanding.pop(message.handle[0], None)
+                        await self._channel.basic_nack(message.handle[0], requeue=True, wait=False)
+        except (OSError, TimeoutError, RuntimeError, exceptions.AMQPException) as error:
             raise self._explained(error) from error
 
     async def dead(self, message: Message, why: Why) -> None:

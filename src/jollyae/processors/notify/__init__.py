@@ -1,4 +1,5 @@
-"""What a notification is, and the ways it can go: a webhook, SQS, SNS, EventBridge, a command, another spool."""
+"""What a notification is, and the ways it can go: a webhook, SQS, SNS, EventBridge, an AMQP broker, a
+command, another spool."""
 
 
 class UrlError(ValueError):

@@ -1,0 +1,54 @@
+"""The address of a queue of an AMQP broker, for what takes from it and what sends to it. Pure."""
+
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from ..spool import names
+
+KEEPS_FOR = 1800.0
+"""Seconds that RabbitMQ waits for an acknowledgement before it closes the channel (``consumer_timeout``)."""
+_SHARE = 0.8  # of that time after which a message is given back
+
+
+class AddressError(ValueError):
+    """A URL that names no queue."""
+
+
+class Address:
+    """``amqp[s]://[USER[:PASSWORD]@]HOST[:PORT][/VHOST]/QUEUE[?OPTIONS]``. Without VHOST it is ``/``; a ``/`` in a name
+    is written ``%2F``. Options: ``dead-exchange`` (where dead letters go; else the queue ``QUEUE.dead``),
+    ``consumer-timeout`` (seconds, as the broker has it), ``exchange`` (of what is sent: QUEUE is its routing key then),
+    and those of aiormq: ``heartbeat``, ``cafile``, ``certfile``, ``keyfile``, ``no_verify_ssl``. Raises
+    :class:`AddressError`.
+
+    >>> address = Address("amqp://me:secret@host/photos/new?dead-exchange=dlx&heartbeat=30")
+    >>> address.queue, address.name, address.dead_exchange
+    ('new', 'amqp://host/photos/new', 'dlx')
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            port = f":{parts.port}" if parts.port else ""
+        except ValueError:
+            raise AddressError("the URL of a broker has a port that is none") from None
+        path = [unquote(part) for part in parts.path.strip("/").split("/")]
+        if parts.scheme not in ("amqp", "amqps") or not parts.hostname or not path[-1] or len(path) > 2:
+            raise AddressError("a queue is amqp://[USER[:PASSWORD]@]HOST[:PORT][/VHOST]/QUEUE")
+        self.queue = path[-1]
+        self._vhost = path[0] if len(path) > 1 else "/"
+        options = dict(parse_qsl(parts.query))
+        self.dead_exchange = options.pop("dead-exchange", "")
+        self.exchange = options.pop("exchange", "")
+        try:
+            self.keeps_for = float(options.pop("consumer-timeout", KEEPS_FOR)) * _SHARE
+        except ValueError:
+            raise AddressError("consumer-timeout: seconds") from None
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self.host = f"{host}{port}"
+        self.name = names.printable(f"{parts.scheme}://{self.host}{quote(parts.path)}")
+        who = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+        query = f"?{urlencode(options)}" if options else ""
+        self.login = f"{parts.scheme}://{who}{self.host}/{quote(self._vhost, safe='')}{query}"
+
+    def __repr__(self) -> str:
+        return f"Address({self.name!r})"  # no password in a traceback
