@@ -9,7 +9,7 @@ DEMO_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo demo-album bench bench-album bench-setup bench-tools bench-markdown sim lock build clean
+.PHONY: all help setup test test-tools audit faults faults-long fault-tools lint format types demo demo-album demo-cluster bench bench-album bench-setup bench-tools bench-markdown sim lock build clean
 
 all: test lint types ## what has to pass before a commit: test + lint + types
 
@@ -60,6 +60,10 @@ demo: setup ## the whole thing on an embedded S3, nothing else needed; Ctrl-C en
 
 demo-album: setup ## a photo album in the browser, with sample photos; Ctrl-C ends it. Without a terminal: DEMO_ARGS='--stay --port 8080'
 	@$(VENV)/jollyae album demo $(DEMO_ARGS)
+
+demo-cluster: setup ## five hosts, Ceph RGW and RabbitMQ, live for a minute, while things are killed; root on Debian. DEMO_ARGS='--announce jollyae'
+	@tools/apt-install.sh iproute2 util-linux rabbitmq-server || true
+	@$(VENV)/python -m tests.chain.demo $(DEMO_ARGS)
 
 bench: bench-setup bench-tools ## jollyae beside its peers, a quarter of an hour; BENCH_ARGS='--list' or 'small-http --rounds 3'
 	@$(VENV)/python -m bench $(BENCH_ARGS)
