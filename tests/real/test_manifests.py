@@ -84,6 +84,19 @@ def test_a_daemon_makes_them_in_time(scene: Scene) -> None:
     assert sorted(urls) == [f"{scene.url}/first", f"{scene.url}/second"]
 
 
+def test_what_is_sent_again_is_told_once(scene: Scene) -> None:
+    """The same file once more, by a link or after a crash: another receipt with the same id, and no second entry."""
+    scene.drop("one", b"1")
+    assert scene.once("--settle", "0", *_where(scene)).code == 0
+    os.link(scene.spool / "finished" / "one", scene.incoming / "one")
+    scene.drop("two", b"2")
+    assert scene.once("--settle", "0", *_where(scene)).code == 0
+    ids = [one["id"] for one in scene.receipts() if one["name"] == "one"]
+    assert len(ids) == 2 and len(set(ids)) == 1
+    urls = [_urls("redshift", body) for body in _manifests(scene).values()]
+    assert sorted(urls) == [[f"{scene.url}/one"], [f"{scene.url}/two"]]
+
+
 def test_the_store_of_the_manifests_is_away(scene: Scene) -> None:
     """A bucket that is not there holds nobody up: items are delivered, manifests wait, and go when it is."""
     scene.drop("one", b"1")
