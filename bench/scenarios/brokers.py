@@ -146,7 +146,7 @@ class _Brokers:
         words, environment = command(queue)
         with Daemon(words, environment, self.lab.output(who)) as consumer:
             seconds, cpu = asyncio.run(self._watch(queue, consumer))
-            time.sleep(1.0)  # the last acknowledgements
+            time.sleep(1.0 + 4 * PREFETCH * seconds / (self.count * 0.8))  # for the last ones, and what they tell
             peak = consumer.stop()
         if left := asyncio.run(self._left(queue)):
             raise Failed(f"{left} messages were not acknowledged: {consumer.told()[-300:]}")

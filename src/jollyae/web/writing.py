@@ -27,6 +27,7 @@ REASONS = {
     "unready": "still being written",
     "destination": "the destination",
     "spool": "the spool",
+    "source": "the broker",
     "network": "no connection",
     "timeout": "no answer in time",
     "tls": "TLS",

@@ -227,6 +227,8 @@ def _way_out(situation: Situation, paused: Paused) -> str:
             return f"df -h {spool}"
         others = [path for path in situation.where.all() if not path.is_relative_to(situation.where.control)]
         return " ".join([f"ls -ld {spool} {spool}/*", *(shlex.quote(str(path)) for path in others)])
+    if paused.by == "source":
+        return ""  # no command of ours asks a broker
     return situation.configured("check")
 
 
