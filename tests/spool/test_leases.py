@@ -279,6 +279,80 @@ def test_who_stops_in_order_is_not_waited_for(spool: Spool) -> None:
     assert [item.noted().adoptions for item in two.claims.items()] == [0]
 
 
+def test_who_stops_leaves_what_it_had_taken_over(spool: Spool) -> None:
+    """That lives by its lease, which ends with it: a third takes it at the next look, and nothing is left."""
+    put(spool, "a")
+    first, second, third = [Host(spool) for _ in range(3)]
+    first.take("a")
+    assert pass_time(second) == ["a"]
+    second.claims.stop()
+    assert [item.name for item in third.claims.adopt()] == ["a"]
+    for item in third.claims.items():
+        third.claims.finish(item)
+    third.claims.stop()
+    assert list(spool.places.working.iterdir()) == []
+
+
+def test_a_directory_that_could_not_go_is_tried_again(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that NFS keeps under another name while it is open is in its way."""
+    put(spool, "a")
+    dead, other = Host(spool), Host(spool)
+    dead.take("a")
+    assert pass_time(other) == ["a"]
+    [taken] = spool.places.working.glob("*.*")
+    remove = fs.remove_directory
+    monkeypatch.setattr(fs, "remove_directory", lambda path: False)
+    [item] = other.claims.items()
+    other.claims.finish(item)
+    assert taken.exists()
+    monkeypatch.setattr(fs, "remove_directory", remove)
+    assert pass_time(other, seconds=PERIOD) == []
+    assert not taken.exists()
+
+
+def test_a_renewal_that_cannot_be_written_is_none(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the reason: the lease runs out as it would have."""
+    host = Host(spool)
+    for code in (errno.ESTALE, errno.ENOSPC, errno.EIO):
+
+        def refuse(path: str, data: bytes, code: int = code) -> None:
+            raise OSError(code, os.strerror(code), path)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(fs, "rewrite_in_place", refuse)
+            host.clock.now += LEASE
+            with pytest.raises(OSError, match=os.strerror(code)):
+                host.claims.renew()
+            assert not host.leases.is_fresh()
+        host.claims.renew()
+        assert host.leases.is_fresh()
+
+
+def test_one_that_cannot_make_its_directory_again_tries_later(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken for dead, and the disk is full: when there is room it works on."""
+    put(spool, "a", "b")
+    frozen, other = Host(spool), Host(spool)
+    frozen.take("a")
+    freeze(frozen, 2 * LEASE)
+    assert pass_time(other) == ["a"]
+
+    def full(path: str, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fs, "rewrite_in_place", full)
+        for _ in range(2):
+            with pytest.raises(OSError, match="space"):
+                frozen.claims.renew()
+    assert frozen.claims.finish(frozen.take("b"))
+    [held] = frozen.claims.items()
+    assert frozen.claims.finish(held) == ""
+    frozen.claims.stop()
+    assert sorted(path.name for path in spool.places.working.iterdir()) == sorted(
+        path.name for path in spool.places.working.glob(f"{other.claims.worker}*")
+    )
+
+
 def test_one_write_for_everything(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A renewal costs one write, however much a worker has."""
     names = [f"n{number}" for number in range(50)]

@@ -255,10 +255,11 @@ class Leases:
         path, began = os.path.join(self._working, self._name), self._now()
         with suppress(FileExistsError):  # who had taken it gave it back; or the answer was lost
             os.mkdir(path, 0o700)
-        self._held.insert(0, Leased(path, self))
+        own = Leased(path, self)
         self._write()
+        self._held.append(own)
         self._until = began + self.lease
-        return self._held[0]
+        return own
 
     def _write(self, *, ended: bool = False) -> None:
         self._said = msgspec.structs.replace(self._said, counter=self._said.counter + 1, ended=ended)
@@ -273,14 +274,17 @@ class Leases:
         """Prove that this worker lives, by one write, and see which directories it still has: the others are *lost*.
         The worker's own directory, which is another one where the old one was lost. Raises :class:`OSError`: not
         renewed."""
-        began = self._now()
+        began, refused = self._now(), None
         try:
             self._write()
         except OSError as error:
             if error.errno not in _GONE:
                 raise
+            refused = error
         self._look_for_lost()
         if not own.lost:
+            if refused is not None:
+                raise refused
             self._until = began + self.lease
             return own
         for one in self._held:
@@ -300,15 +304,18 @@ class Leases:
         taken at once."""
         if one.lost:
             return True
-        if next(one.items(), None) is not None or (one.name == self._name and len(self._held) > 1):
-            if one.name == self._name:
-                self._write(ended=True)
-                self._until = float("-inf")
-            return False
-        gone = one.clear()
-        if gone:
-            self._held.remove(one)
-        return gone
+        self._held.remove(one)  # if it cannot go now, it is found again as a stray
+        is_own = one.name == self._name
+        if next(one.items(), None) is None and not (is_own and self._has_more()):
+            return one.clear()
+        if is_own:
+            self._write(ended=True)
+            self._until = float("-inf")
+        return False
+
+    def _has_more(self) -> bool:
+        """Whether there are directories that live by this worker's lease, besides its own."""
+        return any(os.path.basename(path).startswith(f"{self._name}.") for path in self._directories())
 
     def _refuse_namesakes(self) -> None:
         """Two hosts that the file server takes for one break each other's state there, and would here. Those of an
