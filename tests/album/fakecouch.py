@@ -510,7 +510,7 @@ class Job:
 
     def info(self) -> Json:
         """As the scheduler tells it."""
-        if self.state == "crashing":
+        if self.state in ("crashing", "failed"):
             return {"error": self.error}
         told = {"through_seq": f"{self.through}-x", "checkpointed_source_seq": f"{self.checkpoint}-x"}
         return told | {"changes_pending": self.pending, "docs_written": self.written, "doc_write_failures": 0}
@@ -979,11 +979,21 @@ class FakeCouch:
         node = doc.winner()
         if node.deleted or node.body is None or doc.id.startswith("_design/"):
             return
-        if unknown := set(node.body) - LINK_FIELDS:
+        if unknown := {name for name in node.body if not name.startswith("_")} - LINK_FIELDS:
             self.problems.append(f"a replication with unknown fields: {sorted(unknown)}")
         if set(node.body.get("selector", {"_id": 0})) != {"_id"}:
             self.problems.append(f"a replication with a selector that the fake does not know: {node.body['selector']}")
+        for other in self._jobs.values():
+            if all(other.told[end]["url"] == node.body[end]["url"] for end in ("source", "target")):
+                return self._give_up(doc, node.body, other)
         self._jobs[doc.id] = Job(self, doc.id, node.body)
+
+    def _give_up(self, doc: Doc, body: Json, other: Job) -> None:
+        """Of two documents that ask for the same CouchDB does the first, and never again looks at the second."""
+        job = self._jobs[doc.id] = Job(self, doc.id, dict(body))
+        job.task.cancel()
+        job.state, job.error = "failed", f"Replication specified by {doc.id} already started, triggered by {other.id}"
+        body |= {"_replication_state": "failed", "_replication_state_reason": job.error}
 
     def _scheduler(self, request: Request) -> Answer:
         request.allow("limit")

@@ -11,10 +11,10 @@ import pytest
 from jollyae.album.couch.address import Address
 from jollyae.album.couch.client import Client
 from jollyae.album.couch.mesh import MEMORY, RECEIVES, arrange, dissolve
-from jollyae.album.couch.plan import CHANGED, FAILED, KEPT, MADE, REMOVED, WAITS
-from jollyae.album.couch.replication import REPLICATOR, read_held
+from jollyae.album.couch.plan import CHANGED, FAILED, KEPT, MADE, REMOVED, WAITS, make_document
+from jollyae.album.couch.replication import REPLICATOR, erase, read_held, read_states
 from jollyae.album.couch.store import CouchStore
-from jollyae.album.couch.topology import Kind, Node
+from jollyae.album.couch.topology import Kind, Link, Node
 from jollyae.album.keeper import keep
 from jollyae.album.store import Stale, StoreError
 from tests.album.samples import edited, id_of, photo, renditions
@@ -291,6 +291,51 @@ async def test_a_server_that_goes_away_in_the_middle(fake_three: list[Site]) -> 
         assert sorted(step.done for step in steps) == sorted([KEPT] * 5 + [FAILED])
         assert "admin" in next(step.why for step in steps if step.done == FAILED)
         assert sorted(await done(Kind.MESH, albums(fake_three))) == sorted([KEPT] * 5 + [MADE])
+
+
+@sync
+async def test_links_of_an_older_jollyae(fake_three: list[Site]) -> None:
+    """Under ids of their own: replaced, and the new ones run; so does one that CouchDB gave up, after the next time."""
+    stores = await opened(fake_three)
+    async with closing(*stores):
+        one, other = albums(fake_three)[:2]
+        for source, target in ((one, other), (other, one)):
+            document = make_document(Link(source, target, one))
+            del document["jollyae"]
+            async with Client(one) as client:
+                await client.ask("PUT", REPLICATOR, document["_id"], send=document)
+        assert await done(Kind.MESH, [one, other]) == [REMOVED, REMOVED, MADE, MADE]
+
+        async def states() -> list[str]:
+            return [state.state for state in await read_states(one)]
+
+        async def is_well() -> bool:
+            return await states() == ["running", "running"]
+
+        await eventually(is_well, "both to run")
+        double = make_document(Link(one, other, one)) | {"_id": "by-hand"}
+        first = next(held for held in await read_held(Node(one, one)) if held.urls == (one.url, other.url))
+        await erase(one, first.id)
+        async with Client(one) as client:
+            await client.ask("PUT", REPLICATOR, "by-hand", send=double)
+        assert sorted(await done(Kind.MESH, [one, other])) == [KEPT, MADE]
+        assert "failed" in await states()
+        await erase(one, "by-hand")
+        assert sorted(await done(Kind.MESH, [one, other])) == [CHANGED, KEPT]
+        await eventually(is_well, "both to run")
+
+
+@sync
+async def test_the_end_where_a_database_is_gone(fake_three: list[Site]) -> None:
+    """Its server still holds links, which are ended."""
+    stores = await opened(fake_three)
+    async with closing(*stores):
+        await arrange(Kind.MESH, albums(fake_three))
+        await stores[0].client.ask("DELETE", fake_three[0].address().database)
+        with pytest.raises(StoreError, match="no such database"):
+            await arrange(Kind.MESH, albums(fake_three))
+        assert [step.done for step in await dissolve(albums(fake_three))] == [REMOVED] * 6
+        assert [await held(site) for site in fake_three] == [0, 0, 0]
 
 
 @sync

@@ -168,14 +168,25 @@ def test_others_documents_and_other_albums_stay() -> None:
 
 
 def test_links_of_an_older_jollyae_are_replaced() -> None:
-    """They were known by their addresses; the new ones are there before the old ones go."""
+    """They were known by their addresses. They go before the new ones come, which do the same: CouchDB would give up on
+    those."""
     world = Replicators()
     unnamed = [replace(one, uuid="") for one in nodes(2)]
     for link in links(Kind.MESH, unnamed):
         document = make_document(link)
         del document["jollyae"]
         world.documents[node(0).name, link.id] = document
-    assert world.arrange(Kind.MESH, nodes(2)) == [MADE, MADE, REMOVED, REMOVED]
+    assert world.arrange(Kind.MESH, nodes(2)) == [REMOVED, REMOVED, MADE, MADE]
+    assert world.arrange(Kind.MESH, nodes(2)) == [KEPT, KEPT]
+
+
+def test_what_couchdb_gave_up_is_written_again() -> None:
+    """It tries again only what is written again."""
+    world = Replicators()
+    world.arrange(Kind.MESH, nodes(2))
+    key = next(iter(world.documents))
+    world.documents[key] |= {"_replication_state": "failed", "_replication_state_reason": "it was wrong"}
+    assert sorted(world.arrange(Kind.MESH, nodes(2))) == [CHANGED, KEPT]
     assert world.arrange(Kind.MESH, nodes(2)) == [KEPT, KEPT]
 
 

@@ -44,7 +44,9 @@ async def arrange(
     check(kind, nodes, receivers)
     await _refuse_exposed(kind, nodes)
     leaving = [] if kind is Kind.PUBLISH else await _leaving(nodes, memories, forget)
-    steps = plan(kind, nodes, await _held([*nodes, *leaving]), leaving)
+    all_of_them, held = await _held([*nodes, *leaving])
+    nodes, leaving = all_of_them[: len(nodes)], all_of_them[len(nodes) :]
+    steps = plan(kind, nodes, held, leaving)
     await _refuse_open_replicators(steps)
     if dry_run:
         return steps
@@ -58,10 +60,10 @@ async def arrange(
 
 async def dissolve(addresses: Sequence[Address], *, dry_run: bool = False) -> list[Step]:
     """End what these databases replicate with each other. What was replicated stays."""
-    nodes = await _look_at_all(addresses, "")
-    memories = await asyncio.gather(*(_remembered(node) for node in nodes))
-    nodes = [_named_by(node, memories) for node in nodes]
-    steps = dissolution(nodes, await _held(nodes))
+    nodes = list(await asyncio.gather(*(look(address, at_database=False) for address in addresses)))
+    memories = await asyncio.gather(*(_remembered(node, whatever=True) for node in nodes))
+    nodes, held = await _held([_named_by(node, memories) for node in nodes])
+    steps = dissolution(nodes, held)
     if dry_run:
         return steps
     done = [await _do(step) for step in steps]
@@ -112,11 +114,17 @@ def _as(address: Address, user: str) -> Address:
     return replace(address, user=user, password=password)
 
 
-async def _remembered(node: Node) -> Document:
+async def _remembered(node: Node, *, whatever: bool = False) -> Document:
+    """What it remembers; ``whatever``: nothing, where its database is gone."""
     if node.away:
         return {}
-    async with Client(node.address) as client:
-        return await CouchStore(client, "").remembered(MEMORY)
+    try:
+        async with Client(node.address) as client:
+            return await CouchStore(client, "").remembered(MEMORY)
+    except StoreError:
+        if not whatever:
+            raise
+        return {}
 
 
 def _servers(memories: Iterable[Document]) -> list[dict[str, Any]]:
@@ -160,9 +168,24 @@ async def _look_at_leaving(entry: Document) -> Node:
     return replace(node, uuid=uuid or node.uuid)
 
 
-async def _held(nodes: Sequence[Node]) -> list[Held]:
-    found = await asyncio.gather(*(read_held(node) for node in nodes if not node.away))
-    return [one for held in found for one in held]
+async def _held(nodes: Sequence[Node]) -> tuple[list[Node], list[Held]]:
+    """The nodes, and all that they hold; one that went away meanwhile is away."""
+    asked, found = [], []
+    for node, held in await asyncio.gather(*map(_held_by, nodes)):
+        asked.append(node)
+        found += held
+    return asked, found
+
+
+async def _held_by(node: Node) -> tuple[Node, list[Held]]:
+    if node.away:
+        return node, []
+    try:
+        return node, await read_held(node)
+    except StoreError as error:
+        if not error.is_temporary:
+            raise
+        return replace(node, away=f"{node} is away: {error.message}"), []
 
 
 # --- what is refused

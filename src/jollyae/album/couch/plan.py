@@ -87,8 +87,9 @@ class Step:
 
 
 def plan(kind: Kind, nodes: Sequence[Node], held: Sequence[Held], leaving: Sequence[Node] = ()) -> list[Step]:
-    """The steps: first what is to be there, then what is to go, so that servers stay connected meanwhile. ``held``: all
-    our documents on all servers that could be asked; ``leaving``: servers that were in the list before."""
+    """The steps: first what is to be there, then what is to go, so that servers stay connected meanwhile; but a
+    document that does the same as a new one goes before it, since CouchDB gives up on the second of two that do the
+    same. ``held``: all our documents on all servers that could be asked; ``leaving``: servers that were in the list."""
     steps = [step for pair in pairs(kind, len(nodes)) for step in _of_pair(kind, nodes[pair[0]], nodes[pair[1]], held)]
     wanted = {(step.at.url, step.link.id) for step in steps if step.link}
     gone = [
@@ -96,7 +97,15 @@ def plan(kind: Kind, nodes: Sequence[Node], held: Sequence[Held], leaving: Seque
         for one in held
         if (one.at.address.url, one.id) not in wanted and _is_to_go(kind, one, nodes, leaving)
     ]
-    return [*steps, *gone, *(_remains(node, node.away) for node in leaving if node.away and kind is not Kind.PUBLISH)]
+    made = {(step.at.url, step.link.source.url, step.link.target.url) for step in steps if step.link}
+    gone.sort(key=lambda step: (step.at.url, step.source, step.target) not in made)
+    before = sum((step.at.url, step.source, step.target) in made for step in gone)
+    return [
+        *gone[:before],
+        *steps,
+        *gone[before:],
+        *(_remains(node, node.away) for node in leaving if node.away and kind is not Kind.PUBLISH),
+    ]
 
 
 def dissolution(nodes: Sequence[Node], held: Sequence[Held]) -> list[Step]:
@@ -119,8 +128,11 @@ def make_document(link: Link) -> dict[str, Any]:
 
 
 def is_same(stored: Mapping[str, Any], link: Link) -> bool:
-    """Whether the stored document says the same; what CouchDB itself writes into it does not count."""
+    """Whether the stored document says the same. What CouchDB itself writes into it does not count, except that it has
+    given up: only another writing has it try again."""
     wanted = make_document(link)
+    if stored.get("_replication_state") == "failed":
+        return False
     return all(stored.get(name) == value for name, value in wanted.items()) and all(
         name in wanted or name.startswith("_") for name in stored
     )

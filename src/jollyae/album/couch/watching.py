@@ -85,13 +85,15 @@ def advice(state: State) -> str:
     if state.is_well:
         return ""
     text = state.error.lower()
-    if state.state == MISSING:
+    if state.state == MISSING or "already started" in text:
         return "Run the same `jollyae album replicate` again."
     if state.state == UNSEEN:
         return f"It is held by {state.held_by}, which cannot be asked: see there."
     for words, what in _ADVICE:
         if any(word in text for word in words):
             return what
+    if state.state == "failed":
+        return "CouchDB has given up on it. When what it says is mended, run `jollyae album replicate` again."
     if state.refused:
         return "The target refused documents: see its log; a validate function, or a limit on their size?"
     return "It is tried again. The log of the server that holds it says more."
