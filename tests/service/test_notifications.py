@@ -167,8 +167,11 @@ def test_status_tells_how_the_notifications_are(spool: Spool) -> None:
     told = {one["target"].partition("-")[0]: one for one in seen["notifications"]}
     assert {name: (one["waiting"], one["failed"]) for name, one in told.items()} == {"sh": (1, 0), "true": (0, 0)}
     assert told["sh"]["level"] == "trouble" and told["true"]["level"] == "ok"
-    tries = [one["try"] for one in status.look(spool, config="/j.toml")["notifications"]]
+    names = [one["target"] for one in told.values()]
+    tries = [one["try"] for one in status.look(spool, config="/j.toml", targets=names)["notifications"]]
     assert sorted(tries) == ["", "jollyae run -c /j.toml"]
+    tries = [one["try"] for one in status.look(spool, config="/j.toml")["notifications"]]
+    assert tries == ["", ""], "the configuration names them no more: its command sends nothing"
     command = [sys.executable, "-m", "jollyae", "status", str(spool.places.control)]
     text = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True).stdout
     assert f"notifications:\n  {told['sh']['target']}: {told['sh']['why']}"[:60] in text
