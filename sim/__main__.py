@@ -2,7 +2,7 @@
 
 python -m sim [QUESTION…] [--seed N] [--into FILE.json]
 python -m sim --list
-python -m sim --plot DIRECTORY [--from FILE.json] [--before FILE.json]
+python -m sim --publish
 """
 
 import argparse
@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import results, tables
+from . import figures, results, tables
 from .scenarios import QUESTIONS
 from .world import run
 
 HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+BEGIN, END = "<!-- simulated: begin -->", "<!-- simulated: end -->"
 KEPT = HERE / "kept"
 """Where the runs are that docs/SCALE.md tells of."""
 
@@ -27,10 +29,8 @@ def main(words: Sequence[str]) -> int:
     if options.list:
         print("\n".join(f"{one.name:16}{one.about}" for one in QUESTIONS.values()))
         return 0
-    if options.plot is not None:
-        from . import figures
-
-        figures.draw_all(results.read(options.runs), results.read(options.before), options.plot)
+    if options.publish:
+        publish(DOCS)
         return 0
     if unknown := [name for name in options.what if name not in QUESTIONS]:
         print(f"sim: no question {', '.join(unknown)}; --list names them", file=sys.stderr)
@@ -43,17 +43,25 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
+def publish(docs: Path) -> None:
+    """Draw the plots of what was kept, and write its tables into docs/SCALE.md."""
+    now, before = results.read(KEPT / "now.json"), results.read(KEPT / "before.json")
+    for name, text in figures.drawn(now, before).items():
+        (docs / "scale").mkdir(exist_ok=True)
+        (docs / "scale" / name).write_text(text)
+    page = docs / "SCALE.md"
+    head, begin, rest = page.read_text().partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    page.write_text(f"{head}{begin}\n{tables.markdown(now, before)}{end}{tail}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sim", description="many hosts and one store, simulated; see docs/SCALE.md")
     parser.add_argument("what", nargs="*", metavar="QUESTION", help="which (all but outage-whole)")
     parser.add_argument("--list", action="store_true", help="name the questions")
     parser.add_argument("--seed", type=int, default=1, help="another seed is another run [1]")
     parser.add_argument("--into", type=Path, help="keep the results there too, beside those of other questions")
-    parser.add_argument("--plot", type=Path, metavar="DIRECTORY", help="draw what was kept")
-    parser.add_argument(
-        "--from", dest="runs", type=Path, default=KEPT / "now.json", help="with --plot [sim/kept/now.json]"
-    )
-    parser.add_argument("--before", type=Path, default=KEPT / "before.json", help="with --plot [sim/kept/before.json]")
+    parser.add_argument("--publish", action="store_true", help="draw what is in sim/kept, and write docs/SCALE.md")
     return parser
 
 

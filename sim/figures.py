@@ -1,36 +1,41 @@
 """The plots of docs/SCALE.md, from what was kept."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from .plot import Line, Plot, draw
 from .results import Told
+from .store import PARTITION_RATE
 from .world import BIN
 
 Value = Callable[[Told, int], float]
 _FIVE = (5.0, "5 minutes")
 
 
-def draw_all(now: Sequence[Told], before: Sequence[Told], directory: Path) -> None:
-    """Write each plot for which there are runs."""
-    directory.mkdir(parents=True, exist_ok=True)
+def drawn(now: Sequence[Told], before: Sequence[Told]) -> dict[str, str]:
+    """Each plot for which there are runs, as SVG by its file's name."""
     runs, old = {run.name: run for run in now}, {run.name: run for run in before}
-    both = [(name, found) for name, found in (("before", old.get("outage")), ("now", runs.get("outage"))) if found]
-    if both:
-        for name, plot in _of_outage(both).items():
-            (directory / f"{name}.svg").write_text(draw(plot))
-    keys = [(name, runs[key]) for name, key in _KEYS.items() if key in runs]
-    if len(keys) > 1:
-        (directory / "keys.svg").write_text(
-            draw(_waiting("A new bucket: 10,000 hosts begin with keys that start with", keys))
-        )
-    whole = [(name, runs[key]) for name, key in _THIN.items() if key in runs]
-    if len(whole) > 1:
-        (directory / "thinning.svg").write_text(draw(_waiting("All hosts, and some of them in a smaller store", whole)))
+    plots: dict[str, Plot] = {}
+    if "outage" in runs and "outage" in old:
+        plots |= _of_outage([("before", old["outage"]), ("now", runs["outage"])])
+    for name, title, wanted in _COMPARED:
+        found = [(shown, runs[key]) for shown, key in wanted.items() if key in runs]
+        if len(found) > 1:
+            plots[name] = _waiting(title, found)
+    return {f"{name}.svg": draw(plot) for name, plot in plots.items()}
 
 
-_KEYS = {"a hash first": "keys-cold", "the time first": "keys-time"}
-_THIN = {"all 10,000 hosts": "thin-1", "one in ten": "thin-10", "one in fifty": "thin-50"}
+_COMPARED = (
+    (
+        "keys",
+        "A new bucket of one partition: what waits, by how the keys begin",
+        {"with a hash": "keys-cold", "with the time": "keys-time"},
+    ),
+    (
+        "thinning",
+        "After two minutes' outage: all hosts, and some of them with a smaller store",
+        {"all 10,000": "thin-1", "one in ten": "thin-10", "one in fifty": "thin-50"},
+    ),
+)
 
 
 def _of_outage(both: Sequence[tuple[str, Told]]) -> dict[str, Plot]:
@@ -39,7 +44,7 @@ def _of_outage(both: Sequence[tuple[str, Told]]) -> dict[str, Plot]:
             "503s after the outage, as a share of all requests",
             "The share of 503 answers over the minutes after the outage, before and after the changes.",
             "minutes after the outage",
-            "% (of ten seconds each)",
+            "% of the requests of a minute",
             [Line(name, _column(run, _share)) for name, run in both],
             level=(1.0, "the goal: 1 %"),
             instant=_FIVE,
@@ -52,7 +57,14 @@ def _of_outage(both: Sequence[tuple[str, Told]]) -> dict[str, Plot]:
             "Requests a second over the minutes after the outage.",
             "minutes after the outage",
             "requests/s",
-            [Line(name, _column(run, lambda run, at: run.column("requests")[at] / BIN)) for name, run in both],
+            [
+                line
+                for name, run in both
+                for line in (
+                    Line(f"sent, {name}", _column(run, lambda run, at: run.column("requests")[at] / BIN)),
+                    Line(f"the store takes, {name}", _column(run, _capacity)),
+                )
+            ],
         ),
         "drained": Plot(
             "Hosts that are drained",
@@ -67,16 +79,21 @@ def _of_outage(both: Sequence[tuple[str, Told]]) -> dict[str, Plot]:
 def _waiting(title: str, runs: Sequence[tuple[str, Told]]) -> Plot:
     return Plot(
         title,
-        "Items that wait in all spools over the minutes after the outage.",
-        "minutes after the outage",
+        "Items that wait in all spools, over time.",
+        "minutes after the outage" if runs[0][1].scenario["outage"] else "minutes",
         "millions of items",
         [Line(name, _column(run, lambda run, at: run.column("waiting")[at] / 1e6)) for name, run in runs],
     )
 
 
+def _capacity(run: Told, at: int) -> float:
+    return run.column("partitions")[at] * PARTITION_RATE
+
+
 def _share(run: Told, at: int) -> float:
-    return 100 * run.column("refused")[at] / max(run.column("requests")[at], 1)
+    minute = slice(max(at - 5, 0), at + 1)
+    return 100 * sum(run.column("refused")[minute]) / max(sum(run.column("requests")[minute]), 1)
 
 
 def _column(run: Told, value: Value) -> list[tuple[float, float]]:
-    return [(at / 60, value(run, number)) for number, at in enumerate(run.column("at")) if at >= 0]
+    return [(at / 60, value(run, number)) for number, at in enumerate(run.column("at")) if at > 0]

@@ -73,7 +73,7 @@ class _Frame:
     def __init__(self, plot: Plot) -> None:
         self._plot = plot
         every = [point for line in plot.lines for point in line.points]
-        self._low_x, self._high_x = min(x for x, _ in every), max(x for x, _ in every)
+        self._low_x, self._high_x = 0.0, max(x for x, _ in every)
         top = max(y for _, y in every)
         top = max(top, plot.level[0]) if plot.level else top
         if plot.logarithmic:
@@ -121,7 +121,9 @@ class _Frame:
         if plot.instant is not None:
             x = self._x(plot.instant[0])
             parts.append(f'<path {rule} d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
-            parts.append(f'<text class="soft" x="{x + 5:.1f}" y="{_TOP + 10}">{escape(plot.instant[1])}</text>')
+            parts.append(
+                f'<text class="soft" x="{x + 5:.1f}" y="{_HEIGHT - _BOTTOM - 8}">{escape(plot.instant[1])}</text>'
+            )
         return "".join(parts)
 
     def line(self, number: int) -> str:

@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from .store import PARTITION_RATE, Model
+from .store import FULL, PARTITION_RATE, Model
 from .world import DAY, Scenario
-
-HEADROOM = 0.75
-"""How full the partitions are before the outage at most: a bucket with that load for long has been split so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +17,13 @@ class Question:
 
 
 def settled(items_per_day: float) -> int:
-    """How many partitions a bucket has that took so much for long: doubled until none is fuller than HEADROOM.
+    """How many partitions a bucket has that took so much for long: doubled until none is hot.
 
     >>> [settled(items) for items in (1e6, 1e8, 5e8, 1e9)]
     [1, 1, 4, 8]
     """
     partitions = 1
-    while items_per_day / DAY > partitions * PARTITION_RATE * HEADROOM:
+    while items_per_day / DAY > partitions * PARTITION_RATE * FULL:
         partitions *= 2
     return partitions
 
@@ -39,7 +36,7 @@ def outage(hosts: int, items_per_day: float = 1e9, **more: object) -> Scenario:
 
 def _cold(thin: int) -> Scenario:
     """A bucket that is new, with keys that begin with a hash."""
-    return Scenario(thin=thin, model=Model(partitions=1), before=0.0, outage=0.0, after=7200.0)
+    return Scenario(thin=thin, model=Model(partitions=1), before=0.0, outage=0.0, after=5400.0, until_drained=False)
 
 
 def _timed(thin: int) -> Scenario:
@@ -52,27 +49,31 @@ def _unsplit(thin: int) -> Scenario:
 
 
 _BIG = outage(10_000, thin=10)
-_SHORT = outage(10_000, outage=600.0)
+_SHORT = outage(10_000, outage=120.0)
 
 QUESTIONS = {
     one.name: one
     for one in (
         Question("outage", "10,000 hosts, an hour's outage; one host in ten, the store a tenth", _BIG),
         Question("whole", "the same with all of them: five minutes and more", replace(_BIG, thin=1), usual=False),
-        Question("thin-1", "ten minutes' outage, all 10,000 hosts", _SHORT),
-        Question("thin-10", "ten minutes' outage, one host in ten", replace(_SHORT, thin=10)),
-        Question("thin-50", "ten minutes' outage, one host in fifty", replace(_SHORT, thin=50)),
+        Question("thin-1", "two minutes' outage, all 10,000 hosts", _SHORT),
+        Question("thin-10", "two minutes' outage, one host in ten", replace(_SHORT, thin=10)),
+        Question("thin-50", "two minutes' outage, one host in fifty", replace(_SHORT, thin=50)),
         Question("hosts-1", "one host, ten million items a day", outage(1, 1e7)),
-        Question("hosts-10", "ten hosts, a hundred million", outage(10, 1e8)),
-        Question("hosts-100", "a hundred hosts, half a billion; one in five", outage(100, 5e8, thin=5)),
-        Question("hosts-1000", "a thousand hosts, a billion; one in twenty", outage(1000, thin=20)),
-        Question("keys-host", "10,000 hosts, keys that begin with the host; one in ten", replace(_BIG, keys="host")),
+        Question("hosts-10", "ten hosts, a hundred million; one in two", outage(10, 1e8, thin=2)),
+        Question("hosts-100", "a hundred hosts, half a billion; one in twenty", outage(100, 5e8, thin=20)),
+        Question("hosts-1000", "a thousand hosts, a billion; one in fifty", outage(1000, thin=50)),
+        Question(
+            "keys-host",
+            "10,000 hosts, keys that begin with the host; one in twenty",
+            replace(_BIG, keys="host", thin=20),
+        ),
         Question("keys-cold", "10,000 hosts, a bucket of one partition; one in fifty", _cold(50)),
         Question("keys-time", "10,000 hosts, keys that begin with the time; one in fifty", _timed(50)),
         Question("no-split", "10,000 hosts, a store that never splits; one in twenty", _unsplit(20)),
         Question(
-            "refused", "10,000 hosts, connections refused; one in twenty", replace(_BIG, answer="refused", thin=20)
+            "refused", "10,000 hosts, connections refused; one in fifty", replace(_BIG, answer="refused", thin=50)
         ),
-        Question("503", "10,000 hosts, an hour of 503; one in twenty", replace(_BIG, answer="503", thin=20)),
+        Question("503", "10,000 hosts, an hour of 503; one in fifty", replace(_BIG, answer="503", thin=50)),
     )
 }

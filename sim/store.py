@@ -6,7 +6,7 @@ What is assumed, and from where:
 - 3,500 PUT/s for each partition of the key space: AWS, "Best practices design patterns: optimizing Amazon S3
   performance". Above it: 503 SlowDown. How S3 meters is not published: here it is a token bucket.
 - S3 splits what is hot "gradually", with 503s meanwhile (same page). When is not published: here a partition splits in
-  the middle of its keys when it was asked for four fifths of that for ``split_after`` seconds.
+  the middle of its keys when it was asked for three quarters of that for ``split_after`` seconds.
 - Delays are lognormal, given by their median and their 99th percentile. Not published either.
 - In the outage nothing is answered (or refused, or 500, or 503: ``answer``). What was under way when it began is
   answered no more; half of that is stored all the same, as the 412 of the next attempt tells.
@@ -21,7 +21,8 @@ from statistics import NormalDist
 
 PARTITION_RATE = 3500.0
 """PUT/s (AWS S3 user guide, as above)."""
-_FULL = 0.8  # of its rate: from then on a partition is hot
+FULL = 0.75
+"""Of its rate: from then on a partition is hot."""
 _DELAYS = 8192
 _REFUSAL = 0.5  # how long a refusal takes, as a part of an answer
 
@@ -134,7 +135,7 @@ class Store:
 
     def look(self) -> None:
         """A second is over: split what was hot for long enough."""
-        full = _FULL * self.model.partition_rate
+        full = FULL * self.model.partition_rate
         for partition in list(self._partitions):
             self.count.most_admitted = max(self.count.most_admitted, partition.admitted)
             partition.hot = partition.hot + 1 if partition.offered >= full else max(partition.hot - 1, 0)

@@ -34,8 +34,8 @@ and by the square root of their number else. With it 10,000 hosts that want more
 percent of their requests (docs/SCALE.md); a host that sends a thousand a second has doubled within eight seconds."""
 SLOWEST = math.log(2) / 120
 """The least of that: it has doubled within two minutes."""
-LEAST = 1 / 64
-"""The least limit: of requests that take 30 ms one in two seconds."""
+LEAST = 1 / 256
+"""The least limit: of requests that take 30 ms one in eight seconds."""
 
 
 @dataclass(slots=True)
