@@ -123,7 +123,8 @@ class Claims:
         worker was faster, or its namesake is in work (then :meth:`unblocked` tells when). ``regular``: as for
         :func:`.item.open_file`. ``below``: only if it is smaller than so many bytes, else to be looked at again in
         ``otherwise`` seconds."""
-        if self._is_blocked(name):
+        if name in self._in_work or self._is_deferred(name):
+            self._block(name)
             return None
         if self._expires and not self._own.is_fresh():
             self.renew()
@@ -218,15 +219,15 @@ class Claims:
                 raise
         self._readiness.forget(name)
         item = self._hold(name, self._own, descriptor, found)
-        if place is _INCOMING and self._writer_came(item, found):
-            self._give_back(item, source)
-            return None
+        if place is _INCOMING:
+            if item.stat is found:
+                came = self._readiness.writer_came(item.fd)
+            else:  # another file than the one we had looked at
+                came = self._readiness.ask(item.fd) is Lease.HELD
+            if came:
+                self._give_back(item, source)
+                return None
         return item
-
-    def _writer_came(self, item: Item, looked_at: os.stat_result) -> bool:
-        if item.stat is looked_at:
-            return self._readiness.writer_came(item.fd)
-        return self._readiness.ask(item.fd) is Lease.HELD  # another file than the one we had looked at
 
     def _hold(self, name: str, holder: owner.Owner, descriptor: int, found: os.stat_result) -> Item:
         """Make the item of a file that is now in ``holder``'s directory. Between our open and our rename the name may
@@ -273,12 +274,9 @@ class Claims:
             self._unblocked.append(item.name)
             self._release(item)
 
-    def _is_blocked(self, name: str) -> bool:
-        if name not in self._in_work and not self._is_deferred(name):
-            return False
+    def _block(self, name: str) -> None:
         if len(self._blocked) < MAX_BLOCKED:
             self._blocked.add(name)
-        return True
 
     def _is_deferred(self, name: str) -> bool:
         """Whether ``deferred/`` has the name. That it holds nothing at all is looked at ten times a second rather than

@@ -108,10 +108,16 @@ class Readiness:
         self._leased = lease is _FREE
         if renamed and lease is not _HELD:
             return 0.0
-        settle = self._settle_for(lease)
+        settle = self._settle
+        if settle is None:
+            settle = SETTLE_WITHOUT_LEASE if lease is _UNKNOWN else SETTLE_WITH_LEASE
         if lease is _HELD:
             return max(settle, 0.1)
-        return self._settling(name, found, settle, lease)
+        if lease is _FREE and self._trust_ctime:
+            age = time.time() - found.st_ctime
+            if age >= 0:
+                return settle - age if settle > age else 0.0
+        return self._seen_unchanged(name, found, settle)
 
     def writer_came(self, descriptor: int) -> bool:
         """Whether somebody opened the file for writing since :meth:`wait` said that it may be taken. To be asked when
@@ -130,17 +136,6 @@ class Readiness:
     def ask(self, descriptor: int) -> Lease:
         """The lease test, where it is to be used."""
         return test_lease(descriptor) if self.lease and descriptor >= 0 else _UNKNOWN
-
-    def _settle_for(self, lease: Lease) -> float:
-        if self._settle is not None:
-            return self._settle
-        return SETTLE_WITHOUT_LEASE if lease is _UNKNOWN else SETTLE_WITH_LEASE
-
-    def _settling(self, name: str, found: os.stat_result, settle: float, lease: Lease) -> float:
-        age = time.time() - found.st_ctime
-        if lease is _FREE and self._trust_ctime and age >= 0:
-            return settle - age if settle > age else 0.0
-        return self._seen_unchanged(name, found, settle)
 
     def _seen_unchanged(self, name: str, found: os.stat_result, settle: float) -> float:
         """Where the clock of the file system cannot be believed: unchanged between two looks of ours, a settle apart

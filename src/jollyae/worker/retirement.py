@@ -54,6 +54,10 @@ class Retirement:
     _unannounced: list[tuple[Item, Receipt]] = field(default_factory=list)
     _announcing: list[tuple[Item, Receipt]] = field(default_factory=list)
     _unretired: list[Item] = field(default_factory=list)
+    _deletes: bool = False
+
+    def __post_init__(self) -> None:
+        self._deletes = self.rules.on_done is OnDone.DELETE
 
     @property
     def is_behind(self) -> bool:
@@ -144,7 +148,7 @@ class Retirement:
 
     def _retire(self, item: Item) -> None:
         try:
-            if self.rules.on_done is OnDone.DELETE:
+            if self._deletes:
                 self.claims.delete(item)
             else:
                 self.claims.finish(item)
