@@ -1,7 +1,5 @@
 """What a store's answer says, and the errors it tells: for whoever makes requests by hand."""
 
-import html
-import http
 import re
 
 from .connection import Answer
@@ -81,7 +79,11 @@ def element(body: bytes, name: bytes) -> str:
     'SlowDown'
     """
     found = _ELEMENT[name].search(body)
-    return html.unescape(found.group(1).decode(errors="replace")).strip() if found else ""
+    if not found:
+        return ""
+    import html  # seldom needed, and its table of entities takes a while to load
+
+    return html.unescape(found.group(1).decode(errors="replace")).strip()
 
 
 def refusal(answer: Answer) -> StoreError:
@@ -96,8 +98,10 @@ def refusal(answer: Answer) -> StoreError:
 
 
 def _phrase(status: int) -> str:
+    from http import HTTPStatus  # as html above: a refusal can wait for it, a start need not
+
     try:
-        return http.HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
         return ""
 

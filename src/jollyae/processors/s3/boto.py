@@ -5,7 +5,6 @@ time-out, and whatever it still does is harmless: puts are conditional, parts ar
 """
 
 import asyncio
-import email.utils
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -212,8 +211,10 @@ def _answered(response: Any) -> StoreError:
 
 
 def _skew(date: str) -> float | None:
+    from email.utils import parsedate_to_datetime  # only who is refused asks, and it takes a while to load
+
     try:
-        return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+        return parsedate_to_datetime(date).timestamp() - time.time()
     except (TypeError, ValueError):
         return None
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httptools
@@ -33,6 +32,8 @@ class Answer(msgspec.Struct):
 
     def skew(self) -> float | None:
         """How far the server's clock is before ours, in seconds, where it tells."""
+        from email.utils import parsedate_to_datetime  # only who is refused asks, and it takes a while to load
+
         try:
             return parsedate_to_datetime(self.header(b"date")).timestamp() - time.time()
         except (TypeError, ValueError):

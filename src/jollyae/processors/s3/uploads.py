@@ -6,7 +6,6 @@ file of 1 GiB takes. What is asked only after a crash (ListParts, Abort) is boto
 """
 
 import hashlib
-import html
 from collections.abc import Mapping
 
 from .access import Access
@@ -158,10 +157,12 @@ def _listed(request: Complete) -> bytes:
 
 
 def _listed_part(part: StoredPart) -> str:
+    from html import escape  # loaded by who needs it: see answers
+
     values = "".join(
-        f"<{CHECKSUM_NAMES[algorithm]}>{html.escape(value)}</{CHECKSUM_NAMES[algorithm]}>"
+        f"<{CHECKSUM_NAMES[algorithm]}>{escape(value)}</{CHECKSUM_NAMES[algorithm]}>"
         for algorithm, value in part.checksums.items()
         if algorithm in CHECKSUM_NAMES
     )
-    tag = html.escape(f'"{part.etag}"')
+    tag = escape(f'"{part.etag}"')
     return f"<Part>{values}<ETag>{tag}</ETag><PartNumber>{part.number}</PartNumber></Part>"
