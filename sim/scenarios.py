@@ -61,8 +61,8 @@ QUESTIONS = {
         Question("thin-50", "two minutes' outage, one host in fifty", replace(_SHORT, thin=50)),
         Question("hosts-1", "one host, ten million items a day", outage(1, 1e7)),
         Question("hosts-10", "ten hosts, a hundred million; one in two", outage(10, 1e8, thin=2)),
-        Question("hosts-100", "a hundred hosts, half a billion; one in twenty", outage(100, 5e8, thin=20)),
-        Question("hosts-1000", "a thousand hosts, a billion; one in fifty", outage(1000, thin=50)),
+        Question("hosts-100", "a hundred hosts, half a billion; one in five", outage(100, 5e8, thin=5)),
+        Question("hosts-1000", "a thousand hosts, a billion; one in five", outage(1000, thin=5)),
         Question(
             "keys-host",
             "10,000 hosts, keys that begin with the host; one in twenty",
