@@ -42,10 +42,14 @@ class Watcher(threading.Thread):
         self._over = threading.Event()
         self._began = time.monotonic()
         self._events: list[str] = []
+        self._last_told = ""
         self._last = View(0, 0, 0, 0, 0)
 
     def tell(self, text: str) -> None:
-        """Something happened."""
+        """Something happened; or what was told last goes on, and is told anew."""
+        if self._last_told and text.startswith(f"{self._last_told}:"):
+            self._events.pop()
+        self._last_told = text
         self._events.append(f"{clock(time.monotonic() - self._began)}  {text}")
 
     def run(self) -> None:
@@ -136,13 +140,14 @@ class Lines:
     """Prints what happened, and every few seconds how it stands."""
 
     def __init__(self) -> None:
-        self._told = 0
+        self._told: list[str] = []
         self._next = 0.0
 
     def __call__(self, view: View) -> None:
-        for event in view.events[self._told :]:
-            print(event, flush=True)
-        self._told = len(view.events)
+        for event in view.events[max(len(self._told) - 1, 0) :]:  # the last one may be another by now
+            if event not in self._told[-1:]:
+                print(event, flush=True)
+        self._told = view.events
         if view.seconds >= self._next:
             print(brief(view), flush=True)
             self._next = view.seconds + LINES
@@ -181,7 +186,8 @@ def _show(wishes: argparse.Namespace, directory: Path, stack: ExitStack) -> int:
     if wishes.announce == "rgw":
         print("RGW tells RabbitMQ of each object. It sees a new topic within half a minute …", flush=True)
         _warm_up(it)
-        print("RGW is not killed: its next one waits 90 s for the dead one's lock. It is with --announce jollyae.")
+        print("RGW itself is not killed: its next one would wait 90 s for the dead one's lock.")
+        print("With --announce jollyae it is.")
     print(_PICTURE, flush=True)
     watcher = Watcher(it, Terminal() if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else Lines())
     chance = random.Random()
