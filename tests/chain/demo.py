@@ -101,7 +101,7 @@ class Watcher(threading.Thread):
 
 def _workers(place: Place, it: Chain) -> list[Line]:
     return [
-        Line(service.name, _count(workdir), _lines(log), _trouble(service, it))
+        Line(service.name, _in_hand(workdir), _lines(log), _trouble(service, it))
         for service, workdir, log in zip(place.services, place.workdirs, place.logs, strict=False)
     ]
 
@@ -110,6 +110,10 @@ def _trouble(service: Service, it: Chain) -> str:
     if service.host.name in it.cut:
         return "CUT OFF"
     return "" if service.runs() else "KILLED"
+
+
+def _in_hand(workdir: Path) -> int:
+    return sum(_count(workdir / place) for place in ("incoming", "working", "deferred"))
 
 
 def _count(directory: Path) -> int:
@@ -188,7 +192,7 @@ def _show(wishes: argparse.Namespace, directory: Path, stack: ExitStack) -> int:
         _warm_up(it)
         print("RGW itself is not killed: its next one would wait 90 s for the dead one's lock.")
         print("With --announce jollyae it is.")
-    print(_PICTURE, flush=True)
+    print(_PICTURES[wishes.announce], flush=True)
     watcher = Watcher(it, Terminal() if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else Lines())
     chance = random.Random()
     it.start()
@@ -197,15 +201,16 @@ def _show(wishes: argparse.Namespace, directory: Path, stack: ExitStack) -> int:
     run.run(wishes.items, season.kinds(wishes.strikes, kinds, chance))
     watcher.tell("all is submitted; now it drains")
     run.drain(PATIENCE)
-    it.stop()
     watcher.end()
+    it.stop()
     return _judge(it, run)
 
 
-_PICTURE = """
-  spool ─ jollyae run --to s3:// ─▶ Ceph RGW ─ notifications ─▶ RabbitMQ
-  RabbitMQ ─▶ jollyae run --from amqp:// --exec ─▶ spool ─▶ a second bucket
-"""
+_TAKEN = "  RabbitMQ ─▶ jollyae run --from amqp:// --exec ─▶ spool ─▶ a second bucket\n"
+_PICTURES = {
+    "rgw": f"\n  spool ─ jollyae run --to s3:// ─▶ Ceph RGW ─ its notifications ─▶ RabbitMQ\n{_TAKEN}",
+    "jollyae": f"\n  spool ─ jollyae run --to s3:// --notify amqp:// ─▶ Ceph RGW, RabbitMQ\n{_TAKEN}",
+}
 
 
 def _warm_up(it: Chain) -> None:

@@ -104,11 +104,11 @@ def sweep(chain: Chain) -> list[str]:
     worked on twice, and visible once. The keys."""
     results = chain.servers.store.objects(chain.results)
     found = [key for key in chain.servers.store.objects(chain.uploads) if f"{key}{SUFFIX}" not in results]
-    chain.queue.publish(_event(chain.uploads, key) for key in found)
+    chain.queue.publish(event(chain.uploads, key) for key in found)
     return found
 
 
-def _event(bucket: str, key: str) -> bytes:
+def event(bucket: str, key: str) -> bytes:
     """Amazon's event, as far as a worker reads it."""
     about = {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/")}}
     return json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": about}]}).encode()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).parents[1] / "real/ceph-rgw.sh"
 _LOG = "client.rgw.log"
-_PUT = re.compile(r'^\d{4}-.* beast: .*"PUT /([^/? ]+)/([^? ]+) HTTP/1\.1" (\d+) ')
+PUT = re.compile(r'^\d{4}-.* beast: .*"PUT /([^/? ]+)/([^? ]+) HTTP/1\.1" (\d+) ')
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Store:
         found: Counter[str] = Counter()
         with (self.directory / _LOG).open(errors="replace") as log:
             for line in log:
-                if (put := _PUT.match(line)) and put[1] == bucket and put[3] == "200":
+                if (put := PUT.match(line)) and put[1] == bucket and put[3] == "200":
                     found[put[2]] += 1
         return found
 
