@@ -15,6 +15,7 @@ import pytest
 from jollyae.album.couch.client import Client
 from jollyae.album.couch.replication import find_exposure
 from jollyae.processors.photo.samples import make_samples
+from tests.album.fakecouch import FakeCouch
 from tests.helpers import until
 
 from .couch.support import Site
@@ -103,6 +104,14 @@ def test_a_wrong_password_and_a_missing_database(site: Site, tmp_path: Path) -> 
     assert said.returncode in (1, 75, 78) and "JOLLYAE_ALBUM_PASSWORD" in said.stderr, said.stderr
 
 
+def _come_back(spool: Path, server: FakeCouch) -> None:
+    """Start it again when a worker has met that it is away."""
+    try:
+        until(lambda: any('"paused":{' in path.read_text() for path in spool.glob("working/*/.state.json")), "a pause")
+    finally:
+        server.start()
+
+
 def test_a_server_that_goes_away(fake_site: Site, tmp_path: Path, samples: list[Path]) -> None:
     """In the middle of it: paused, nothing fails, and all is there when it is back."""
     assert fake_site.fake is not None
@@ -111,7 +120,7 @@ def test_a_server_that_goes_away(fake_site: Site, tmp_path: Path, samples: list[
     assert call("album", "init", url, "--user", "anna").returncode == 0
     _drop(call, tmp_path, samples)
     fake_site.fake.kill()
-    back = threading.Timer(8.0, fake_site.fake.start)
+    back = threading.Thread(target=_come_back, args=(tmp_path / "spool", fake_site.fake))
     back.start()
     try:
         said = _work(call, tmp_path, url)
