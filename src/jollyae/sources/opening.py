@@ -1,6 +1,5 @@
 """From a URL to what takes items from that queue."""
 
-import os
 from collections.abc import Callable
 
 from ..processors.notify import UrlError
@@ -37,8 +36,7 @@ def supply_from(
     ``prefetch_bytes``: the most bytes of their objects that lie in the spool. ``is_wanted``: see
     :class:`.intake.Intake`. Raises :class:`SourceError`."""
     store = options or S3Options()
-    region = store.region or os.environ.get("AWS_REGION", "")  # which boto3 does not read
-    found = source(url, Access(region=region, profile=store.profile), prefetch=prefetch)
+    found = source(url, Access(region=store.region or "", profile=store.profile), prefetch=prefetch)
     return Intake(found, Objects(store, FETCHES), most_bytes=prefetch_bytes, is_wanted=is_wanted)
 
 

@@ -204,6 +204,15 @@ def test_no_credentials_and_no_region(tmp_path: Path, monkeypatch: pytest.Monkey
     assert raised.value.reason == "credentials"
 
 
+def test_the_region_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_REGION, as the hint says, which boto3 alone does not read; what we are told comes first."""
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    for access, region in ((Access(), "eu-north-1"), (Access(region=REGION), REGION)):
+        service = Sqs("sqs://queue", access)
+        assert service._client().meta.region_name == region
+        service.close()
+
+
 def test_a_file_that_is_no_message_is_sent_nowhere(tmp_path: Path) -> None:
     """It fails before any client is made."""
     with item(tmp_path, b"hello") as one, pytest.raises(Permanent):

@@ -6,6 +6,7 @@ the queue itself drops repeats, within the five minutes that it remembers them.
 """
 
 import hashlib
+import os
 import re
 import threading
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ class _Service:
         )
         return made.client(
             self.service,  # type: ignore[call-overload]
-            region_name=self._access.region or self._region or None,
+            # The SDKs' common variable, which boto3 does not read, before boto3's own.
+            region_name=self._access.region or self._region or os.environ.get("AWS_REGION") or None,
             endpoint_url=self._access.endpoint_url or None,
             config=config,
         )
