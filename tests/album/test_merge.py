@@ -229,7 +229,7 @@ _steps = st.lists(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(_steps, st.booleans())
 def test_servers_agree_and_lose_nothing(steps: list[Any], together: bool) -> None:
     """Random edits, replication in parts and in any order, merges on several servers at once and killed half-way,
@@ -245,7 +245,7 @@ def test_servers_agree_and_lose_nothing(steps: list[Any], together: bool) -> Non
     assert len(leaves) == 1 or merge.differing(leaves)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_steps, st.booleans(), st.sampled_from((2, 3)))
 def test_nothing_is_lost_where_ancestors_are_forgotten(steps: list[Any], together: bool, remembers: int) -> None:
     """Servers whose paths are too short show leaves that others know to be old, and still every edit."""

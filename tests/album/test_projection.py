@@ -326,7 +326,7 @@ _moves = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_moves)
 def test_two_servers_keep_their_public_databases(moves: list[Any]) -> None:
     """Edits, deletions, merges, projections and both replications in any order: in the end both public databases show

@@ -63,7 +63,7 @@ def said(leaves: list[Leaf]) -> dict[str, list[str]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(2, 5), _edits, st.sampled_from(KINDS), _order, st.sampled_from(KINDS), _order)
 def test_any_topology_and_order_come_to_the_same(
     count: int, edits: list[Any], kind: Kind, order: list[Any], other_kind: Kind, other_order: list[Any]
@@ -78,7 +78,7 @@ def test_any_topology_and_order_come_to_the_same(
     assert said(leaves) == said(others)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(2, 5), _edits, st.sampled_from(KINDS), _order, st.sampled_from(KINDS), _order)
 def test_without_a_keeper_all_have_the_same_leaves(
     count: int, edits: list[Any], kind: Kind, order: list[Any], other_kind: Kind, other_order: list[Any]

@@ -124,6 +124,12 @@ def test_poison_is_a_dead_letter_of_the_redrive_policy(
     assert kept.read_bytes() == b"no event"
 
 
+def _paused_by(spool: Path) -> set[str]:
+    """Who has paused, as the workers there tell."""
+    states = [json.loads(path.read_text()) for path in (spool / "working").glob("*/.state.json")]
+    return {state["paused"]["by"] for state in states if state["paused"]}
+
+
 def test_a_queue_that_is_unwell_pauses_and_is_tried_again(
     sqs: SqsServer, queue: Queue, store: Store, workers: Taking
 ) -> None:
@@ -131,8 +137,7 @@ def test_a_queue_that_is_unwell_pauses_and_is_tried_again(
     sqs.unwell = True
     worker = workers.start()
     worker.until_says("paused", "unwell")
-    states = list((workers.directory / "work" / "working").glob("*/.state.json"))
-    until(lambda: (json.loads(states[0].read_text())["paused"] or {}).get("by") == "source", "the state")
+    until(lambda: "source" in _paused_by(workers.directory / "work"), "the state")
     sqs.unwell = False
     sqs.send("q", store.put("a.txt", b"a").decode())
     until(lambda: workers.came() == [b"a"], lambda: worker.tail())

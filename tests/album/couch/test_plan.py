@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jollyae.album.couch.address import Address
@@ -70,7 +70,6 @@ def wanted(kind: Kind, nodes: Sequence[Node]) -> set[tuple[str, str]]:
 LISTS = st.lists(st.integers(0, 5), min_size=2, max_size=6, unique=True)
 
 
-@settings(deadline=None)
 @given(KINDS, LISTS, KINDS, LISTS)
 def test_any_list_after_any_other(before: Kind, first: list[int], after: Kind, second: list[int]) -> None:
     """What the second list wants is there then, and nothing else, each link once; what both want was not touched; and
@@ -87,7 +86,6 @@ def test_any_list_after_any_other(before: Kind, first: list[int], after: Kind, s
     assert set(world.arrange(after, here)) == {KEPT}
 
 
-@settings(deadline=None)
 @given(KINDS, LISTS, st.integers(0, 5))
 def test_two_administrators_make_the_same(kind: Kind, order: list[int], other: int) -> None:
     """Each at a server of their own, which they call localhost, with the list in an order of their own."""

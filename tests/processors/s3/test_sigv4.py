@@ -48,7 +48,7 @@ REGIONS = st.one_of(st.sampled_from(["us-east-1", "eu-central-1", "default", "au
 DATES = st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2100, 1, 1))
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(
     method=st.sampled_from(["PUT", "GET", "HEAD", "POST", "DELETE"]),
     key=KEYS_OF_OBJECTS,
@@ -96,7 +96,7 @@ def by_botocore(
     return str(request.headers["Authorization"])
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(KEYS_OF_OBJECTS)
 def test_paths_as_botocore_writes_them(key: str) -> None:
     """What is sent is what boto3 would send: the store decodes it to the same key."""
