@@ -9,6 +9,7 @@ What is announced by RGW itself can be announced by jollyae's ``--notify`` inste
 import hashlib
 import io
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -226,7 +227,7 @@ def _place(directory: Path, made: Chain, host: Host) -> Place:
     for number in range(1, EACH + 1):
         workdir, log = home / f"work{number}", home / f"worked{number}"
         words = ["run", "--from", source, "--workdir", str(workdir), "--on-done", "delete"]
-        words += ["--exec", str(ROOT / "tests/chain/work.sh")]
+        words += ["--exec", shlex.quote(str(ROOT / "tests/chain/work.sh"))]
         place.workdirs.append(workdir)
         place.logs.append(log)
         more = {"RESULTS": str(home / "results"), "LOG": str(log)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,7 +109,7 @@ class Taking:
         stem = self.directory / f"output-{len(self.processes)}"
         command = [sys.executable, "-m", "jollyae", "run", "--workdir", str(self.directory / workdir), *words]
         if copying:
-            command += ["--exec", f"{sys.executable} -c '{COPY}' {{}} {self.out}"]
+            command += ["--exec", f"{shlex.quote(sys.executable)} -c '{COPY}' {{}} {self.out}"]
         given = environment(self.directory, JOLLYAE_FROM=self.queue_url, **self._store) | env
         self.processes.append(Process(command, given, stem))
         return self.processes[-1]

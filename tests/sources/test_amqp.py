@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 import sys
 import time
@@ -71,7 +72,8 @@ def test_removed_objects_and_test_events_are_acknowledged(queue: Queue, store: S
 def test_poison_and_failures_are_dead_letters_with_the_reason(queue: Queue, store: Store, workers: Taking) -> None:
     """What nobody can read, and what the command failed for, is in failed/ and in QUEUE.dead, both telling why."""
     queue.send(b"\x00 poison", store.put("bad.txt", b"bad"))
-    worker = workers.start("--exec", f"{sys.executable} -c 'raise SystemExit(\"out of luck\")' {{}}", copying=False)
+    command = f"{shlex.quote(sys.executable)} -c 'raise SystemExit(\"out of luck\")' {{}}"
+    worker = workers.start("--exec", command, copying=False)
     until(lambda: queue.waiting(f"{queue.name}.dead") == 2, lambda: worker.tail())
     assert worker.end().code == 0
     dead = dict(queue.dead())
