@@ -62,8 +62,11 @@ class World:
             self.holds[rev] = frozenset()
 
     def edit(self, server: str, which: int, **changes: Any) -> None:
-        """Somebody edits one of the leaves they have, mostly the winner."""
+        """Somebody edits one of the leaves they have, mostly the winner. There may be none: what a merge elsewhere has
+        deleted is not to be seen where its result did not come yet."""
         live = self.trees[server].live()
+        if not live:
+            return
         leaf = live[which % len(live)]
         self.clock += 1
         now = f"2026-11-22T12:00:00.{self.clock:06}Z"

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jollyae.album import document as documents
@@ -229,7 +229,21 @@ _steps = st.lists(
 )
 
 
+_DELETED_BEFORE_MERGED = [
+    ("edit", "a", 0, "title", 0),
+    ("edit", "a", 0, "title", 1),
+    ("edit", "b", 0, "title", 0),
+    ("replicate", "b", "a", 31),
+    ("resolve", "a", 0),
+    ("edit", "a", 0, "title", 1),
+    ("replicate", "a", "b", 2),
+    ("edit", "b", 0, "title", 0),
+]
+"""Of a merge the deleted leaf arrives alone: there is nothing to edit at that server."""
+
+
 @settings(max_examples=600)
+@example(_DELETED_BEFORE_MERGED, False)
 @given(_steps, st.booleans())
 def test_servers_agree_and_lose_nothing(steps: list[Any], together: bool) -> None:
     """Random edits, replication in parts and in any order, merges on several servers at once and killed half-way,

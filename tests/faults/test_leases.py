@@ -44,9 +44,11 @@ def frozen(root: Path) -> list[str]:
         slow = _start(forks, made)
         until(lambda: _said(made, "working on"), "the worker")
 
+        stops = [signal.SIGSTOP]
+
         def stop_it(request: Request) -> None:
-            if len(made.store.accepted) == 3:
-                os.kill(slow, signal.SIGSTOP)
+            if len(made.store.accepted) >= 3 and stops:
+                os.kill(slow, stops.pop())
 
         made.store.on_accept = stop_it
         names = [f"n{number}" for number in range(20)]
@@ -56,9 +58,9 @@ def frozen(root: Path) -> list[str]:
         other = _start(forks, made)
         until(lambda: _said(made, "took over"), "the takeover")
         until(lambda: len(list(items_below(str(made.spool / "finished")))) == len(names), "all are finished")
-        os.kill(slow, signal.SIGCONT)
         told = Counter(one["name"] for one in receipts.read(made.spool / "receipts"))
         wrong = [f"told twice before it woke: {told}"] if max(told.values()) > 1 else []
+        os.kill(slow, signal.SIGCONT)
         until(lambda: 2 in Counter(one["name"] for one in receipts.read(made.spool / "receipts")).values(), "it woke")
         made.submit("later", b"later")
         until(lambda: (made.spool / "finished" / "later").exists(), "another item")

@@ -175,6 +175,8 @@ class Fire:
             self.found.poisoned = len(failed)
             list(Spool(self._made.spool).retry(failed))
             self._drain()
+        if "--shared" in self._options:
+            self._outlive()
         sweep(Places.under(self._made.spool), age=-1)
         self.found.wrong += self._made.judge()
         self.found.wrong += told.wrong(self._made)
@@ -183,6 +185,21 @@ class Fire:
             [f"not finished: {self.found.items - len(finished)}"] if len(finished) != self.found.items else []
         )
         self.found.writes = sum(request.writes for request, _ in self._made.store.seen)
+
+    def _outlive(self) -> None:
+        """That a lease has run out is seen by and by: a worker stays until the dead's empty directories are gone."""
+        words, stem = self._made.words("--settle", "0", *self._options), self._made.directory / "output" / "outliving"
+        pid = self._forks.jollyae(words, self._identity(), stem, bug=self._bug, part_size=PART)
+        said = stem.with_suffix(".err")
+        until(lambda: said.exists() and "working on" in said.read_text() and self._is_alone(pid), "a worker alone")
+        if (code := self._forks.kill(pid, signal.SIGTERM)) != 0:
+            self.found.wrong.append(
+                f"who outlived all ended with {code}: {stem.with_suffix('.err').read_text()[-500:]}"
+            )
+
+    def _is_alone(self, pid: int) -> bool:
+        names = [path.name for path in (self._made.spool / "working").iterdir()]
+        return bool(names) and all(f"-{pid}-" in name for name in names)
 
     def _drain(self) -> None:
         words = self._made.words("--once", "--settle", "0", *self._options)
