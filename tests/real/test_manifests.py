@@ -20,7 +20,7 @@ from .support import Process, Scene, body_of, environment, until
 
 pytestmark = pytest.mark.real
 
-KILLS = int(os.environ.get("JOLLYAE_KILLS", "40")) // 2
+KILLS = int(os.environ.get("JOLLYAE_KILLS", "40")) // 5
 ITEMS = int(os.environ.get("JOLLYAE_ITEMS", "600")) // 2
 SEED = int(os.environ.get("JOLLYAE_SEED", "1"))
 NAMES = ["a.csv", "a b+c,d.csv", "day 1/ü.csv", "100%.csv", 'x"y.csv', "new\nline.csv"]
