@@ -4,8 +4,6 @@ queue that brings back what failed (moto: it speaks SQS's protocol and counts re
 import hashlib
 import json
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ import boto3
 import pytest
 
 from jollyae.processors.photo.samples import make_samples
+from tests import moto_server
 from tests.aws import events
 from tests.aws.runtime import FunctionError, function, poll
 from tests.helpers import until
@@ -55,27 +54,14 @@ handler = aws.lambda_handler(process, margin=1)
 @pytest.fixture
 def sqs(tmp_path: Path) -> Iterator[Any]:
     """A client of a moto server of our own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with (tmp_path / "moto.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-        try:
-            until(listens, "moto")
-            yield boto3.client(
-                "sqs",
-                endpoint_url=f"http://127.0.0.1:{port}",
-                region_name="eu-west-1",
-                aws_access_key_id="testing",
-                aws_secret_access_key="testing",
-            )
-        finally:
-            server.kill()
+    with moto_server.serve(tmp_path / "moto.log") as address:
+        yield boto3.client(
+            "sqs",
+            endpoint_url=address,
+            region_name="eu-west-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
 
 
 def queues(sqs: Any) -> tuple[str, str]:

@@ -3,8 +3,6 @@
 import asyncio
 import itertools
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ import pytest
 from jollyae import Temporary
 from jollyae.sources.source import Message, Source, Why
 from jollyae.spool.outcomes import Scope
-from tests.real.support import free_port, listens, until
+from tests import moto_server
+from tests.real.support import until
 from tests.sources.brokers import VISIBILITY, Amqp, Broker, Moto, Timed
 from tests.sources.sqs_server import SqsServer
 
@@ -25,17 +24,8 @@ _NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A moto server of our own."""
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with (
-        (tmp_path_factory.mktemp("moto") / "log").open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=log) as server,
-    ):
-        try:
-            until(lambda: listens(port), "moto")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
+    with moto_server.serve(tmp_path_factory.mktemp("moto") / "log") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -190,8 +190,8 @@ async def serve(worker: Worker, where: Destination, *, silent: bool = False) -> 
     """Have the worker serve. ``silent``: others have told what is delivered to."""
     _spare_the_collector()
     told = None if silent else asyncio.create_task(_announce(where))
-    await where.begin()
     try:
+        await where.begin()
         return await worker.serve()
     finally:
         if told is not None:

@@ -57,7 +57,7 @@ _SAID = {
     "back": "given back",
 }
 _MOST_UNSAID = 10_000
-_AGAIN = 0.2  # seconds until a name is tried again that another item's directory obstructs
+_AGAIN = 0.3  # seconds until a name is tried again that another item's directory obstructs: thrice a second
 _MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 
 

@@ -82,20 +82,7 @@ class Objects:
         except UnicodeEncodeError:
             raise Permanent("cannot be fetched: no object has such a name", reason="key") from None
         bucket = self._bucket(event.bucket)
-        key = event.key
-        try:
-            found = await bucket.fetch(key, event.version, event.size)
-        except FileNotFoundError:
-            if not event.otherwise:
-                raise
-            key = event.otherwise
-            found = await bucket.fetch(key, event.version, event.size)
-        else:
-            if event.otherwise and event.etag and found.etag != event.etag:
-                with suppress(FileNotFoundError):  # which of two keys is meant, the ETag tells
-                    other = await bucket.fetch(event.otherwise, event.version, event.size)
-                    if other.etag == event.etag:
-                        key, found = event.otherwise, other
+        key, found = await _found(bucket, event)
         path = fs.temporary_name(directory)
         descriptor = fs.create(path)
         try:
@@ -125,6 +112,23 @@ class Objects:
         """Take no more requests. Nothing is waited for."""
         for bucket in self._buckets.values():
             bucket.close()
+
+
+async def _found(bucket: BucketFetcher, event: Event) -> tuple[str, Fetched]:
+    """The object, and its key: which of two readings of a key is meant, the ETag tells. Raises
+    :class:`FileNotFoundError`."""
+    try:
+        found = await bucket.fetch(event.key, event.version, event.size)
+    except FileNotFoundError:
+        if not event.otherwise:
+            raise
+        return event.otherwise, await bucket.fetch(event.otherwise, event.version, event.size)
+    if event.otherwise and event.etag and found.etag != event.etag:
+        with suppress(FileNotFoundError):
+            other = await bucket.fetch(event.otherwise, event.version, event.size)
+            if other.etag == event.etag:
+                return event.otherwise, other
+    return event.key, found
 
 
 async def _write(bucket: BucketFetcher, found: Fetched, key: str, descriptor: int) -> None:

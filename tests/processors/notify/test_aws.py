@@ -5,8 +5,6 @@ import asyncio
 import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from jollyae.processors.notify import UrlError, aws
 from jollyae.processors.notify.aws import Access, EventBridge, Sns, Sqs
 from jollyae.processors.s3.transport import NoAnswer, StoreError
 from jollyae.spool.outcomes import Permanent, Scope, Temporary
-from tests.helpers import until
+from tests import moto_server
 from tests.processors.notify.scene import RECEIPT, item
 
 ACCOUNT = "123456789012"
@@ -29,24 +27,8 @@ REGION = "eu-west-1"
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a moto server of our own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with (
-        (tmp_path_factory.mktemp("moto") / "log").open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=log) as server,
-    ):
-        try:
-            until(lambda: _listens(port), "moto")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    with moto_server.serve(tmp_path_factory.mktemp("moto") / "log") as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
