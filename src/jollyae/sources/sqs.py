@@ -100,11 +100,8 @@ class SqsSource:
             if self._polling is None:
                 self._polling = asyncio.create_task(self._poll())
             polling = self._polling
-            try:
-                await asyncio.wait((polling,))  # a wait that is cancelled leaves the poll, and what it brings
-            finally:
-                if polling.done():
-                    self._polling = None
+            await asyncio.wait((polling,))  # one that is cancelled leaves the poll, and what it brought
+            self._polling = None
             if found := polling.result():
                 return found
 
