@@ -92,9 +92,10 @@ def progress(chain: Chain) -> tuple[int, int]:
 
 
 def has_drained(chain: Chain, done: tuple[int, int]) -> bool:
-    """Whether there is a result for all that was submitted, and no message waits. ``done``: the progress."""
+    """Whether there is a result for all that was submitted, no message waits, and no spool holds anything: what is
+    worked on again, its result is on its way still. ``done``: the progress."""
     try:
-        return done[1] >= len(chain.submitted) and not chain.queue.waiting()
+        return done[1] >= len(chain.submitted) and not left(chain)
     except AWAY:
         return False
 

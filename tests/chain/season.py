@@ -50,15 +50,17 @@ class Season:
 
     def drain(self, seconds: float) -> bool:
         """Wait until there is a result for each item, and no message; where RGW announces, what it forgot is announced
-        after :data:`QUIET`. Whether that was reached in time."""
-        deadline = time.monotonic() + seconds
+        after :data:`QUIET`. Whether that was reached in time. It is looked twice: what a worker has just been given, to
+        do once more, is neither in the queue nor in its spool yet."""
+        deadline, was_drained = time.monotonic() + seconds, False
         before, since = (-1, -1), time.monotonic()
         while time.monotonic() < deadline:
             self._tend()
             if (done := judge.progress(self._chain)) != before:
                 before, since = done, time.monotonic()
-            if judge.has_drained(self._chain, done):
+            if (is_drained := judge.has_drained(self._chain, done)) and was_drained:
                 return True
+            was_drained = is_drained
             if self._chain.announce == "rgw" and time.monotonic() - since > QUIET:
                 self.swept += judge.sweep(self._chain)
                 since = time.monotonic()

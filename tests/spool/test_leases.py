@@ -404,36 +404,34 @@ def _other_boot(spool: Spool, client: str) -> Path:
     return path / leases.FILE
 
 
-def _count_up(monkeypatch: pytest.MonkeyPatch, clock: Clock, then: Callable[[], None]) -> None:
+def _publish(spool: Spool, client: str, clock: Clock, meanwhile: Callable[[], None]) -> None:
     def sleep(seconds: float) -> None:
         clock.now += seconds
-        then()
+        meanwhile()
 
-    monkeypatch.setattr(leases.time, "sleep", sleep)  # type: ignore[attr-defined]
+    Leases(str(spool.places.working), client=client, now=clock, sleep=sleep).publish()
 
 
-def test_a_living_namesake_is_refused(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_living_namesake_is_refused(spool: Spool) -> None:
     """Two hosts with one name are one to their file server: the second does not begin."""
     file, clock = _other_boot(spool, "alpha/"), Clock()
 
     def renew() -> None:
         file.write_text(file.read_text().replace('"counter": 1', '"counter": 2'))
 
-    _count_up(monkeypatch, clock, renew)
     with pytest.raises(SpoolError, match="another host named"):
-        Leases(str(spool.places.working), client="alpha/", now=clock).publish()
+        _publish(spool, "alpha/", clock, renew)
     assert names_in(spool.places.working) == ["alpha-1-s00000000"]
 
 
-def test_this_hosts_life_before_is_no_namesake(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_hosts_life_before_is_no_namesake(spool: Spool) -> None:
     """What it left before it was started again does not change; nor is another client's looked at."""
     _other_boot(spool, "alpha/")
     clock = Clock()
-    _count_up(monkeypatch, clock, lambda: None)
-    Leases(str(spool.places.working), client="alpha/", now=clock).publish()
+    _publish(spool, "alpha/", clock, lambda: None)
     assert clock.now > 1000 + PERIOD
     waited = clock.now
-    Leases(str(spool.places.working), client="alpha/unique", now=clock).publish()
+    _publish(spool, "alpha/unique", clock, lambda: None)
     assert clock.now == waited
 
 

@@ -205,7 +205,7 @@ class Leased(Owner):
 
 class Leases:
     """How a worker has directories in ``working``, and takes over those of the dead, on a shared spool. ``client``: as
-    in :class:`Lease`; ``now`` and ``boot`` for tests."""
+    in :class:`Lease`; ``now``, ``sleep`` and ``boot`` for tests."""
 
     expires = True
 
@@ -216,6 +216,7 @@ class Leases:
         client: str = "",
         lease: float | None = None,
         now: Callable[[], float] = clock,
+        sleep: Callable[[float], None] = time.sleep,
         boot: str | None = None,
     ) -> None:
         self.lease = LEASE if lease is None else lease
@@ -224,6 +225,7 @@ class Leases:
         self.client = client
         self._working = working
         self._now = now
+        self._sleep = sleep
         host = owner.hostname()
         self._name = f"{host}-{os.getpid()}-s{secrets.token_hex(4)}"
         self._said = Lease(
@@ -327,7 +329,7 @@ class Leases:
         before = {path: lease for path, lease in found if lease is not None and self._is_namesakes(lease)}
         until = self._now() + self.look_every + self._margin
         while before and self._now() < until:
-            time.sleep(self.look_every / 20)
+            self._sleep(self.look_every / 20)
             for path, lease in before.items():
                 if (now := read(path)) is not None and now.counter != lease.counter:
                     raise SpoolError(

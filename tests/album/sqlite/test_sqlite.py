@@ -123,12 +123,12 @@ def test_a_process_that_is_killed(tmp_path: Path, what: str) -> None:
 
     chance = random.Random(9)
     for turn in range(6):
-        process = writer.start(what, path, turn * 200, 200)
-        assert process.stdout is not None
-        lines = list(itertools.islice(process.stdout, chance.randint(1, 40)))
-        time.sleep(chance.random() * 0.02)
-        process.kill()
-        lines += process.communicate(timeout=PATIENCE)[0].splitlines()
+        with writer.start(what, path, turn * 200, 200) as process:
+            assert process.stdout is not None
+            lines = list(itertools.islice(process.stdout, chance.randint(1, 40)))
+            time.sleep(chance.random() * 0.02)
+            process.kill()
+            lines += process.stdout.readlines()  # not communicate(): it knows nothing of what was read ahead
         acknowledged.update(int(line.split()[1]) for line in lines if line.startswith("added"))
         run(path, check)
         check_file(path)
