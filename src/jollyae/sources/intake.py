@@ -333,7 +333,6 @@ class Intake:
 
     async def _fetch(self, work: Work, began: float) -> None:
         assert work.event is not None
-        url = names.show(work.event.url)
         try:
             arrived = await self._objects.fetch(work.event, self._tmp)
             self._store_is_well(began)
@@ -341,22 +340,22 @@ class Intake:
         except FileNotFoundError:
             self._store_is_well(began)
             self._counts["gone"] += 1
-            log.info("nothing to fetch: it is gone", extra={"url": url})
+            log.info("nothing to fetch: it is gone", extra={"url": names.show(work.event.url)})
             self._over(work)
         except Permanent as error:
             self._store.over(began)
-            warn(error.message, error.hint, reason=error.reason, url=url)
+            warn(error.message, error.hint, reason=error.reason, url=names.show(work.event.url))
             self._over(work, Why(error.message, error.hint, error.reason))
         except Temporary as error:
             self._not_now(work, error, began)
         except OSError as error:
             scope = Scope.DESTINATION if error.errno in _MACHINE else Scope.ITEM
-            text = f"{url} cannot be put into the spool: {describe(error)}"
+            text = f"{names.show(work.event.url)} cannot be put into the spool: {describe(error)}"
             hint = "Free some room, or mend the disk."
             self._not_now(work, Temporary(text, hint=hint, scope=scope, reason="machine"), began)
         except Exception as error:
             log.exception("a fault of jollyae's; please report it")
-            self._not_now(work, Temporary(f"{url}: {describe(error)}", reason="fault"), began)
+            self._not_now(work, Temporary(f"{names.show(work.event.url)}: {describe(error)}", reason="fault"), began)
         finally:
             self._fetching.pop(work, None)
             self._start_fetches()
@@ -383,6 +382,9 @@ class Intake:
         """Whether it could be moved into ``incoming/``. Of `a` and `a/b` the other one may be in work, or have left its
         directory there."""
         try:
+            if "/" not in name:
+                fs.rename(path, f"{self._incoming}/{name}")
+                return True
             with fs.beneath(self._incoming, name, make=True) as target:
                 fs.rename(path, target)
                 return True

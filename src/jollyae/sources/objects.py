@@ -10,6 +10,7 @@ import asyncio
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ class State(NamedTuple):
     mark: int
 
 
+@lru_cache(1024)  # asked when a message comes, and when its object has come
 def mark_of(etag: str, version: str) -> int:
     """The number, from 0 up to and without 10^9. Without an ETag: UNKNOWN.
 
@@ -117,13 +119,13 @@ class Objects:
 async def _found(bucket: BucketFetcher, event: Event) -> tuple[str, Fetched]:
     """The object, and its key: which of two readings of a key is meant, the ETag tells. Raises
     :class:`FileNotFoundError`."""
+    if not event.otherwise:
+        return event.key, await bucket.fetch(event.key, event.version, event.size)
     try:
         found = await bucket.fetch(event.key, event.version, event.size)
     except FileNotFoundError:
-        if not event.otherwise:
-            raise
         return event.otherwise, await bucket.fetch(event.otherwise, event.version, event.size)
-    if event.otherwise and event.etag and found.etag != event.etag:
+    if event.etag and found.etag != event.etag:
         with suppress(FileNotFoundError):
             other = await bucket.fetch(event.otherwise, event.version, event.size)
             if other.etag == event.etag:

@@ -12,7 +12,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -255,7 +254,7 @@ def fsync_directory(path: str) -> None:
 
 def temporary_name(directory: str) -> str:
     """A new name in ``directory`` that is never an item (a dotfile)."""
-    return os.path.join(directory, f".jollyae-{secrets.token_hex(8)}.tmp")
+    return f"{directory}/.jollyae-{os.urandom(8).hex()}.tmp"
 
 
 def create(path: str, mode: int = 0o666) -> int:

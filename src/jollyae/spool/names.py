@@ -64,6 +64,8 @@ def printable(text: str) -> str:
     >>> printable(encode("caf\u00e9 \u202e"))
     'café %E2%80%AE'
     """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
@@ -104,6 +106,8 @@ def why_impossible(name: str) -> str:
     """
     if not name or "\0" in name:
         return "it is empty or holds a NUL"
+    if name[0] != "." and "/" not in name and name.isascii() and len(name) <= MAX_COMPONENT:
+        return ""  # as most are
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts):
         return "it has an empty, '.' or '..' component"

@@ -145,6 +145,47 @@ def test_head_refused(store: Scripted, status: int) -> None:
     assert (error.status, error.code) == (status, "")
 
 
+def get(key: str, version: str = "") -> Callable[[Any], Awaitable[Any]]:
+    """GetObject, which only our own transport makes."""
+    return lambda transport: transport.get(key, version)
+
+
+def test_get() -> None:
+    """One after the other, of this version or the latest: each has its own signature, and asks for checksums."""
+    store = Scripted("fast")
+    wanted = [("a b/ü", ""), ("c", "v/1="), ("d+e", "")]
+
+    async def ask(transport: Any) -> list[bytes]:
+        return [(await transport.get(key, version)).body for key, version in wanted]
+
+    assert store(answer(200, "body"), ask) == [b"body"] * 3
+    targets = ["/bucket/a%20b/%C3%BC", "/bucket/c?versionId=v%2F1%3D", "/bucket/d%2Be"]
+    assert [(asked.method, asked.target) for asked in store.asked] == [("GET", target) for target in targets]
+    for asked in store.asked:
+        assert asked.headers["x-amz-checksum-mode"] == "ENABLED"
+        assert asked.headers["x-amz-security-token"] == "to/ken=="
+        assert signature_is_right(asked.method, asked.target, asked.headers, b"")
+
+
+def test_get_without_keys() -> None:
+    """A public bucket: nothing is signed, and nobody is told of keys."""
+    store = Scripted("fast")
+    store(answer(200, "body"), get("a b"), no_sign_request=True)
+    [asked] = store.asked
+    assert asked.target == "/bucket/a%20b"
+    assert {name for name in asked.headers if name.startswith(("x-amz", "auth"))} == {"x-amz-checksum-mode"}
+
+
+def test_get_of_what_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token with a line break would be a header of its own: refused, and not shown."""
+    store = Scripted("fast")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "to\r\nken")
+    for version in ("", "v"):
+        error = store(answer(200), get("k", version))
+        assert isinstance(error, StoreError) and "line break" in error.message and "ken" not in error.message
+    assert not store.asked
+
+
 @pytest.mark.parametrize("algorithm", ["sha256", "crc32", ""])
 def test_create(store: Scripted, algorithm: str) -> None:
     """The object's attributes, which checksum the parts will bear, and the id as it stands in XML."""

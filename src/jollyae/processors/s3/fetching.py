@@ -5,10 +5,12 @@ was sent in one piece and without KMS), our own digest in its metadata, or a che
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from jollyae.processors.reading import BLOCK
@@ -18,6 +20,7 @@ from jollyae.spool.outcomes import Temporary
 from . import access, checksums, faults
 from .answers import bare, refusal
 from .answers import checksums as checksums_of
+from .answers import etag as etag_of
 from .boto import BotoTransport
 from .connection import MAX_ANSWER, Answer
 from .fast import FastTransport
@@ -35,6 +38,10 @@ _DENIED = Meaning(
     reason="denied",
 )
 _MOST_ODD = 1000
+_MD5 = re.compile("[0-9a-f]{32}")
+_SHA256 = f"x-amz-meta-{SHA256}".encode()
+_SSE = b"x-amz-server-side-encryption"
+_SSE_C = b"x-amz-server-side-encryption-customer-algorithm"
 
 
 @dataclass(slots=True)
@@ -130,15 +137,14 @@ class BucketFetcher:
             if length >= MAX_ANSWER - 64 * 1024:
                 return None
             raise StoreError(None, NoAnswer.CLOSED, "the answer ended early")
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers.items()}
-        etag = bare(headers.get("etag", ""))
+        etag = etag_of(answer)
         return Fetched(
             size=length,
             etag=etag,
-            modified=_seconds(headers.get("last-modified", "")),
-            sha256=headers.get(f"x-amz-meta-{SHA256}", ""),
+            modified=_seconds(answer.header(b"last-modified")),
+            sha256=answer.header(_SHA256),
             checksums=checksums_of(answer),
-            is_md5=_is_md5(etag, headers),
+            is_md5=_is_md5(etag, answer.header(_SSE), answer.header(_SSE_C)),
             body=answer.body,
         )
 
@@ -154,7 +160,7 @@ class BucketFetcher:
             etag=etag,
             modified=modified.timestamp() if isinstance(modified, datetime) else 0.0,
             sha256=told.get(SHA256, ""),
-            is_md5=_is_md5(etag, answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})),
+            is_md5=_is_md5(etag, answer.get("ServerSideEncryption", ""), answer.get("SSECustomerAlgorithm", "")),
             stream=answer["Body"],
         )
 
@@ -190,12 +196,11 @@ class BucketFetcher:
         return faults.explain(error, self._url(key), _DENIED if is_denied else None)
 
 
-def _is_md5(etag: str, headers: Mapping[str, str]) -> bool:
-    encrypted = headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-    by_customer = "x-amz-server-side-encryption-customer-algorithm" in headers
-    return len(etag) == 32 and not encrypted and not by_customer and all(char in "0123456789abcdef" for char in etag)
+def _is_md5(etag: str, sse: str, sse_c: str) -> bool:
+    return not sse_c and not sse.startswith("aws:kms") and _MD5.fullmatch(etag) is not None
 
 
+@lru_cache(256)  # what is told of together was mostly stored together
 def _seconds(date: str) -> float:
     try:
         return parsedate_to_datetime(date).timestamp()

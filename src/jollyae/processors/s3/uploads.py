@@ -15,7 +15,7 @@ from .boto import COMPLETING
 from .connection import Answer
 from .lanes import Lanes, Request
 from .origin import Origin
-from .sigv4 import UNSIGNED, Signer, canonical_query, encode_path
+from .sigv4 import UNSIGNED, Form, Keys, Signer, canonical_query, encode_path
 from .transport import Complete, Found, NoAnswer, Part, Progress, Stored, StoredPart, StoreError
 from .wire import ANSWER
 
@@ -32,6 +32,8 @@ class Uploads:
         self._access = found
         self._signer = signer
         self._lanes = lanes
+        self._get: Form | None = None
+        self._get_for: Keys | None = None
 
     async def head(self, key: str, *, with_checksums: bool) -> Found:
         """HeadObject."""
@@ -51,11 +53,36 @@ class Uploads:
 
     def wanted(self, key: str, version: str = "") -> bytes:
         """GetObject, as it is sent; ``version``: not the latest but this one."""
-        query = canonical_query([("versionId", version)] if version else ())
+        headers = {"x-amz-checksum-mode": "ENABLED"}
         try:
-            return self._head("GET", key, query, {"x-amz-checksum-mode": "ENABLED"}, 0, _NOTHING)
+            if version:
+                return self._head("GET", key, canonical_query([("versionId", version)]), headers, 0, _NOTHING)
+            return self._plain_get(self._origin.path + encode_path(key), headers)
         except UnicodeEncodeError:
             raise StoreError(None, NoAnswer.CLIENT, "the key has a character that cannot be sent") from None
+
+    def _plain_get(self, path: str, headers: dict[str, str]) -> bytes:
+        """As :meth:`_head`, with what is the same in all of them made once."""
+        keys, stamp = self._access.keys, self._signer.stamp()
+        if self._get is None or keys is not self._get_for:
+            self._get, self._get_for = self._form_of_get(keys, headers), keys
+        values = (stamp,) if keys is not None else ()
+        lines = self._get.wire(values)
+        if keys is not None:
+            signed = self._signer.authorize(keys, self._get, path, values, stamp, _NOTHING)
+            lines = f"{lines}authorization: {signed}\r\n"
+        return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode("ascii")
+
+    def _form_of_get(self, keys: Keys | None, headers: Mapping[str, str]) -> Form:
+        more: dict[str, str | None] = {"host": self._origin.authority, **headers}
+        if keys is not None:
+            more |= {"x-amz-content-sha256": _NOTHING, "x-amz-date": None}
+            if keys.token:
+                more["x-amz-security-token"] = keys.token
+        try:
+            return Form("GET", more)
+        except ValueError as error:
+            raise StoreError(None, NoAnswer.CLIENT, str(error)) from None
 
     async def create(self, key: str, headers: Mapping[str, str], algorithm: str) -> str:
         """CreateMultipartUpload; the upload's id. ``headers``: the object's attributes; ``algorithm``: which checksum
