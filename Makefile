@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 PYTEST_ARGS ?=
+JOBS ?= 2
 LOCK_ARGS ?=
 BENCH_ARGS ?=
 SIM_ARGS ?=
@@ -27,7 +28,7 @@ endif
 	@pwd -P > $@
 
 test: setup test-tools fault-tools ## all tests, the real servers included; PYTEST_ARGS='-k name' for some
-	$(VENV)/python -m pytest $(PYTEST_ARGS)
+	@JOBS=$(JOBS) tools/test.sh $(PYTEST_ARGS)
 
 test-tools: ## as root on Debian: install what the tests against real programs need
 	@tools/test-tools.sh
