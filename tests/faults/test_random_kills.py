@@ -198,7 +198,7 @@ class Fire:
             )
 
     def _is_alone(self, pid: int) -> bool:
-        names = [path.name for path in (self._made.spool / "working").iterdir()]
+        names = [path.name for path in (self._made.spool / "working").iterdir() if path.is_dir()]  # no litter
         return bool(names) and all(f"-{pid}-" in name for name in names)
 
     def _drain(self) -> None:
