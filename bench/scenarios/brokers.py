@@ -24,7 +24,7 @@ from tests import rabbit as brokers
 
 from .. import ROOT, commands
 from ..figures import Run
-from ..goals import BARE, CALL, CELERY, CELERY_COMMAND, EXEC
+from ..goals import BARE, CALL, CALL_TWO, CELERY, CELERY_COMMAND, EXEC, EXEC_TWO
 from ..lab import Contestant, Lab
 from ..programs import Daemon, Failed
 from ..sink import Unavailable
@@ -61,9 +61,11 @@ class _Brokers:
         plain, celery = self._plain, self._celery
         return [
             self._one(CALL, plain, self._jollyae("--call", "bench.brokers.calls:nothing")),
+            self._one(CALL_TWO, plain, self._jollyae("--call", "bench.brokers.calls:nothing", "--processes", "2")),
             self._one(BARE, plain, self._bare(self.lab.sink.http)),
             self._one(CELERY, celery("fetch"), self._of_celery, "celery"),
             self._one(EXEC, plain, self._jollyae("--exec", "true")),
+            self._one(EXEC_TWO, plain, self._jollyae("--exec", "true", "--processes", "2")),
             self._one(CELERY_COMMAND, celery("command"), self._of_celery, "celery"),
             self._one("aio-pika, bare, fetches nothing", plain, self._bare("-")),
             self._one("Celery, fetches nothing", celery("nothing"), self._of_celery, "celery"),
@@ -152,7 +154,7 @@ class _Brokers:
             raise Failed(f"{left} messages were not acknowledged: {consumer.told()[-300:]}")
         done = self.count * 0.8
         values = {"items_per_s": done / seconds, "cpu_us_per_item": cpu / done * 1e6}
-        if who not in (EXEC, CELERY_COMMAND):  # a sum over processes, of which these have thousands
+        if who not in (EXEC, EXEC_TWO, CELERY_COMMAND):  # a sum over processes, of which these have thousands
             values["peak_mb"] = peak / 1e6
         return Run("brokers", who, number, self.count, self.count * SIZE, values)
 
