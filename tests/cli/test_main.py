@@ -79,6 +79,6 @@ def test_a_directory_that_is_no_spool_is_named(call: Call, tmp_path: object, ver
 
 
 def test_an_option_that_only_looks_alike_by_its_dashes_is_not_offered(call: Call, spool: Path) -> None:
-    """--que is not --sse; --too is --to."""
-    assert "Did you mean" not in call("check", spool, "--que").err
+    """--que is --queue and not --sse; --too is --to."""
+    assert "Did you mean: --queue\n" in call("check", spool, "--que").err
     assert "Did you mean: --to\n" in call("run", spool, "--too", "x").err

@@ -218,6 +218,19 @@ def test_nothing_to_run(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert said.code == 2 and "name a SPOOL or -c FILE" in said.err and "each queue has its own" not in said.err
 
 
+def test_check_of_one_queue(call: Call, config: Path, tmp_path: Path) -> None:
+    """Only this one is tried, and whether its worker lives; a name that is none is told with those that there are."""
+    (tmp_path / "scans" / "incoming").rmdir()
+    (tmp_path / "scans").chmod(0o500)
+    said = call("check", "-c", config, "--queue", "logs", "--no-network", "--json")
+    found = [json.loads(line) for line in said.out.splitlines()]
+    assert said.code == 0 and {one["queue"] for one in found} == {"", "logs"}
+    said = call("check", "-c", config, "--queue", "logs", "--health")
+    assert said.code == 1 and "logs" in said.out and "scans" not in said.out
+    said = call("check", "-c", config, "--queue", "log")
+    assert said.code == 2 and "has no queue 'log'" in said.err and "It has: scans, logs" in said.err
+
+
 def test_a_dashboard_for_all_without_a_token(call: Call, tmp_path: Path) -> None:
     """check says that it will not start so."""
     path = tmp_path / "j.toml"

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from . import run, terminal, where
@@ -26,7 +26,7 @@ _OTHERS = (
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    where.add(parser, or_config=True)
+    where.add(parser, or_queue=True)
     add_all(parser, "destination", DESTINATION)
     add_all(parser, "work", _OTHERS)
     add_all(parser, "objects", OBJECT)
@@ -41,10 +41,10 @@ def main(arguments: argparse.Namespace) -> int:
     """Check; exit code 0 if all is well (warnings too), 1 if something failed, 78 if the configuration cannot be."""
     if where.is_config(arguments):
         if arguments.health:
-            return _health([queue.places for queue in where.config(arguments, ()).queues])
+            return _health([queue.places for queue in _config(arguments).queues])
         import asyncio
 
-        return asyncio.run(_check_all(where.config(arguments, (*_OTHERS, *OBJECT, *STORE)), arguments))
+        return asyncio.run(_check_all(_config(arguments, *_OTHERS, *OBJECT, *STORE), arguments))
     if arguments.health:
         return _health([where.places(arguments)])
     import asyncio
@@ -52,6 +52,14 @@ def main(arguments: argparse.Namespace) -> int:
     run.refuse_two(arguments)
     settings = run.settings(arguments) if run.destinations(arguments) else None
     return asyncio.run(_check(where.places(arguments), settings, arguments))
+
+
+def _config(arguments: argparse.Namespace, *overriding: Option) -> "Config":
+    """The configuration with the queues that are meant."""
+    found = where.config(arguments, overriding)
+    if arguments.queue is None:
+        return found
+    return replace(found, queues=tuple(where.named(arguments.queue, found.queues, found)))
 
 
 async def _check_all(config: "Config", arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..service.config import Config
+    from ..service.settings import Queue
     from ..spool.places import Places
     from ..spool.spool import Spool
 
@@ -105,10 +106,7 @@ def meant(arguments: argparse.Namespace) -> list[Meant]:
     queues = list(found.queues)
     if arguments.queue is not None:
         known = [one for queue in queues for one in (queue, *notifications.queues(queue))]
-        queues = [queue for queue in known if queue.name == arguments.queue]
-        if not queues:
-            names = ", ".join(queue.name for queue in known)
-            raise UsageError(f"{found.path} has no queue {arguments.queue!r}", hint=f"It has: {names}")
+        queues = named(arguments.queue, known, found)
     return [
         Meant(
             one.name,
@@ -120,6 +118,15 @@ def meant(arguments: argparse.Namespace) -> list[Meant]:
         )
         for one in queues
     ]
+
+
+def named(name: str, among: "Sequence[Queue]", config: "Config") -> "list[Queue]":
+    """The queue of this name. Raises :class:`UsageError` where there is none."""
+    found = [queue for queue in among if queue.name == name]
+    if not found:
+        names = ", ".join(queue.name for queue in among)
+        raise UsageError(f"{config.path} has no queue {name!r}", hint=f"It has: {names}")
+    return found
 
 
 def words(arguments: argparse.Namespace) -> str:
