@@ -57,7 +57,7 @@ def publish(docs: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sim", description="many hosts and one store, simulated; see docs/SCALE.md")
-    parser.add_argument("what", nargs="*", metavar="QUESTION", help="which (all but outage-whole)")
+    parser.add_argument("what", nargs="*", metavar="QUESTION", help="which (all but whole)")
     parser.add_argument("--list", action="store_true", help="name the questions")
     parser.add_argument("--seed", type=int, default=1, help="another seed is another run [1]")
     parser.add_argument("--into", type=Path, help="keep the results there too, beside those of other questions")

@@ -108,6 +108,10 @@ def test_the_limit_rises_and_is_halved(health: Health, clock: Clock) -> None:
 
 
 def test_the_destination_says_when(health: Health, clock: Clock) -> None:
-    """A wish for a time (Retry-After) is respected."""
+    """A wish for a time (Retry-After) is respected: with jitter it is longer, and never shorter."""
     health.failed("slow down", "", reason="t", throttled=True, after=20.0)
-    assert health.next_probe() == clock.now + 20
+    assert health.next_probe() == clock.now + 25
+    for chance in (0.0, 0.999):
+        hasty = Health(32, now=lambda: clock.now, chance=lambda chance=chance: chance)  # type: ignore[misc]
+        hasty.failed("slow down", "", reason="t", throttled=True, after=20.0)
+        assert 20 <= hasty.next_probe() - clock.now <= 30

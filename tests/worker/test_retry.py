@@ -35,6 +35,13 @@ def test_decide(error: Exception, epidemic: bool, kind: type[Outcome]) -> None:
     assert isinstance(decide(error, 1, epidemic=epidemic, chance=0.5), kind)
 
 
+@given(st.integers(1, 100), st.floats(0, 1, exclude_max=True), st.floats(0.001, 2880))
+def test_who_asked_for_time_gets_it(attempts: int, chance: float, after: float) -> None:
+    """Retry-After: never sooner, whatever the jitter; and not all at that very moment."""
+    outcome = decide(Temporary("busy", after=after, scope=Scope.ITEM), attempts, epidemic=False, chance=chance)
+    assert isinstance(outcome, Defer) and after * 0.999999 <= outcome.delay <= 1.2 * 3600
+
+
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.floats(0.001, 100))
 def test_delay(attempts: int, chance: float, first: float) -> None:
     """It doubles from the first to an hour, with jitter, and never overflows."""

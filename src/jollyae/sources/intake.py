@@ -28,7 +28,7 @@ from ..spool.outcomes import Defer, Fail, Outcome, Permanent, Scope, Temporary
 from ..spool.owner import entries_below
 from ..spool.spool import Spool
 from ..worker.health import Health, Pause
-from ..worker.retry import FIRST_DELAY, delay, describe
+from ..worker.retry import delay, describe, first_delay
 from ..worker.telling import log, notice, warn
 from . import events
 from .events import Event, Kind
@@ -409,7 +409,7 @@ class Intake:
             return
         self._store.over(began)
         work.deferrals += 1
-        seconds = delay(work.deferrals, random.random(), error.after or FIRST_DELAY)
+        seconds = delay(work.deferrals, random.random(), first_delay(error.after))
         warn(f"fetched again in {seconds:.0f} s: {error.message}", error.hint, reason=error.reason)
         loop.call_later(seconds, self._again, work)
 

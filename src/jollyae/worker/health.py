@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .reasons import known
+from .retry import JITTER
 
 FIRST_PROBE = 1.0
 """Seconds from the pause to its first probe; doubled after each probe that fails."""
@@ -161,7 +162,7 @@ class Health:
         if pause is None:
             if began is not None and began < self._well_since:
                 return False
-            wait = self._spread(after or FIRST_PROBE)
+            wait = self._spread(after / (1 - JITTER) if after else FIRST_PROBE)  # not sooner than it was asked to
             self.paused = Pause(error, hint, reason, state, time.time(), now, now + wait)
             return True
         if self._probing and not self._is_older_than_pause(began):
@@ -199,4 +200,4 @@ class Health:
         return self.paused is not None and began is not None and began < self.paused.began
 
     def _spread(self, seconds: float) -> float:
-        return seconds * (0.8 + 0.4 * self._chance())
+        return seconds * (1 + JITTER * (2 * self._chance() - 1))

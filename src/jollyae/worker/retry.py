@@ -33,6 +33,16 @@ def delay(attempts: int, chance: float, first: float = FIRST_DELAY) -> float:
     return whole * (1 + JITTER * (2 * chance - 1))
 
 
+def first_delay(after: float | None) -> float:
+    """The ``first`` of :func:`delay`. ``after``: seconds for which the other side has asked to be left alone, where it
+    has: no jitter comes to less than that.
+
+    >>> first_delay(None), delay(1, 0.0, first_delay(20.0)), delay(1, 0.5, first_delay(20.0))
+    (5.0, 20.0, 25.0)
+    """
+    return after / (1 - JITTER) if after else FIRST_DELAY
+
+
 def decide(error: BaseException, attempts: int, *, epidemic: bool, chance: float) -> Outcome:
     """The outcome of an attempt that ended with ``error``. ``attempts``: how often the item was deferred, this time
     included.
@@ -49,7 +59,7 @@ def decide(error: BaseException, attempts: int, *, epidemic: bool, chance: float
     if isinstance(error, Temporary):
         if error.scope is Scope.DESTINATION or (error.scope is Scope.UNSURE and epidemic):
             return Hold(error.message, error.hint, error.throttled, error.after, reason, error.state)
-        return Defer(delay(attempts, chance, error.after or FIRST_DELAY), error.message, error.hint, reason)
+        return Defer(delay(attempts, chance, first_delay(error.after)), error.message, error.hint, reason)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
         hint = "Free some room, memory or open files."
         return Hold(f"this machine: {describe(error)}", hint, reason="machine", state="machine")
