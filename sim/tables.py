@@ -32,7 +32,7 @@ def text(runs: Sequence[Told]) -> str:
     return "\n".join(lines)
 
 
-SIZES = ("hosts-1", "hosts-10", "hosts-100", "hosts-1000", "outage")
+SIZES = ("hosts-1", "hosts-10", "hosts-100", "hosts-1000", "whole")
 """The runs of the sizing table."""
 
 
