@@ -12,7 +12,6 @@ app.conf.update(
     task_acks_late=True,
     task_ignore_result=True,
     task_default_queue=os.environ["BENCH_QUEUE"],
-    worker_prefetch_multiplier=64,
     broker_connection_retry_on_startup=True,
 )
 endpoint = os.environ["BENCH_ENDPOINT"]

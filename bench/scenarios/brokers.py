@@ -30,8 +30,8 @@ from ..programs import Daemon, Failed
 from ..sink import Unavailable
 
 SIZE = 4096
-PREFETCH = 128
-"""Messages at a time with a consumer; Celery's two processes have 64 each."""
+PREFETCH = 512
+"""Messages at a time with a consumer; two processes have half of them each."""
 _LOOK = 0.02
 _PATIENCE = 300.0
 
@@ -134,6 +134,7 @@ class _Brokers:
             "error",
         ]
         words += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        words += ["--prefetch-multiplier", str(PREFETCH // 2)]
         about = {"BENCH_BROKER": self.rabbit.url, "BENCH_QUEUE": queue, "BENCH_ENDPOINT": self.lab.sink.http}
         return words, self.lab.environment(PYTHONPATH=str(ROOT), **about)
 
