@@ -167,13 +167,13 @@ def test_what_waits(
     is_empty: bool, unready: int, passed_over: int, items: int, size: int, oldest: float | None
 ) -> None:
     """Of what lies in incoming/ only what is ready; and nothing when it was seen that nothing can be taken."""
-    situation = Situation({}, None, is_empty, 20.0, 0.0)
+    situation = Situation({}, None, is_empty, 20.0)
     assert _waiting(Counted(10, 100, 50.0, 1.0), situation, unready, passed_over) == Counted(items, size, oldest, 1.0)
 
 
 def test_what_waits_is_no_older_than_when_all_was_taken() -> None:
     """The walk's oldest may have been delivered since: it came after the moment in which nothing was left."""
-    situation = Situation({}, None, False, 70.0, 0.0)
+    situation = Situation({}, None, False, 70.0)
     assert _waiting(Counted(10, 100, 50.0, 1.0), situation, 0, 0).oldest == 70.0
 
 

@@ -22,8 +22,8 @@ from jollyae.spool import fs, notes
 from jollyae.worker import receipts, state
 from jollyae.worker import worker as worker_module
 from jollyae.worker.line import LARGE
+from jollyae.worker.news import NEWS_FOR
 from jollyae.worker.rules import OnDone, OnFail
-from jollyae.worker.worker import NEWS_FOR
 from tests.children import Forks
 from tests.helpers import as_nobody, drop, eventually, mount_namespace, needs_root, once, until, whereabouts, working
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..service.processes.companions import Companion
     from ..service.settings import Settings
     from ..spool.places import Places
-    from ..worker.worker import Listener
+    from ..worker.news import Listener
     from .output import StreamHandler
 
 

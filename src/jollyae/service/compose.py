@@ -14,11 +14,12 @@ from ..spool.outcomes import Permanent, Temporary
 from ..spool.places import Places
 from ..spool.spool import Spool
 from ..worker.loop import loop_factory
+from ..worker.news import Listener
 from ..worker.rules import Rules
 from ..worker.summary import Summary
 from ..worker.supply import Supply
 from ..worker.telling import notice, warn
-from ..worker.worker import Listener, Worker
+from ..worker.worker import Worker
 from . import calls, intakes, machine, manifests, notifications
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
 from .nesting import among_items

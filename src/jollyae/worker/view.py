@@ -29,14 +29,12 @@ ROOM_EVERY = 10.0
 class Situation:
     """What the loop says of itself. ``flying``: the items in flight, each with when its attempt began (monotonic);
     ``by_hand``: the reason of a pause by hand; ``is_empty``: it rests because nothing in ``incoming/`` can be taken;
-    ``emptied``: when that was so last and nothing lay there that is not ready; ``looked``: when it last looked round,
-    renewed once a minute while nothing happens."""
+    ``emptied``: when that was so last and nothing lay there that is not ready."""
 
     flying: Mapping[Item, tuple[float, bool]]
     by_hand: str | None
     is_empty: bool
     emptied: float
-    looked: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,8 +71,9 @@ class View:
             pauses.append((one.state, one.probes) if (one := self.supply.paused) else None)
         return (*counts, *now, *pauses)
 
-    def snapshot(self, situation: Situation) -> Snapshot:
-        """The worker as it is now."""
+    def snapshot(self, situation: Situation, looked: float) -> Snapshot:
+        """The worker as it is now. ``looked``: when it last looked round (seconds since 1970), renewed once a minute
+        while nothing happens."""
         now, clock = time.time(), time.monotonic()
         free_bytes, free_inodes = self._room(clock)
         return Snapshot(
@@ -92,9 +91,9 @@ class View:
             held=self.line.held,
             paused=self._paused(situation.by_hand, now - clock),
             stuck=[Stuck(names.encode(name), error) for name, error in islice(self.line.stuck.items(), MOST_STUCK)],
-            last_scan=self.arrivals.unread_since or situation.looked,
+            last_scan=self.arrivals.unread_since or looked,
             next_attempt=self.deferred.next_attempt,
-            places=self._places(situation),
+            places=self._places(situation, looked),
             minute=self.minutes.running(),
             idle_since=self.idle.since,
             free_bytes=free_bytes,
@@ -105,14 +104,14 @@ class View:
             **self.tally.counters(),
         )
 
-    def _places(self, situation: Situation) -> dict[str, Counted]:
+    def _places(self, situation: Situation, looked: float) -> dict[str, Counted]:
         unready = self.arrivals.unready
         found = {place: Counted(*held) for place, held in self.counting.held().items()}
         if not found:
             return {}
         if (incoming := found.get("incoming")) is not None:
             found["incoming"] = _waiting(incoming, situation, unready, self.line.passed_over)
-        return found | {"unready": Counted(unready, 0, None, situation.looked)}
+        return found | {"unready": Counted(unready, 0, None, looked)}
 
     def _room(self, clock: float) -> tuple[int, int]:
         """Bytes and inodes that are free for us."""

@@ -2,14 +2,14 @@
 the next due time.
 
 Only this module catches what a processor or the spool raises. Nothing here decides what an error means (:mod:`.retry`),
-whether the destination is well (:mod:`.health`) or who is next (:mod:`.line`).
+whether the destination is well (:mod:`.health`), who is next (:mod:`.line`) or when a listener is told (:mod:`.news`).
 """
 
 import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NoReturn
@@ -31,13 +31,14 @@ from .keeper import Keeper
 from .line import LARGE, Line
 from .loop import loop_factory
 from .minutes import Minutes
+from .news import Listener, News
 from .outbox import Outbox
 from .receipts import Receipts
 from .retirement import Retirement
 from .retry import describe
 from .room import Room
 from .rules import Rules
-from .state import Snapshot, StateFile
+from .state import StateFile
 from .summary import Summary
 from .supply import Supply
 from .tally import Tally
@@ -52,18 +53,9 @@ SWEEP_EVERY = 3600.0
 """Seconds between two looks for litter of crashes."""
 SUMMARY_EVERY = 60.0
 """Seconds between two summaries in the log, while there is something to tell."""
-TELL_EVERY, WATCH_EVERY, IDLE_EVERY = 0.25, 1.0, 5.0
-"""Seconds between two looks for what the listeners are told: while there is news, while something must be looked for
-of which nobody tells us, and while there is neither; then what stirs is looked at at once."""
-BEAT_EVERY = 60.0
-"""Seconds after which they are told though there is none: who watches us learns that we live."""
-NEWS_FOR = 3.0
-"""Seconds for which they are told again what did not change: the state file is written once a second at most."""
 _STARTS = 64  # items started before the event loop has its turn
 _LARGE_LANE = 4
 _DEADLY = Fail("the worker died three times with this", "Look at it; then: jollyae retry SPOOL NAME", "died")
-
-Listener = Callable[[Snapshot], None]
 
 
 class Worker:
@@ -116,10 +108,7 @@ class Worker:
         self._given_up = False
         self._why_not = ""
         self._told_problem = ""
-        self._emptied = self._looked = 0.0
-        self._mark: tuple[object, ...] = ()
-        self._news_until = self._next_beat = 0.0
-        self._has_news = True
+        self._emptied = 0.0
         self._tally = tally or Tally()
         self._outbox = outbox
         self._supply = supply
@@ -158,7 +147,7 @@ class Worker:
     async def serve(self) -> Summary:
         """:meth:`run`, on a running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._wake, self._stirred = asyncio.Event(), asyncio.Event()
+        self._wake = asyncio.Event()
         self._open()
         try:
             self._adopt()
@@ -168,7 +157,7 @@ class Worker:
             if self._supply is not None:
                 await self._supply.close()
             with suppress(OSError):
-                self._tell_all()
+                self._news.tell(self._situation())
         finally:
             waiting = self._close()
         tally, once = self._tally, self._rules.once
@@ -206,7 +195,6 @@ class Worker:
         self._keeper = Keeper(spool.places, rules)
         self._retirement = self._make_retirement()
         self._make_view()
-        self._listeners.append(StateFile(self._claims.directory).show)
         self._executor = ThreadPoolExecutor(rules.concurrency, thread_name_prefix="jollyae")
         self._call = as_coroutine(self._process, self._executor)
         self._begin = begin_of(self._process)
@@ -228,13 +216,14 @@ class Worker:
                 self._loop.add_signal_handler(number, self.stop, int(number))
         with suppress(ValueError, RuntimeError):
             self._loop.add_signal_handler(signal.SIGUSR1, self._summarize)
-        self._chores = [
-            self._loop.create_task(self._every(lambda: min(ADOPT_EVERY, self._claims.look_every), self._adopt)),
-            self._loop.create_task(self._every(self._next_look, self._tell, self._stirred)),
-            self._loop.create_task(self._every(lambda: SUMMARY_EVERY, self._summarize)),
-            self._loop.create_task(self._every(lambda: SWEEP_EVERY, self._sweep)),
-            self._loop.create_task(self._counting.run(lambda: bool(self._flying))),
-        ]
+        chores = (
+            self._every(lambda: asyncio.sleep(min(ADOPT_EVERY, self._claims.look_every)), self._adopt),
+            self._every(lambda: self._news.wait(hears_all=self._hears_all()), self._tell),
+            self._every(lambda: asyncio.sleep(SUMMARY_EVERY), self._summarize),
+            self._every(lambda: asyncio.sleep(SWEEP_EVERY), self._sweep),
+            self._counting.run(lambda: bool(self._flying)),
+        )
+        self._chores = [self._loop.create_task(chore) for chore in chores]
         if self._supply is not None:
             self._supply.begin(self._spool)
             self._supplying = self._loop.create_task(self._supply.run())
@@ -276,6 +265,7 @@ class Worker:
             expiry=getattr(self._process, "credentials_expiry", lambda: 0.0),
             supply=self._supply,
         )
+        self._news = News(self._view, [*self._listeners, StateFile(self._claims.directory).show])
 
     def _close(self) -> int:
         """Give everything up; how many items wait for another try."""
@@ -405,7 +395,7 @@ class Worker:
         self._resting = False
         if timer is not None:
             timer.cancel()
-        self._stirred.set()
+        self._news.stirred.set()
         self._counting.stir()
 
     def _is_over(self, why_not: str) -> bool:
@@ -516,20 +506,10 @@ class Worker:
 
     # --- chores
 
-    async def _every(
-        self, seconds: Callable[[], float], chore: Callable[[], None], early: asyncio.Event | None = None
-    ) -> None:
-        """Do it after so many seconds, again and again. ``early``: what ends a wait of more than WATCH_EVERY."""
+    async def _every(self, wait: Callable[[], Awaitable[None]], chore: Callable[[], None]) -> None:
+        """Wait, then do it, again and again."""
         while True:
-            pause = seconds()
-            if early is None or pause <= WATCH_EVERY:
-                await asyncio.sleep(pause)
-            else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await early.wait()
-            if early is not None:
-                early.clear()
+            await wait()
             try:
                 chore()
             except OSError as error:
@@ -602,43 +582,20 @@ class Worker:
 
     def _situation(self) -> Situation:
         is_empty = self._resting and self._why_not == "empty"
-        return Situation(self._flying, self._by_hand, is_empty, self._emptied, self._looked)
-
-    def _is_news(self) -> bool:
-        """Whether anything happened lately that a listener would show: an idle worker uses no CPU to say so, but for a
-        sign of life once a minute."""
-        now, mark = time.monotonic(), self._view.mark(self._situation())
-        if self._flying or mark != self._mark:
-            self._mark, self._news_until = mark, now + NEWS_FOR
-        elif now < self._next_beat:
-            return now < self._news_until
-        self._looked, self._next_beat = time.time(), now + BEAT_EVERY
-        return True
+        return Situation(self._flying, self._by_hand, is_empty, self._emptied)
 
     def _tell(self) -> None:
         if self._by_hand is not None or self._watch.fileno() is None:
             self._look_for_pause()
         self._minutes.look()
         self._look_whether_idle()
-        self._has_news = self._is_news()
-        if self._has_news:
-            self._tell_all()
+        self._news.look(self._situation())
 
-    def _next_look(self) -> float:
-        """In how many seconds to :meth:`_tell` again. What does not wake the loop is looked for each second: that a
-        pause by hand is over where nobody tells, how the supply is, and the time after which to end."""
-        if self._has_news:
-            return TELL_EVERY
-        hears_all = self._by_hand is None and self._watch.fileno() is not None and self._supply is None
-        if not hears_all or self._rules.idle_exit is not None:
-            return WATCH_EVERY
-        return min(IDLE_EVERY, max(self._next_beat - time.monotonic(), TELL_EVERY))
-
-    def _tell_all(self) -> None:
-        """Tell the listeners; at the end too, for a short run would have told nothing."""
-        snapshot = self._view.snapshot(self._situation())
-        for listener in self._listeners:
-            listener(snapshot)
+    def _hears_all(self) -> bool:
+        """Whether all that :meth:`_tell` looks for wakes the loop. What does not: that a pause by hand is over where
+        nobody tells, how the supply is, and the time after which to end."""
+        hears = self._by_hand is None and self._watch.fileno() is not None
+        return hears and self._supply is None and self._rules.idle_exit is None
 
     def _look_whether_idle(self) -> None:
         tally, idle, wanted = self._tally, self._view.idle, self._rules.idle_exit

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from ...spool.places import Places
+from ...worker.news import Listener
 from ...worker.state import Snapshot
 from ...worker.summary import Summary, merged
-from ...worker.worker import Listener
 from .. import compose, notifications
 from ..settings import Queue, Settings
 from .companions import Companion
