@@ -1,12 +1,14 @@
 """Notes: beside the item, about this very file, and never in the way."""
 
+import errno
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from jollyae.spool import notes
+from jollyae.spool import fs, notes
 from jollyae.spool.places import Places
 from jollyae.spool.sweep import sweep
 
@@ -55,6 +57,25 @@ def test_a_directory_of_that_name_is_none(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     (tmp_path / ".f.note").mkdir()
     assert notes.read(str(tmp_path / "f")) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"), [(errno.ENOSPC, False), (errno.EDQUOT, False), (errno.EROFS, False), (errno.EIO, True)]
+)
+def test_a_note_without_room_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, raised: bool
+) -> None:
+    """It is left out where the disk is full or takes no writes; a disk that is broken is told of."""
+    item = tmp_path / "f"
+    item.touch()
+
+    def refuse(operation: str, path: str) -> None:
+        raise OSError(code, os.strerror(code), path)
+
+    monkeypatch.setattr(fs, "observer", refuse)
+    with pytest.raises(OSError, match=os.strerror(code)) if raised else nullcontext():
+        notes.write_if_room(str(item), notes.about("f", item.stat()))
+    assert os.listdir(tmp_path) == ["f"]
 
 
 # --- the sweep

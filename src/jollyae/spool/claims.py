@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Container, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from typing import NamedTuple
 
 from . import fs, keeping, notes, owner, suffix
@@ -28,7 +28,6 @@ DEATHS = 3
 _DEFERRED_KNOWN_FOR = 0.1  # seconds for which an empty deferred/ is taken to be empty
 _OBSTRUCTED = 0.3  # seconds until a name that another item's directory obstructs is looked at again: thrice a second
 _UNCERTAIN = frozenset({errno.EIO, errno.ESTALE})
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 # By these names, since each item asks for them: a look into an Enum takes longer than a call.
 _INCOMING, _WORKING, _FINISHED = Place.INCOMING, Place.WORKING, Place.FINISHED
@@ -190,8 +189,7 @@ class Claims:
         note = notes.read(source, found)
         if note is not None:
             note.started = True
-            with _room_or_not():
-                notes.write(target, note, within=self._own.path)
+            notes.write_if_room(target, note, within=self._own.path)
         return note
 
     def _claim(
@@ -409,7 +407,7 @@ class Claims:
         """It was tried, for nothing, through no fault of its own: it stays in hand, and its note says why."""
         if self._expires and not self.has(item):
             return
-        _blame(item, error, hint)
+        item.noted().blame(error, hint)
         self._note(item, started=False)
 
     def park(self, item: Item, seconds: float) -> None:
@@ -433,8 +431,7 @@ class Claims:
     def _note(self, item: Item, *, started: bool) -> None:
         note = item.noted()
         note.started = started
-        with _room_or_not():
-            notes.write(item.where, note, within=item.owner.path)
+        notes.write_if_room(item.where, note, within=item.owner.path)
 
     # --- handing on
 
@@ -472,8 +469,9 @@ class Claims:
         """Retire an item to ``failed/``, its reason beside it; the path it got there, '' as for :meth:`finish`."""
         if self._expires and self._is_lost(item):
             return ""
-        _blame(item, error, hint)
-        item.noted().started = False
+        note = item.noted()
+        note.blame(error, hint)
+        note.started = False
         target = self._retire(item, Place.FAILED, item.name)
         self._release(item)
         return target
@@ -483,8 +481,8 @@ class Claims:
         when it is due (seconds since 1970)."""
         if self._expires and self._is_lost(item):
             return time.time() + delay
-        _blame(item, error, hint)
         note = item.noted()
+        note.blame(error, hint)
         note.started = False
         note.deferrals += 1
         due = time.time() + delay
@@ -596,16 +594,6 @@ class Claims:
                 fs.copy_move(source, target, within=self._own.path if ours else self._directories[to])
 
 
-@contextmanager
-def _room_or_not() -> Iterator[None]:
-    """A full disk costs the note, not the item."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-
-
 def _forget(item: str) -> None:
     """Remove a note after the item's move: the move has happened, so that this fails must not undo it. What stays is
     litter, and swept."""
@@ -619,9 +607,3 @@ def _give_note(item: Item, note: notes.Note | None) -> None:
     note.inode = item.inode  # the copy mode makes a new file of the same content
     item.note = note
     item.arrived = note.arrived or item.arrived
-
-
-def _blame(item: Item, error: str, hint: str) -> None:
-    note = item.noted()
-    note.attempts += 1
-    note.error, note.hint, note.at = error, hint, time.time()

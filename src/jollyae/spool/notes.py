@@ -9,8 +9,10 @@ The note's own modification time is when a deferred item is due: looking for due
 ``ls -l`` shows it.
 """
 
+import errno
 import hashlib
 import os
+import time
 from typing import Any
 
 import msgspec
@@ -18,6 +20,7 @@ import msgspec
 from . import fs, names
 
 SUFFIX = ".note"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -51,6 +54,11 @@ class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
         """Whether this note is about the file of which ``found`` is the stat."""
         return (self.inode, self.size, self.mtime_ns) == (found.st_ino, found.st_size, found.st_mtime_ns)
 
+    def blame(self, error: str, hint: str) -> None:
+        """It was tried, for nothing."""
+        self.attempts += 1
+        self.error, self.hint, self.at = error, hint, time.time()
+
 
 _decoder = msgspec.json.Decoder(Note)
 
@@ -83,6 +91,16 @@ def write(item: str, note: Note, *, within: str = "", due: float | None = None, 
     except FileNotFoundError:
         fs.make_parent(path, within)
         fs.write_beside(path, data, mtime=due, durable=durable)
+
+
+def write_if_room(item: str, note: Note, *, within: str = "") -> None:
+    """:func:`write` it, if it can be: a full disk, or one that takes no writes, costs the note and not the item. Raises
+    every other :class:`OSError`."""
+    try:
+        write(item, note, within=within)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
 
 
 def read(item: str, found: os.stat_result | None = None) -> Note | None:
