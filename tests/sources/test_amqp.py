@@ -88,6 +88,69 @@ def test_poison_and_failures_are_dead_letters_with_the_reason(queue: Queue, stor
     assert "cannot be read" in json.loads((places / f".{poison.name}.note").read_text())["error"]
 
 
+def test_one_key_in_two_buckets(queue: Queue, store: Store, workers: Taking) -> None:
+    """The same bytes under the same key: each is worked on, one after the other."""
+    other = Store(f"{store.bucket}-2", store.environment, store.client)
+    store.client.create_bucket(Bucket=other.bucket)
+    queue.send(*(place.put(f"{number}.txt", b"same") for place in (store, other) for number in range(10)))
+    worker = workers.start()
+    until(lambda: len(workers.came()) == 20, lambda: worker.tail())
+    until(lambda: not workers.lying(), "an empty spool")
+    assert worker.end().code == 0, worker.tail()
+    assert queue.waiting() == 0
+
+
+def test_what_no_bucket_can_be_called_stops_nobody(queue: Queue, store: Store, workers: Taking) -> None:
+    """Its message is a dead letter with the reason, and the others are worked on."""
+    names = ["Bad Bucket", "../up", "..", ""]
+    queue.send(*(message(event(name, "x.txt", b"x")) for name in names), store.put("good.txt", b"good"))
+    worker = workers.start()
+    until(lambda: workers.came() == [b"good"], lambda: worker.tail())
+    until(lambda: queue.waiting(f"{queue.name}.dead") == len(names), lambda: worker.tail())
+    assert worker.end().code == 0
+    assert all("no bucket has such a name" in headers["x-jollyae-error"] for _, headers in queue.dead())
+
+
+def test_a_bucket_that_is_missing_is_told_and_stops_nobody(queue: Queue, store: Store, workers: Taking) -> None:
+    """Its objects wait, which the status says while nothing else is here; others are worked on; at the end the message
+    is given back."""
+    queue.send(message(event(f"{store.bucket}-gone", "x.txt", b"x")))
+    worker = workers.start()
+    worker.until_says("fetched again", "there is no such bucket")
+    assert "Who announced it?" in worker.err() and "--to" not in worker.err()
+    working, said = workers.directory / "work" / "working", "1 object cannot be had now"
+    until(lambda: any(said in path.read_text() for path in working.glob("*/.state.json")), lambda: worker.tail())
+    queue.send(store.put("good.txt", b"good"))
+    until(lambda: workers.came() == [b"good"], lambda: worker.tail())
+    assert worker.end().code == 0
+    until(lambda: queue.waiting() == 1, "the message in the queue")
+    assert worker.lines("1 fetched"), worker.tail()  # what came is summed up at the end
+
+
+def test_what_is_left_out_is_told(queue: Queue, store: Store, workers: Taking) -> None:
+    """--include: messages about all others are done, which the log has with -v, and the sum at the end."""
+    queue.send(store.put("a.txt", b"a"), store.put("z.txt", b"z"))
+    worker = workers.start("-v", "--include", "z*")
+    until(lambda: workers.came() == [b"z"], lambda: worker.tail())
+    worker.until_says("left out", "a.txt")
+    assert worker.end().code == 0
+    assert worker.lines("1 left out by --include or --exclude") and queue.waiting() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("amqps://guest:guest@127.0.0.1:{port}/q", "no secure connection"),
+        ("amqps://guest:guest@127.0.0.1:{port}/q?cafile=/not/there.pem", "a file that its URL names cannot be read"),
+    ],
+)
+def test_tls_that_does_not_work_is_told_as_such(workers: Taking, queue: Queue, url: str, says: str) -> None:
+    """And not as what the number of OpenSSL's error would mean to the kernel."""
+    worker = workers.start(JOLLYAE_FROM=url.format(port=queue.rabbit.port))
+    worker.until_says("paused", says)
+    assert worker.end().code == 0 and "guest:guest" not in worker.err()
+
+
 def test_a_stopped_worker_gives_back_what_it_had_not_begun(queue: Queue, store: Store, workers: Taking) -> None:
     """SIGTERM: what is in flight is finished, the rest is the queue's again and gone from the disk."""
     queue.send(*(store.put(f"{number}.txt", body) for number, body in enumerate(BODIES)))

@@ -109,7 +109,7 @@ def test_a_pause_has_a_reason_of_the_list_and_its_next_probe(spool: Spool, given
         async with working(spool, process) as worker:
             seen = await _told(worker, lambda seen: seen.paused)
             assert seen.paused is not None and seen.paused.reason == told
-            assert time.time() + 200 < seen.paused.next_probe < time.time() + 400
+            assert time.time() + 250 < seen.paused.next_probe < time.time() + 500
             assert (seen.attempts["hold"], seen.held) == (1, 1)
 
     asyncio.run(life())

@@ -9,6 +9,10 @@ KEEPS_FOR = 1800.0
 _SHARE = 0.8  # of that time after which a message is given back
 
 
+_OURS = {"dead-exchange", "exchange", "consumer-timeout"}
+_OF_AIORMQ = {"heartbeat", "cafile", "capath", "certfile", "keyfile", "no_verify_ssl"}
+
+
 class AddressError(ValueError):
     """A URL that names no queue."""
 
@@ -39,10 +43,11 @@ class Address:
         options = dict(parse_qsl(parts.query))
         self.dead_exchange = options.pop("dead-exchange", "")
         self.exchange = options.pop("exchange", "")
-        try:
-            self.keeps_for = float(options.pop("consumer-timeout", KEEPS_FOR)) * _SHARE
-        except ValueError:
-            raise AddressError("consumer-timeout: seconds") from None
+        self.keeps_for = _seconds("consumer-timeout", options.pop("consumer-timeout", KEEPS_FOR)) * _SHARE
+        _seconds("heartbeat", options.get("heartbeat", 60))
+        if unknown := sorted(options.keys() - _OF_AIORMQ):
+            known = ", ".join(sorted(_OURS | _OF_AIORMQ))
+            raise AddressError(f"the URL of a broker has no option {unknown[0]!r}; there are: {known}")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.host = f"{host}{port}"
         self.name = names.printable(f"{parts.scheme}://{self.host}{quote(parts.path)}")
@@ -52,3 +57,13 @@ class Address:
 
     def __repr__(self) -> str:
         return f"Address({self.name!r})"  # no password in a traceback
+
+
+def _seconds(name: str, text: str | float) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf") and not (name == "heartbeat" and seconds == 0):
+        raise AddressError(f"{name}={text}: it is a number of seconds")
+    return seconds

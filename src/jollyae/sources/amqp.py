@@ -273,9 +273,21 @@ class AmqpSource:
             case exceptions.ChannelAccessRefused():
                 hint = f"The user must be allowed to read {self._address.queue}, and to make and write {self._dead}."
                 return self._away("access refused", hint, "denied")
+        match _cause(error):
             case ssl.SSLError():
-                return self._away("no secure connection", "Add ?cafile=FILE to --from, or use amqp://.", "tls")
+                hint = "Does it speak TLS on this port? Then add ?cafile=FILE to --from, else use amqp://."
+                return self._away("no secure connection", hint, "tls")
+            case FileNotFoundError() | PermissionError() | IsADirectoryError():
+                hint = "Correct cafile, certfile and keyfile in --from."
+                return self._away("a file that its URL names cannot be read", hint, "tls")
         return self._away(_told(error) or "cannot be reached")
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """What aiormq's error was made of."""
+    while isinstance(error, exceptions.AMQPError) and (found := error.__cause__ or error.__context__) is not None:
+        error = found
+    return error
 
 
 def _told(error: BaseException | None) -> str:

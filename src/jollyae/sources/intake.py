@@ -18,7 +18,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from ..spool.outcomes import Defer, Fail, Outcome, Permanent, Scope, Temporary
 from ..spool.owner import entries_below
 from ..spool.spool import Spool
 from ..worker.health import Health, Pause
+from ..worker.reasons import known
 from ..worker.retry import delay, describe, first_delay
 from ..worker.telling import log, notice, warn
 from . import events
@@ -121,9 +122,11 @@ class Intake:
         self._wanted: deque[Work] = deque()
         self._bytes = 0
         self._fetching: dict[Work, asyncio.Task[None]] = {}
+        self._put_off: dict[Work, Pause] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._broker, self._store = Health(1), Health(FETCHES)
         self._counts: Counter[str] = Counter()
+        self._said: Counter[str] = Counter()
         self._unsaid: dict[str, int] = {}
         self._is_open = self._closed = False
 
@@ -131,8 +134,14 @@ class Intake:
 
     @property
     def paused(self) -> Pause | None:
-        """See :class:`~jollyae.worker.supply.Supply`."""
-        return self._broker.paused or self._store.paused
+        """See :class:`~jollyae.worker.supply.Supply`. It is one too where all that is here waits to be fetched again:
+        there may be no room for anything else."""
+        pause = self._broker.paused or self._store.paused
+        if pause is None and self._put_off and len(self._put_off) == len(self._work):
+            last = next(reversed(self._put_off.values()))
+            count = len(self._put_off)
+            return replace(last, error=f"{count} object{'s' if count > 1 else ''} cannot be had now: {last.error}")
+        return pause
 
     @property
     def is_busy(self) -> bool:
@@ -202,6 +211,7 @@ class Intake:
                 log.info("nothing to fetch: %s", event.kind.value, extra={"url": names.show(event.url)})
             elif self._is_wanted is not None and not self._is_wanted(name_of(event.key)):
                 self._counts["unwanted"] += 1
+                log.info("done without being fetched: left out", extra={"url": names.show(event.url)})
             else:
                 created.append(event)
         if not created:
@@ -212,18 +222,18 @@ class Intake:
             self._want(event, ticket)
 
     def _want(self, event: Event, ticket: Ticket) -> None:
-        name = name_of(event.key)
+        name, mark = name_of(event.key), mark_of(event.bucket, event.etag, event.version)
         work = self._work.get(name)
         is_repeat = work is None and ticket.message.deliveries > 1
-        if is_repeat and self._unsaid.get(name, UNKNOWN) == mark_of(event.etag, event.version) != UNKNOWN:
+        if is_repeat and self._unsaid.get(name, UNKNOWN) == mark != UNKNOWN:
             del self._unsaid[name]
             self._settle(ticket, None)
         elif is_repeat and (why := self._failed_before(name, event)) is not None:
             self._settle(ticket, why)
         elif work is None:
-            work = self._work[name] = Work(event, name, State(event.size, mark_of(event.etag, event.version)), [ticket])
+            work = self._work[name] = Work(event, name, State(event.size, mark), [ticket])
             self._wanted.append(work)
-        elif work.state.mark == mark_of(event.etag, event.version) != UNKNOWN:
+        elif work.state.mark == mark != UNKNOWN:
             work.tickets.append(ticket)
         else:
             work.later.append((event, ticket))
@@ -235,7 +245,7 @@ class Intake:
             found = os.lstat(failed)
         except OSError:
             return None
-        if state_of(found).mark != mark_of(event.etag, event.version):
+        if state_of(found).mark != mark_of(event.bucket, event.etag, event.version):
             return None
         note = notes.read(failed, found)
         return Why(note.error, note.hint) if note is not None else None
@@ -243,6 +253,7 @@ class Intake:
     def _over(self, work: Work, why: Why | None = None) -> None:
         """The object is retired (``why``: it failed), or is not to be had. What was told of it since is next."""
         del self._work[work.name]
+        self._put_off.pop(work, None)
         self._book(work, 0)
         if why is None and work.is_fetched and work.tickets and work.is_lost:
             self._unsaid[work.name] = work.state.mark  # the broker took the message back while it was worked on
@@ -401,7 +412,7 @@ class Intake:
         loop = asyncio.get_running_loop()
         unwell = error.scope is Scope.DESTINATION and error.reason != "bucket"  # a bucket is one of many
         if unwell or (error.scope is Scope.UNSURE and self._store.doubt(work.name)):
-            self._wanted.appendleft(work)
+            self._wanted.append(work)  # another one is the next to try: it may be this one alone that is refused
             self._tell_of(self._store, error, began)
             wait = self._store.next_probe() - time.monotonic()
             if wait < float("inf"):
@@ -411,9 +422,13 @@ class Intake:
         work.deferrals += 1
         seconds = delay(work.deferrals, random.random(), first_delay(error.after))
         warn(f"fetched again in {seconds:.0f} s: {error.message}", error.hint, reason=error.reason)
+        now, reason = time.monotonic(), known(error.reason)
+        state = f"put off: {reason}"
+        self._put_off[work] = Pause(error.message, error.hint, reason, state, time.time(), now, now + seconds)
         loop.call_later(seconds, self._again, work)
 
     def _again(self, work: Work) -> None:
+        self._put_off.pop(work, None)
         if self._work.get(work.name) is work and not self._closed:
             self._wanted.append(work)
             self._start_fetches()
@@ -442,15 +457,18 @@ class Intake:
 
     async def _tell(self) -> None:
         """Say now and then what came, and give back what was kept for as long as the broker allows."""
-        told: Counter[str] = Counter()
         while True:
             for _ in range(int(SUMMARY_EVERY / LOOK_EVERY)):
                 await asyncio.sleep(LOOK_EVERY)
                 await self._give_back_old()
-            if news := self._counts - told:
-                said = ", ".join(f"{count} {_SAID[what]}" for what, count in sorted(news.items()))
-                notice("from %s: %s", self._source.name, said)
-            told = Counter(self._counts)
+            self._summarize()
+
+    def _summarize(self) -> None:
+        """Say what came since this was said last, if anything did."""
+        if news := self._counts - self._said:
+            said = ", ".join(f"{count} {_SAID[what]}" for what, count in sorted(news.items()))
+            notice("from %s: %s", self._source.name, said)
+        self._said = Counter(self._counts)
 
     async def _give_back_old(self) -> None:
         """Give back the messages that the broker is about to take back: what is being worked on is done to its end, and
@@ -504,3 +522,4 @@ class Intake:
         await self._give_back([work for work in self._work.values() if work.tickets])
         await self._source.close()
         self._objects.close()
+        self._summarize()

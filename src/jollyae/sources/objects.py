@@ -8,6 +8,7 @@ knows which state of the object it is, without another file beside it.
 
 import asyncio
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,25 +26,29 @@ MOST_BUCKETS = 100
 UNKNOWN = -1
 """The mark of a state that nobody knows."""
 _BILLION = 10**9
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")  # botocore asks for no more, and old ones have such names
+_WHO = "Look who writes into this queue."
 
 
 class State(NamedTuple):
-    """Which state of an object a file is: its size in bytes, and a number made of ETag and version."""
+    """Which state of an object a file is: its size in bytes, and a number made of bucket, ETag and version."""
 
     size: int
     mark: int
 
 
 @lru_cache(1024)  # asked when a message comes, and when its object has come
-def mark_of(etag: str, version: str) -> int:
-    """The number, from 0 up to and without 10^9. Without an ETag: UNKNOWN.
+def mark_of(bucket: str, etag: str, version: str) -> int:
+    """The number, from 0 up to and without 10^9. Without an ETag: UNKNOWN. The bucket counts: two may have the same
+    bytes under one key, and each is to be worked on.
 
-    >>> mark_of("d41d8cd98f00b204e9800998ecf8427e", "") == mark_of("d41d8cd98f00b204e9800998ecf8427e", "")
-    True
+    >>> mark_of("a", "d41d8cd98f00b204e9800998ecf8427e", "") == mark_of("b", "d41d8cd98f00b204e9800998ecf8427e", "")
+    False
     """
     if not etag:
         return UNKNOWN
-    return int.from_bytes(sha256(f"{etag}\n{version}".encode(errors="replace")).digest()[:8], "big") % _BILLION
+    told = f"{bucket}\n{etag}\n{version}".encode(errors="replace")
+    return int.from_bytes(sha256(told).digest()[:8], "big") % _BILLION
 
 
 def state_of(found: os.stat_result) -> State:
@@ -80,9 +85,10 @@ class Objects:
             )
         try:
             event.key.encode()
-            event.bucket.encode("ascii")
         except UnicodeEncodeError:
             raise Permanent("cannot be fetched: no object has such a name", reason="key") from None
+        if not _BUCKET.fullmatch(event.bucket):
+            raise Permanent("cannot be fetched: no bucket has such a name", hint=_WHO, reason="bucket")
         bucket = self._bucket(event.bucket)
         key, found = await _found(bucket, event)
         path = fs.temporary_name(directory)
@@ -90,7 +96,7 @@ class Objects:
         try:
             try:
                 await _write(bucket, found, key, descriptor)
-                mark = mark_of(found.etag, event.version)
+                mark = mark_of(event.bucket, found.etag, event.version)
                 at = int(found.modified) * _BILLION + max(mark, 0)
                 os.utime(descriptor, ns=(at, at))
             finally:

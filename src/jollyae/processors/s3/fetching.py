@@ -37,6 +37,11 @@ _DENIED = Meaning(
     "be told that an object is gone.",
     reason="denied",
 )
+_MISSING = Meaning(
+    "there is no such bucket",
+    "Who announced it? Check the endpoint that objects are fetched from (--from-endpoint-url, else --endpoint-url).",
+    reason="bucket",
+)
 _MOST_ODD = 1000
 _MD5 = re.compile("[0-9a-f]{32}")
 _SHA256 = f"x-amz-meta-{SHA256}".encode()
@@ -192,6 +197,8 @@ class BucketFetcher:
     def _explained(self, error: StoreError, key: str) -> Exception:
         if error.status in (404, 405) and error.code != "NoSuchBucket":  # 405: a version that is a deletion
             return FileNotFoundError(self._url(key))
+        if error.code == "NoSuchBucket":
+            return faults.explain(error, self._url(key), _MISSING)
         is_denied = error.status == 403 and error.code in ("", "AccessDenied")
         return faults.explain(error, self._url(key), _DENIED if is_denied else None)
 
