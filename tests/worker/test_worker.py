@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import logging
 import os
 import signal
 import socket
@@ -323,8 +324,10 @@ def test_a_receipt_of_odd_things(spool: Spool) -> None:
     assert {one["name"] for one in receipts.read(spool.places.receipts)} == {"0", "1", "2", "3"}
 
 
-def test_an_unknown_error_defers_that_item_alone(spool: Spool) -> None:
-    """A fault in the processor is not the item's and not the destination's."""
+def test_an_unknown_error_defers_that_item_alone(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault in the processor is not the item's and not the destination's. Where it was raised is in the log, for who
+    asks for all."""
+    caplog.set_level(logging.DEBUG, "jollyae")
 
     def process(item: Item) -> None:
         if item.name == "f":
@@ -334,6 +337,8 @@ def test_an_unknown_error_defers_that_item_alone(spool: Spool) -> None:
         drop(spool, name)
     assert once(spool, process).exit_code == 75
     assert whereabouts(spool) == {name: ["deferred" if name == "f" else "finished"] for name in "abcdefgh"}
+    [raised] = [record for record in caplog.records if record.exc_info]
+    assert raised.levelno == logging.DEBUG and "test_worker.py" in logging.Formatter().format(raised)
 
 
 def test_a_file_that_changes_while_it_is_sent(spool: Spool) -> None:

@@ -180,6 +180,8 @@ class Retirement:
             self.health.over(began)
             self.claims.let_go(item)
             return
+        if not isinstance(error, (Permanent, Temporary, OSError)):
+            telling.raised(item, error)
         times = item.deferrals + 1
         outcome = decide(error, times, epidemic=self._is_epidemic(item, error), chance=random.random())
         if isinstance(outcome, Hold):

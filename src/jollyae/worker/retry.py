@@ -63,7 +63,7 @@ def decide(error: BaseException, attempts: int, *, epidemic: bool, chance: float
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
         hint = "Free some room, memory or open files."
         return Hold(f"this machine: {describe(error)}", hint, reason="machine", state="machine")
-    hint = "A fault in the processor; please report it."
+    hint = "A fault in the processor: with -vv the log shows where. If it is jollyae's own, please report it."
     if epidemic:
         return Hold(describe(error), hint, reason=reason, state=reason)
     return Defer(delay(attempts, chance), describe(error), hint, reason)

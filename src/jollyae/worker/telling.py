@@ -29,6 +29,11 @@ def warn(text: str, hint: str, about: Item | None = None, *, level: int = loggin
     log.log(level, text, extra={**item, **fields, "hint": hint})
 
 
+def raised(item: Item, error: Exception) -> None:
+    """What nobody foresaw, with where it was raised: for who asks for all."""
+    log.debug("raised while it was processed", exc_info=error, extra=_fields(item))
+
+
 def _fields(item: Item) -> dict[str, object]:
     """Which item, which key and which delivery, as far as that is known."""
     fields: dict[str, object] = {"item": names.show(item.name)}
