@@ -16,7 +16,13 @@ ALLOWED = {
     "processors": ("processors", "spool.item", "spool.outcomes", "spool.names", "spool.notes", "spool.fs"),
     "sources": (
         *("sources", "processors.amqp", "processors.notify", "processors.s3", "spool"),
-        *("worker.health", "worker.retry", "worker.supply", "worker.telling"),  # what it speaks with its worker
+        *(
+            "worker.health",
+            "worker.reasons",
+            "worker.retry",
+            "worker.supply",
+            "worker.telling",
+        ),  # spoken with its worker
     ),
     "http": ("http",),
     "album": ("album", "http", "processors.photo", "spool.item", "spool.outcomes", "spool.names"),
