@@ -54,7 +54,8 @@ def _promise() -> str:
 
 
 def _title(name: str, version: str) -> str:
-    return f'.TH {name} 1 "" "jollyae {version}" "jollyae"'
+    """The page's head. Lines stay ragged: an address longer than a line cannot be adjusted, which is a warning."""
+    return f'.TH {name} 1 "" "jollyae {version}" "jollyae"\n.ad l'
 
 
 def _blocks(text: str) -> Iterator[str]:
