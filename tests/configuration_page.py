@@ -22,7 +22,11 @@ _VALUES: dict[Any, str] = {
 
 def table() -> str:
     """A row for each key of a queue."""
-    rows = ["| key | value | meaning |", "|---|---|---|", "| `spool` | path | the spool's directory; required |"]
+    rows = [
+        "| key | value | meaning |",
+        "|---|---|---|",
+        "| `spool` | path | the spool's directory; required without `from` |",
+    ]
     return "\n".join([*rows, *(_row(option) for option in (*PLACES, *KEYS) if option.dest not in NOT_KEYS)]) + "\n"
 
 

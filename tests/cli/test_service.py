@@ -225,3 +225,51 @@ def test_what_lies_beside_a_spool_is_not_given_away(call: Call, tmp_path: Path) 
         )
         == 2
     )
+
+
+# --- a broker
+
+BROKER = """
+[queue.thumbs]
+from = "amqp://worker@mq.example/thumbs"
+from_password_file = "mq.password"
+workdir = "/var/lib/thumbs"
+exec = "thumbnail {}"
+"""
+
+
+def test_a_unit_for_a_queue_of_a_broker(call: Call, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may write in its workdir, has the password as a credential, waits for the network and may use it; what the
+    environment says of another broker is not in it."""
+    monkeypatch.setenv("JOLLYAE_FROM", "amqp://me:hunter2@elsewhere/q")
+    monkeypatch.setenv("JOLLYAE_WORKDIR", "/elsewhere")
+    config.write_text(CONFIG.format(more="") + BROKER)
+    told = call("service", "systemd", "-c", config)
+    assert told.code == 0, told.err
+    assert "\nReadWritePaths=/srv/photos /srv/scans /var/lib/thumbs " in told.out
+    secret = config.parent / "mq.password"
+    assert f"\nLoadCredential={str(secret).strip('/').replace('/', '-')}:{secret}\n" in told.out
+    assert "\nAfter=network-online.target\n" in told.out
+    assert "\nRestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK\n" in told.out
+    [start] = [line for line in told.out.splitlines() if line.startswith("ExecStart=")]
+    assert start.endswith(f"run -c {config}") and "elsewhere" not in told.out + told.err
+    steps = call("service", "systemd", "-c", config, "--install", "--directory", config.parent / "units").out
+    assert "jollyae init /var/lib/thumbs && chown -R jollyae: /var/lib/thumbs\n" in steps
+
+
+def test_a_broker_starts_nothing(call: Call, config: Path) -> None:
+    """--path and cron are refused with the queue's name, what to use instead, and nothing printed; launchd keeps it
+    running."""
+    config.write_text(CONFIG.format(more="") + BROKER)
+    for words, instead in ((("systemd", "--path"), "Leave --path out"), (("cron",), "jollyae service systemd")):
+        told = call("service", words[0], "-c", config, *words[1:])
+        assert told.code == 78 and not told.out
+        assert "queue thumbs takes from a broker" in told.err and instead in told.err.replace("\n ", "")
+    assert "<key>KeepAlive</key>" in call("service", "launchd", "-c", config).out
+
+
+@pytest.mark.parametrize("words", [("--from", "amqp://h/q", "--workdir", "/w"), ("/srv/x", "--from", "sqs://q")])
+def test_a_broker_on_the_command_line_is_for_a_file(call: Call, words: tuple[str, ...]) -> None:
+    """A unit is for all to read."""
+    told = call("service", "systemd", *words, "--exec", "true")
+    assert told.code == 2 and "is for -c FILE here" in told.err and not told.out

@@ -125,10 +125,9 @@ allow_internal = true
 def test_every_option_of_run_is_a_key() -> None:
     """But for those that are listed, with the reason; and all settings can be said."""
     options = {option.dest for option in KEYS}
-    with_workdir = {"source", "prefetch", "prefetch_bytes", "from_endpoint_url", "from_region", "from_profile"}
-    settable = {field.name for field in fields(Settings)} - {"share", "target"} - with_workdir  # --from: no queue's yet
+    settable = {field.name for field in fields(Settings)} - {"share", "target", "source"} | {"from"}
     assert settable - options == set(), "a setting has no option"
-    assert options - settable - NOT_KEYS.keys() == set(), "an option is no key, and no reason is given"
+    assert options - settable - NOT_KEYS.keys() == {"workdir"}, "an option is no key, and no reason is given"
 
 
 def test_the_table_of_keys_is_up_to_date() -> None:
@@ -144,6 +143,31 @@ def test_the_table_of_keys_is_up_to_date() -> None:
         section = text.partition(f"## [{name}]")[2].partition("\n## ")[0]
         rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
         assert set(re.findall(r"`(\w+)`", " ".join(rows))) == keys
+
+
+def test_a_queue_that_takes_from_a_broker(tmp_path: Path) -> None:
+    """Its workdir is its spool, whose copies are removed when they are done unless the queue says otherwise."""
+    text = """
+[queue.a]
+from = "amqp://worker@mq.example/thumbnails"
+from_password_file = "mq-password"
+workdir = "work"
+prefetch = 7
+prefetch_bytes = "2G"
+exec = "true {}"
+[queue.b]
+from = "sqs://uploads"
+workdir = "/b"
+on_done = "keep"
+to = "s3://elsewhere"
+"""
+    first, second = loaded(tmp_path, text).queues
+    assert first.places == Places.under(tmp_path / "work") and second.places == Places.under("/b")
+    assert first.settings.source == "amqp://worker@mq.example/thumbnails"
+    assert first.settings.from_password_file == str(tmp_path / "mq-password")
+    assert (first.settings.prefetch, first.settings.prefetch_bytes) == (7, 2 << 30)
+    assert first.settings.deletes and not second.settings.deletes
+    assert not loaded(tmp_path, GOOD).queues[0].settings.deletes
 
 
 # --- which file
@@ -285,6 +309,103 @@ def test_two_queues_on_one_spool_are_refused(tmp_path: Path) -> None:
     assert wrong(tmp_path, two.format("link", 'include = ["*.b"]'))[0].startswith(expected)
     assert "as deferred" in wrong(tmp_path, two.format("x", 'deferred = "there/deferred"'))[0]
     assert len(loaded(tmp_path, two.format("x", 'incoming = "there/finished"')).queues) == 2
+
+
+def broker_queue(*lines: str) -> str:
+    """A queue that takes from a broker, with lines more, of which the first is the fifth."""
+    return "\n".join(["[queue.a]", 'from = "amqp://me@mq/t"', 'workdir = "w"', 'exec = "true"', *lines, ""])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (broker_queue('spool = "s"'), "line 5: both from and spool: items land there, or come from a broker"),
+        (broker_queue('failed = "s"'), "line 5: failed does not go with from: all places are below workdir"),
+        (broker_queue("prefetch_bytes = 100"), 'line 5: prefetch_bytes: it is a number, not text: write "100M" or'),
+        (broker_queue("prefetch = 0"), "line 5: prefetch: '0' must be a whole number, 1 or more"),
+        (broker_queue('from_password = "x"'), "line 5: unknown key 'from_password'. Did you mean: from_password_file"),
+        (broker_queue().replace('workdir = "w"', ""), "line 2: from needs workdir = DIR"),
+        (
+            broker_queue().replace("from", "#"),
+            "line 3: workdir goes with from = URL, a broker's queue: add that, or name",
+        ),
+        (queue_with('workdir = "w"'), "line 4: workdir goes with from = URL, a broker's queue: add that, or leave it"),
+        (queue_with("prefetch = 5"), "line 4: prefetch goes with from = URL"),
+        (queue_with('prefetch_bytes = "5M"'), "line 4: prefetch_bytes goes with from = URL"),
+        (queue_with('from_region = "eu-west-1"'), "line 4: from_region goes with from = URL"),
+        (queue_with('from_profile = "other"'), "line 4: from_profile goes with from = URL"),
+        (queue_with('from_endpoint_url = "http://x"'), "line 4: from_endpoint_url goes with from = URL"),
+        (queue_with('from_password_file = "x"'), "line 4: from_password_file goes with from = URL"),
+        (broker_queue().replace("amqp:", "http:"), "line 2: from: nothing can be taken from there: write amqp://"),
+        (broker_queue().replace("mq/t", "mq"), "line 2: from: a queue is amqp://"),
+        (
+            broker_queue().replace("mq/t", "mq/t?hartbeat=1"),
+            "line 2: from: the URL of a broker has no option 'hartbeat'",
+        ),
+        (broker_queue().replace("amqp://me@mq/t", "sqs://"), "line 2: from: nothing can be taken from there"),
+        (
+            broker_queue('from_password_file = "p"').replace("amqp://me@mq", "sqs:/"),
+            "line 5: from_password_file is for amqp://: sqs:// has no password",
+        ),
+    ],
+)
+def test_a_mistake_about_a_broker_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    """What goes with what, and what a queue can be called."""
+    (told,) = wrong(tmp_path, text)
+    assert told.startswith(said)
+
+
+@pytest.mark.parametrize("password", ["hunter2", "hun/ter2", "hun@ter2", "hunter2?x"])
+def test_a_brokers_password_is_for_a_file(tmp_path: Path, password: str) -> None:
+    """It is refused in the URL and not repeated, and what to write instead is said where the URL can be read at all."""
+    (told,) = wrong(tmp_path, broker_queue().replace("me@", f"me:{password}@"))
+    assert told.startswith("line 2: from: ") and "hun" not in told
+    assert "/" in password or "?" in password or told.endswith("and from_password_file = FILE")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("amqp://me@mq/t", "amqp://you@mq:5672/t"),
+        ("amqp://mq/t", "amqps://MQ/t?heartbeat=5"),
+        ("amqp://mq/v/t", "amqp://mq/v/t"),
+        ("sqs://t", "sqs://t/"),
+    ],
+)
+def test_two_queues_from_one_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    """Each would take the other's messages; the line is that of the second's from."""
+    two = f'[queue.a]\nfrom = "{one}"\nworkdir = "a"\nexec = "true"\n[queue.b]\nworkdir = "b"\nfrom = "{other}"\n'
+    (told,) = wrong(tmp_path, two + 'to = "s3://b"\n')
+    assert told.startswith("line 7: from: queue a takes from there too, and each message comes to one of them only")
+
+
+@pytest.mark.parametrize("other", ["amqp://mq:5673/t", "amqp://mq/v/t", "amqp://mq/u", "amqp://elsewhere/t", "sqs://t"])
+def test_other_queues_of_a_broker_are_others(tmp_path: Path, other: str) -> None:
+    """Another port, another virtual host, another name."""
+    text = broker_queue() + f'[queue.b]\nfrom = "{other}"\nworkdir = "b"\nexec = "true"\n'
+    assert len(loaded(tmp_path, text).queues) == 2
+
+
+def test_workdirs_are_spools(tmp_path: Path) -> None:
+    """Two queues in one are refused, also in the directory of one of several processes, or within its incoming/."""
+    two = broker_queue("processes = 2") + '[queue.b]\nspool = "{}"\nto = "s3://b"\n'
+    (told,) = wrong(tmp_path, two.format("w"))
+    assert told.startswith(f"line 6: queues a and b both have {tmp_path}/w/incoming as incoming")
+    (told,) = wrong(tmp_path, two.format("w/1"))
+    assert told.startswith(f"line 6: queues a and b both have {tmp_path}/w/1/incoming as incoming")
+    assert "lies in" in wrong(tmp_path, two.format("w/1/incoming/x"))[0]
+    assert len(loaded(tmp_path, two.format("w/2")).queues) == 2
+
+
+def test_what_takes_from_a_broker_has_no_end(tmp_path: Path) -> None:
+    """--once is refused with the queue's name and its line; a file of spools is not."""
+    found = loaded(tmp_path, GOOD + broker_queue().replace("queue.a", "queue.thumbs"))
+    with pytest.raises(
+        ConfigurationError, match=r"line 4: queue thumbs: it takes from a broker.*--once needs"
+    ) as caught:
+        found.refuse_endless("--once")
+    assert "idle_exit" in caught.value.hint
+    loaded(tmp_path, GOOD).refuse_endless("--once")
 
 
 def test_two_queues_on_one_spool_are_told_with_the_rest(tmp_path: Path) -> None:

@@ -124,7 +124,10 @@ class SqsServer:
         return {"QueueUrl": f"{self.endpoint}/{ACCOUNT}/{told['QueueName']}"}
 
     def _GetQueueAttributes(self, told: dict[str, Any]) -> dict[str, Any]:
-        return {"Attributes": self._queue(told).attributes}
+        found = self._queue(told)
+        now = time.monotonic()
+        waiting = sum(kept.visible <= now for kept in found.messages)
+        return {"Attributes": found.attributes | {"ApproximateNumberOfMessages": str(waiting)}}
 
     def _SendMessage(self, told: dict[str, Any]) -> dict[str, Any]:
         kept = Kept(told["MessageBody"], told.get("MessageAttributes", {}))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jollyae import Temporary
-from jollyae.sources.source import Message, Source, Why
+from jollyae.sources.source import Message, Seen, Source, Why
 from jollyae.spool.outcomes import Scope
 from tests import moto_server
 from tests.real.support import until
@@ -92,6 +92,26 @@ def test_what_is_sent_comes_as_it_is(broker: Broker) -> None:
         assert sorted(message.body.decode() for message in found) == sorted(BODIES)
         assert {message.deliveries for message in found} == {1}
         source.done(found)
+
+    with_source(broker, act)
+
+
+def test_a_look_takes_nothing(broker: Broker) -> None:
+    """It says how many wait; who comes after it has all of them, and that as their first delivery."""
+    broker.send(b"one", b"two")
+
+    async def look() -> Seen:
+        source = broker.source()
+        try:
+            return await source.look()
+        finally:
+            await source.close()
+
+    until(lambda: asyncio.run(look()).waiting == 2, "two that wait")
+    assert asyncio.run(look()).dead
+
+    async def act(source: Source) -> None:
+        assert {message.deliveries for message in await take(source, 2)} == {1}
 
     with_source(broker, act)
 

@@ -4,23 +4,24 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from . import run, terminal, where
 from .options import Option, add_all
-from .run_options import DESTINATION, OBJECT, STORE
+from .run_options import DESTINATION, OBJECT, ON_DONE, SOURCE, STORE
 
 if TYPE_CHECKING:
     from ..processors.finding import Finding
     from ..service.config import Config
-    from ..service.settings import Settings
+    from ..service.settings import Queue, Settings
     from ..spool.places import Places
 
 _OTHERS = (
     Option(("--copy",), "the places may be on different file systems", parse=None),
     Option(("--shared",), "as for run", "WHETHER", "auto", choices=("auto", "yes", "no")),
-    Option(("--on-done",), "as for run", "WHAT", "keep", choices=("keep", "delete")),
+    Option(("--on-done",), ON_DONE, "WHAT", choices=("keep", "delete")),
 )
 
 
@@ -28,6 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     where.add(parser, or_queue=True)
     add_all(parser, "destination", DESTINATION)
+    add_all(parser, "items from a broker, instead of a SPOOL", SOURCE)
     add_all(parser, "work", _OTHERS)
     add_all(parser, "objects", OBJECT)
     add_all(parser, "the store", STORE)
@@ -39,18 +41,21 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Check; exit code 0 if all is well (warnings too), 1 if something failed, 78 if the configuration cannot be."""
+    where.take_workdir(arguments)
     if where.is_config(arguments):
         if arguments.health:
-            return _health([queue.places for queue in _config(arguments).queues])
+            return _health(_config(arguments).queues)
         import asyncio
 
-        return asyncio.run(_check_all(_config(arguments, *_OTHERS, *OBJECT, *STORE), arguments))
+        return asyncio.run(_check_all(_config(arguments, *SOURCE, *_OTHERS, *OBJECT, *STORE), arguments))
+    from ..service.settings import Queue
+
+    settings = run.settings(arguments)
     if arguments.health:
-        return _health([where.places(arguments)])
+        return _health([Queue("", where.places(arguments), settings)])
     import asyncio
 
     run.refuse_two(arguments)
-    settings = run.settings(arguments) if run.destinations(arguments) else None
     return asyncio.run(_check(where.places(arguments), settings, arguments))
 
 
@@ -71,24 +76,28 @@ async def _check_all(config: "Config", arguments: argparse.Namespace) -> int:
     return code
 
 
-def _health(queues: "list[Places]") -> int:
+def _health(queues: "Sequence[Queue]") -> int:
     """For a container's health check: needs no network, and loads little. One line: what is wrong, else all."""
+    from ..service import origins
     from ..service.observing import alive
 
-    looks = [alive.look(places) for places in queues]
+    looks = [alive.look(places) for queue in queues for places in origins.worked_on(queue)]
     wrong = [text for well, text in looks if not well]
     print(f"{'unhealthy' if wrong else 'healthy'}: {'; '.join(wrong or (text for _, text in looks))}")
     return int(bool(wrong))
 
 
-async def _check(places: "Places", settings: "Settings | None", arguments: argparse.Namespace) -> int:
+async def _check(places: "Places", settings: "Settings", arguments: argparse.Namespace) -> int:
     from ..service import check
 
-    code = 0
-    for finding in check.spool(places, copy=arguments.copy, shared=arguments.shared):
+    code, network = 0, not arguments.no_network
+    makes = settings.source is not None  # nobody but run puts anything there
+    for finding in check.spool(places, copy=arguments.copy, shared=arguments.shared, makes=makes):
         code = max(code, _show(finding, arguments))
-    if settings is not None:
-        async for finding in check.store(settings, network=not arguments.no_network):
+    async for finding in check.broker(settings, network=network):
+        code = max(code, _show(finding, arguments))
+    if run.destinations(arguments):
+        async for finding in check.store(settings, network=network):
             code = max(code, _show(finding, arguments))
     return code
 

@@ -46,38 +46,22 @@ def settings(arguments: argparse.Namespace) -> "Settings":
     """The arguments as settings; what a verb has no option for keeps its default."""
     from ..service.settings import Settings
 
-    given = vars(arguments)
-    if given.get("from") is not None:
-        given = {**given, "source": given["from"], "on_done": _on_done(arguments)}
+    given = {**vars(arguments), "source": getattr(arguments, "from", None)}
     return Settings(**{field.name: given[field.name] for field in fields(Settings) if field.name in given})
 
 
-def _on_done(arguments: argparse.Namespace) -> str:
-    """What came from a broker is in its bucket: it is kept here only where that was said."""
-    option = next(one for one in WORK if one.dest == "on_done")
-    return str(arguments.on_done) if was_given(option, arguments) else "delete"
-
-
 def _take_workdir(arguments: argparse.Namespace) -> None:
-    """With --from the spool is --workdir's. Raises :class:`UsageError` for what does not go with it."""
-    if getattr(arguments, "from") is None:
-        if arguments.workdir is not None:
-            raise UsageError("--workdir goes with --from", hint="Name the SPOOL itself, or say --from URL.")
-        return
-    if arguments.spool is not None:
-        raise UsageError(f"both {arguments.spool} and --from: items come from one of them")
-    if arguments.workdir is None:
-        raise UsageError("--from needs --workdir DIR: what is fetched lies there until it is done")
-    if arguments.once or arguments.dry_run:
+    """See :func:`.where.take_workdir`; also what goes with a spool's end only is refused."""
+    where.take_workdir(arguments)
+    by_config = was_given(where.CONFIG, arguments, environment=False)
+    if getattr(arguments, "from") is not None and not by_config and (arguments.once or arguments.dry_run):
         raise UsageError("--from has no end: --once and --dry-run do not go with it", hint="Try: --idle-exit 10")
-    arguments.spool = arguments.workdir
     os.environ.pop("JOLLYAE_FROM", None)  # a command that is run for each item needs no broker's password
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run; the exit code."""
-    if not was_given(where.CONFIG, arguments, environment=False):
-        _take_workdir(arguments)
+    _take_workdir(arguments)
     if where.is_config(arguments):
         from . import run_config
 

@@ -26,6 +26,8 @@ def main(arguments: argparse.Namespace, guard: Callable[[], None]) -> int:
     from .output import set_up_logging
 
     config = _load(arguments)
+    if arguments.once or arguments.dry_run:
+        config.refuse_endless("--once" if arguments.once else "--dry-run")
     if arguments.dry_run:
         return _dry_run(config)
     guard()

@@ -29,19 +29,26 @@ DESTINATION = (
     Option(("--addedby",), "with --album: who is told to have added the photos; else each file's owner", "NAME"),
 )
 
-SOURCE = (
+ORIGIN = (
     Option(
         ("--from",),
-        "take objects that messages of this queue name: amqp://[USER:PASSWORD@]HOST/QUEUE, sqs://QUEUE",
+        "take objects that messages of this queue name: amqp://[USER@]HOST/QUEUE, sqs://QUEUE",
         "URL",
     ),
     Option(("--workdir",), "with --from: the spool that they are fetched into", "DIR"),
+)
+
+SOURCE = (
+    *ORIGIN,
+    Option(("--from-password-file",), "with --from amqp://: its user's password, one line", "FILE"),
     Option(("--prefetch",), "with --from: most messages at a time (128)", "N", parse=most_items),
     Option(("--prefetch-bytes",), "with --from: most bytes of objects in DIR (1G)", "SIZE", None, size),
     Option(("--from-endpoint-url",), "with --from: the store's URL, if it is not --endpoint-url's", "URL"),
     Option(("--from-region",), "with --from: the region of queue and bucket, if it is not --region's", "NAME"),
     Option(("--from-profile",), "with --from: the profile for queue and bucket, if it is not --profile's", "NAME"),
 )
+
+ON_DONE = "what becomes of a delivered file (keep; with --from delete); delete = mv"
 
 WORK = (
     Option(("--once",), "deliver what is there and exit: 0 all, 1 some failed, 75 some wait", parse=None),
@@ -59,7 +66,7 @@ WORK = (
         ("--settle",), "seconds a file must rest before it is taken; 1 with the lease test, else 3", "S", None, seconds
     ),
     Option(("--grace",), "seconds for what is in flight at SIGTERM or SIGINT", "S", 30.0, seconds),
-    Option(("--on-done",), "what becomes of a delivered file; delete = mv", "WHAT", "keep", choices=("keep", "delete")),
+    Option(("--on-done",), ON_DONE, "WHAT", choices=("keep", "delete")),
     Option(("--include",), "only names that match GLOB (* matches / too); repeatable", "GLOB", (), many=True),
     Option(("--exclude",), "no names that match GLOB; wins over --include; repeatable", "GLOB", (), many=True),
     Option(
@@ -227,5 +234,8 @@ METRICS = (
 
 SHOW = (Option(("--no-progress",), "no live line on a terminal", parse=None),)
 
-KEYS = (*DESTINATION, *WORK, *NOTIFY, *MANIFESTS, *OBJECT, *STORE)
+OF_ONE_QUEUE = (*DESTINATION, *ORIGIN)
+"""What no command line can say for all queues of a configuration."""
+
+KEYS = (*DESTINATION, *SOURCE, *WORK, *NOTIFY, *MANIFESTS, *OBJECT, *STORE)
 """What may be a key of a queue in a configuration file."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import run, where
 from .options import PLACES, Option, UsageError, seconds, was_given
-from .run_options import DESTINATION, KEYS, OBJECT, STORE, WORK
+from .run_options import DESTINATION, KEYS, OBJECT, OF_ONE_QUEUE, ORIGIN, SOURCE, STORE, WORK
 
 if TYPE_CHECKING:
     from ..service.managers.job import Job
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 MANAGERS = ("systemd", "launchd", "cron")
 MONITORING = {"prometheus": "jollyae-rules.yml", "grafana": "grafana-dashboard.json"}
 """What else is printed: a file of the package for each."""
-_NOT_ALWAYS = {"once", "dry_run", "idle_exit"}
+_NOT_ALWAYS = {"once", "dry_run", "idle_exit", *(option.dest for option in ORIGIN)}
 _OPTIONS = tuple(option for group in run.GROUPS.values() for option in group if option.dest not in _NOT_ALWAYS)
-_RUN = (*_OPTIONS, *PLACES)
+_RUN = (*(option for option in _OPTIONS if option not in SOURCE), *PLACES)
 _CHECK = (
     *DESTINATION,
     *(option for option in WORK if option.dest in ("copy", "shared", "on_done")),
@@ -33,7 +33,7 @@ _CHECK = (
     *STORE,
     *PLACES,
 )
-_FILES = {"ca_bundle", "metrics_file", "notify_secret_file", *(option.dest for option in PLACES)}
+_FILES = {"ca_bundle", "metrics_file", "notify_secret_file", "from_password_file", *(option.dest for option in PLACES)}
 _EVERY = {"systemd": 300.0, "launchd": 300.0, "cron": 60.0}
 
 
@@ -82,6 +82,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="launchd, --path: end when nothing was to do for S seconds [default: 60]",
     )
     _add_those_of_run(parser)
+    parser.add_argument("--from", "--workdir", action=_OfAConfig, help=argparse.SUPPRESS)
+
+
+class _OfAConfig(argparse.Action):
+    """What would stand in a unit with a password, and needs checks and a reload."""
+
+    def __call__(self, *_: Any) -> None:
+        raise UsageError(
+            "a queue that takes from a broker is for -c FILE here", hint="Write its from and workdir into the file."
+        )
 
 
 def _add_those_of_run(parser: argparse.ArgumentParser) -> None:
@@ -292,7 +302,7 @@ def _of_a_config(arguments: argparse.Namespace) -> "Job":
 
     config = where.config(arguments, KEYS)
     path = os.path.abspath(config.path)
-    given = [one for one in _OPTIONS if was_given(one, arguments) and one not in DESTINATION]
+    given = [one for one in _OPTIONS if was_given(one, arguments) and one not in OF_ONE_QUEUE]
     return job.of_queues(
         config.queues,
         run=("run", "-c", path, *words(arguments, given), *_loudness(arguments)),

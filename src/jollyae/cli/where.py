@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .options import PLACES, Option, UsageError, was_given
-from .run_options import DESTINATION, KEYS
+from .run_options import KEYS, OF_ONE_QUEUE, ORIGIN, SOURCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,6 +158,23 @@ def all_words(arguments: argparse.Namespace) -> str:
     return found[0].words if len(found) == 1 else found[0].words.partition(" --queue ")[0]
 
 
+def take_workdir(arguments: argparse.Namespace) -> None:
+    """With --from the spool is --workdir's. Raises :class:`UsageError` for what does not go with it."""
+    if was_given(CONFIG, arguments, environment=False):
+        return
+    if getattr(arguments, "from") is None:
+        for option in SOURCE:
+            if was_given(option, arguments, environment=option in ORIGIN):
+                flag = option.flags[0]
+                raise UsageError(f"{flag} goes with --from", hint="Name the SPOOL itself, or say --from URL.")
+        return
+    if arguments.spool is not None:
+        raise UsageError(f"both {arguments.spool} and --from: items come from one of them")
+    if arguments.workdir is None:
+        raise UsageError("--from needs --workdir DIR: what is fetched lies there until it is done")
+    arguments.spool = arguments.workdir
+
+
 def config(arguments: argparse.Namespace, overriding: Sequence[Option]) -> "Config":
     """The configuration that is meant. Each of the options ``overriding`` that the command line or the environment has
     counts for every queue. Raises :class:`UsageError` where nothing says which it is, and
@@ -169,11 +186,11 @@ def config(arguments: argparse.Namespace, overriding: Sequence[Option]) -> "Conf
         path = config.find({config.VARIABLE: arguments.config} if arguments.config else os.environ)
     except ConfigurationError as error:
         raise UsageError(f"name a SPOOL or -c FILE; {error.message}", hint=_hint(arguments)) from error
-    for option in (*PLACES, *DESTINATION):
+    for option in (*PLACES, *OF_ONE_QUEUE):
         if was_given(option, arguments, environment=False):
-            what = f"{option.flags[0]} goes with a SPOOL"
+            what = f"{option.flags[0]} {'does not go with -c' if option in ORIGIN else 'goes with a SPOOL'}"
             raise UsageError(f"{what}: in a configuration, here {path}, each queue has its own")
-    given = [option.dest for option in overriding if was_given(option, arguments) and option not in DESTINATION]
+    given = [option.dest for option in overriding if was_given(option, arguments) and option not in OF_ONE_QUEUE]
     values = {name: getattr(arguments, name) for name in given if name in Settings.__dataclass_fields__}
     return config.load(path, KEYS).overridden(values)
 

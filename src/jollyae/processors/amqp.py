@@ -7,7 +7,7 @@ from ..spool import names
 KEEPS_FOR = 1800.0
 """Seconds that RabbitMQ waits for an acknowledgement before it closes the channel (``consumer_timeout``)."""
 _SHARE = 0.8  # of that time after which a message is given back
-
+_PORTS = {"amqp": 5672, "amqps": 5671}
 
 _OURS = {"dead-exchange", "exchange", "consumer-timeout"}
 _OF_AIORMQ = {"heartbeat", "cafile", "capath", "certfile", "keyfile", "no_verify_ssl"}
@@ -21,8 +21,8 @@ class Address:
     """``amqp[s]://[USER[:PASSWORD]@]HOST[:PORT][/VHOST]/QUEUE[?OPTIONS]``. Without VHOST it is ``/``; a ``/`` in a name
     is written ``%2F``. Options: ``dead-exchange`` (where dead letters go; else the queue ``QUEUE.dead``),
     ``consumer-timeout`` (seconds, as the broker has it), ``exchange`` (of what is sent: QUEUE is its routing key then),
-    and those of aiormq: ``heartbeat``, ``cafile``, ``certfile``, ``keyfile``, ``no_verify_ssl``. Raises
-    :class:`AddressError`.
+    and those of aiormq: ``heartbeat``, ``cafile``, ``certfile``, ``keyfile``, ``no_verify_ssl``. Two addresses with one
+    ``identity`` are of one queue. Raises :class:`AddressError`.
 
     >>> address = Address("amqp://me:secret@host/photos/new?dead-exchange=dlx&heartbeat=30")
     >>> address.queue, address.name, address.dead_exchange
@@ -51,9 +51,30 @@ class Address:
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.host = f"{host}{port}"
         self.name = names.printable(f"{parts.scheme}://{self.host}{quote(parts.path)}")
-        who = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+        self._who = parts.netloc.rpartition("@")[0]
         query = f"?{urlencode(options)}" if options else ""
-        self.login = f"{parts.scheme}://{who}{self.host}/{quote(self._vhost, safe='')}{query}"
+        self._scheme, self._rest = parts.scheme, f"{self.host}/{quote(self._vhost, safe='')}{query}"
+        own_port = "" if parts.port == _PORTS[parts.scheme] else port  # by both usual ones it is the same broker
+        self.identity = (f"{parts.hostname}{own_port}", self._vhost, self.queue)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the URL has a password in it."""
+        return ":" in self._who
+
+    @property
+    def login(self) -> str:
+        """The URL for the library, with what user and password it has: a secret."""
+        return f"{self._scheme}://{self._who}{'@' if self._who else ''}{self._rest}"
+
+    def login_with(self, password: str) -> str:
+        """:attr:`login` with this password, for the URL's user, else for ``guest``.
+
+        >>> Address("amqp://me@host/new").login_with("a/b@c")
+        'amqp://me:a%2Fb%40c@host/%2F'
+        """
+        user = self._who.partition(":")[0] or "guest"
+        return f"{self._scheme}://{user}:{quote(password, safe='')}@{self._rest}"
 
     def __repr__(self) -> str:
         return f"Address({self.name!r})"  # no password in a traceback

@@ -11,12 +11,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..processors.finding import Finding, failed, ok, warning
+from ..sources.source import Seen
 from ..spool import fs, leases, mount, readiness, sharing, survey, users, watch
 from ..spool.floor import NO_FLOOR, Floor
+from ..spool.outcomes import Temporary
 from ..spool.places import Places
 from ..spool.sharing import Shared
 from ..spool.spool import Spool, SpoolError
-from . import notifications
+from . import intakes, notifications, origins
 from .compose import APART, destination
 from .config import Config
 from .deliveries import CLOUDS, cloud_delivery, s3_delivery
@@ -182,6 +184,46 @@ def _lease(directory: Path) -> Finding:
     return warning("lease test", "not on this file system", hint)
 
 
+async def broker(settings: Settings, *, network: bool = True) -> AsyncIterator[Finding]:
+    """The broker's queue that the items come from, where they do: whether it is there, and where dead letters go. No
+    message is taken. Raises nothing: what cannot work is a finding."""
+    try:
+        intakes.prepare(settings)
+        source = intakes.source(settings)
+    except ConfigurationError as error:
+        yield failed("settings", error.message, error.hint)
+        return
+    if source is None:
+        return
+    if told := intakes.exposure(settings):
+        yield warning("password", *told)
+    if not network:
+        yield ok("broker", f"{source.name}: not asked, for nothing was to need the network")
+        return
+    try:
+        seen = await source.look()
+    except Temporary as error:
+        doubtful = error.reason == "denied" and not origins.is_amqp(
+            settings.source or ""
+        )  # to look needs a right of its own
+        yield (warning if doubtful else failed)("broker", error.message, error.hint)
+        return
+    finally:
+        await source.close()
+    yield _waiting(source.name, seen)
+    if seen.dead:
+        yield ok("dead letters", f"go to {seen.dead}")
+    else:
+        text = "the queue has no RedrivePolicy: what fails for good is in failed/ on this machine, and nowhere else"
+        yield warning("dead letters", text, "Give the queue a dead-letter queue (its RedrivePolicy).")
+
+
+def _waiting(name: str, seen: Seen) -> Finding:
+    takers = "" if seen.consumers is None else f", {counted(seen.consumers, 'consumer')}"
+    text = f"{name}: {counted(seen.waiting, 'message')} waiting{takers}"
+    return ok("broker", f"{text}; {seen.more}" if seen.more else text)
+
+
 async def store(settings: Settings, *, network: bool = True) -> AsyncIterator[Finding]:
     """The destination. Without ``network``, of one that needs it only whether its settings can be. Raises nothing: what
     cannot work is a finding."""
@@ -254,6 +296,8 @@ async def _queue(queue: Queue, *, network: bool) -> AsyncIterator[Finding]:
     for finding in spool(
         queue.places, copy=settings.copy, floor=settings.rules().floor, makes=True, shared=settings.shared
     ):
+        yield finding
+    async for finding in broker(settings, network=network):
         yield finding
     async for finding in store(settings, network=network):
         yield finding

@@ -136,6 +136,9 @@ def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
     """The spool and the destination, with all there that must be. Raises :class:`ConfigurationError` and
     :class:`SpoolError`."""
     where = destination(settings)
+    intakes.prepare(settings)
+    if told := intakes.exposure(settings):
+        warn(*told)
     if nested := among_items(places):
         raise ConfigurationError(f"{nested} lies in {places.incoming}: what is there would be taken as an item", APART)
     _refuse_circles(places, settings)

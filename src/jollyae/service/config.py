@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ..processors.keys import KeyTemplate
 from ..spool.places import Place, Places
+from . import origins
 from .albums import meshes
 from .nesting import among_items
 from .observing.exporter import Wanted, address, heartbeat, textfile
@@ -30,7 +31,7 @@ FORMATS = ("text", "json")
 LEVELS = ("error", "warning", "notice", "info", "debug")
 WEB_LISTEN = "127.0.0.1:8420"
 PLACES = ("spool", *(place.value for place in Place))
-PATHS = frozenset({*PLACES, "ca_bundle", "notify_secret_file"})
+PATHS = frozenset({*PLACES, "workdir", "ca_bundle", "notify_secret_file", "from_password_file"})
 """The keys of a queue whose values are paths; a relative one is below the directory of the file."""
 NOT_KEYS = {
     "once": "it is an option only: jollyae run -c FILE --once",
@@ -45,6 +46,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET = re.compile(r"secret|password|passwd|passphrase|token|access_?key|api_?key|credential", re.IGNORECASE)
 SCHEMES = ("s3", "gs", "az", "file")
 DESTINATIONS = "s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX], az://CONTAINER[/PREFIX] and file:///DIR"
+_OF_SOURCE = (
+    *("from_password_file", "from_endpoint_url", "from_region", "from_profile"),
+    *("prefetch", "prefetch_bytes"),
+)
+_BELOW_WORKDIR = "PLACE does not go with from: all places are below workdir"
 _SHARED = ("incoming", "working", "deferred", "failed", "receipts")
 
 
@@ -105,6 +111,14 @@ class Config:
         queues = (replace(queue, settings=replace(queue.settings, **values)) for queue in self.queues)
         return replace(self, queues=tuple(queues)) if values else self
 
+    def refuse_endless(self, option: str) -> None:
+        """Raise :class:`ConfigurationError` for a queue that has no end, for an option that needs one."""
+        for queue in self.queues:
+            if queue.settings.source is not None:
+                what = f"it takes from a broker, which has no end, and {option} needs one"
+                hint = "Try: idle_exit = 10, and run without; or put this queue into a file of its own."
+                raise self.blame(queue, ConfigurationError(what, hint))
+
     def blame(self, queue: Queue, error: Exception) -> ConfigurationError:
         """What went wrong with a queue, with where it stands. ``error`` has ``message`` and ``hint``."""
         name = queue.name.partition("/")[0]
@@ -159,7 +173,7 @@ class _Reading:
         self._lines = lines
         self._targets: dict[str, dict[str, Any]] = {}
         self._placed: list[Queue] = []
-        keys: dict[str, Read] = dict.fromkeys(PLACES, self._file)
+        keys: dict[str, Read] = dict.fromkeys((*PLACES, "workdir"), self._file) | {"from": _origin}
         for name in options.keys() & Settings.__dataclass_fields__.keys() - NOT_KEYS.keys():
             keys[name] = self._file if name in PATHS else self._reader(options[name])
         if "notify" in keys:
@@ -167,8 +181,9 @@ class _Reading:
         for name, check in _CHECKS.items():
             if name in keys:
                 keys[name] = checked(check, keys[name])
-        if "min_free" in keys:
-            keys["min_free"] = _with_unit(keys["min_free"])
+        for name, units in {"min_free": "%G", "prefetch_bytes": "MG"}.items():
+            if name in keys:
+                keys[name] = _with_unit(keys[name], units)
         self._queue_keys = keys
 
     def config(self, found: dict[str, Any]) -> Config:
@@ -250,14 +265,38 @@ class _Reading:
         before = len(self.mistakes)
         values = self._table(path, table, self._queue_keys)
         where = {place: values.pop(place, None) for place in PLACES}
-        if "spool" not in table:
-            self._wrong(path, f"[queue.{name}] has no spool: the directory that has, or gets, its places")
+        workdir, source = values.pop("workdir", None), values.pop("from", None)
+        self._refuse_no_origin(path, table)
         self._refuse_contradictions(path, table)
-        if (root := where.pop("spool")) is None:
+        spool = where.pop("spool")
+        if (root := workdir if "from" in table else spool) is None:
             return None
-        placed = Queue(name, Places.under(root, **where), Settings())
-        self._placed.append(placed)
-        return replace(placed, settings=Settings(**values)) if len(self.mistakes) == before else None
+        queue = Queue(name, Places.under(root, **where), Settings(source=source, **values))
+        self._placed.append(queue)
+        return queue if len(self.mistakes) == before else None
+
+    def _refuse_no_origin(self, path: tuple[str, ...], table: dict[str, Any]) -> None:
+        """Items land in a spool, or come from a broker: one of them."""
+        if "from" not in table:
+            for key in (*_OF_SOURCE, "workdir"):
+                if key in table:
+                    lands = key == "workdir" and "spool" not in table
+                    what = "name the directory in which items land: spool = DIR" if lands else "leave it out"
+                    self._wrong((*path, key), f"{key} goes with from = URL, a broker's queue: add that, or {what}")
+            if "spool" not in table and "workdir" not in table:
+                what = "the directory that has, or gets, its places; or from = URL and workdir = DIR"
+                self._wrong(path, f"[queue.{path[1]}] has no spool: {what}")
+            return
+        if "workdir" not in table and "spool" not in table:
+            self._wrong((*path, "from"), "from needs workdir = DIR: what is fetched lies there until it is done")
+        for place in PLACES:
+            if place in table:
+                why = "items land there, or come from a broker. Say one of them"
+                instead = "" if "workdir" in table else ", with workdir = DIR for from"
+                what = f"both from and spool: {why}{instead}" if place == "spool" else _BELOW_WORKDIR
+                self._wrong((*path, place), what.replace("PLACE", place))
+        if "from_password_file" in table and str(table["from"]).startswith("sqs:"):
+            self._wrong((*path, "from_password_file"), "from_password_file is for amqp://: sqs:// has no password")
 
     def _refuse_contradictions(self, path: tuple[str, ...], table: dict[str, Any]) -> None:
         given = [name for name in ("to", "exec", "call", "album") if name in table]
@@ -284,18 +323,33 @@ class _Reading:
         patterns are: of two queues there, one would deliver the other's items to the wrong destination."""
         there: dict[tuple[str, str], str] = {}
         for queue in queues:
-            for place in _SHARED:
-                directory = os.path.realpath(getattr(queue.places, place))
+            places = [queue.places, *origins.worked_on(queue)]
+            for place, one in itertools.product(_SHARED, places):
+                directory = os.path.realpath(getattr(one, place))
                 other = there.setdefault((place, directory), queue.name)
                 if other != queue.name:
                     both = f"queues {other} and {queue.name} both have {directory} as {place}"
                     why = "each would take what is the other's. Give each a spool of its own"
                     self._wrong(("queue", queue.name), f"{both}: {why}")
                     break
+        self._refuse_one_origin(queues)
         for inner, outer in itertools.permutations(queues, 2):
-            if nested := among_items(inner.places, outer.places):
-                what = f"{nested} of queue {inner.name} lies in {outer.places.incoming} of queue {outer.name}"
-                self._wrong(("queue", inner.name), f"{what}, which would take what is there. Put them side by side")
+            for mine, its in itertools.product(origins.worked_on(inner), origins.worked_on(outer)):
+                if nested := among_items(mine, its):
+                    what = f"{nested} of queue {inner.name} lies in {its.incoming} of queue {outer.name}"
+                    self._wrong(("queue", inner.name), f"{what}, which would take what is there. Put them side by side")
+                    break
+
+    def _refuse_one_origin(self, queues: list[Queue]) -> None:
+        """A message is given to one of those who take from its queue: each would do a part of the other's work."""
+        seen: dict[tuple[str, ...], str] = {}
+        for queue in queues:
+            if not (origin := origins.identity(queue.settings)):
+                continue
+            if (other := seen.setdefault(origin, queue.name)) != queue.name:
+                what = f"from: queue {other} takes from there too, and each message comes to one of them only"
+                why = "Give each a broker's queue of its own (for more of the same: processes = N)"
+                self._wrong(("queue", queue.name, "from"), f"{what}. {why}")
 
     # --- values
 
@@ -343,7 +397,9 @@ class _Reading:
         key = path[-1]
         if key in NOT_KEYS and path[0] == "queue":
             self._wrong(path, f"{key}: {NOT_KEYS[key]}")
-        elif _SECRET.search(key) and not nearest(key, known).endswith("_file"):
+        elif _SECRET.search(key) and not re.search(
+            rf": {re.escape(key.partition('_')[0])}.*_file$", nearest(key, known)
+        ):
             self._wrong(path, f"{key}: secrets do not belong in this file: use a key …_file, or the environment")
         else:
             self._wrong(path, f"unknown {what} {key!r}" + nearest(key, known))
@@ -371,12 +427,24 @@ def _command(text: str) -> None:
         raise ValueError("the command is empty")
 
 
-def _with_unit(read: Read) -> Read:
+def _origin(value: Any) -> str:
+    """The URL of a broker's queue."""
+    text = as_text(value)
+    instead = "write the URL without it, and from_password_file = FILE"
+    refuse_password(text, instead)
+    if origins.has_password(text):
+        raise Wrong(f"a password does not belong in this file: {instead}")
+    origins.check(text)
+    return text
+
+
+def _with_unit(read: Read, units: str) -> Read:
     """As ``read``, but for bare numbers: in KiB nobody means them."""
 
     def reading(value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            raise Wrong(f'it is a number, not text: write "{value}%" or "{value}G"')
+            written = " or ".join(f'"{value}{unit}"' for unit in units)
+            raise Wrong(f"it is a number, not text: write {written}")
         return read(value)
 
     return reading

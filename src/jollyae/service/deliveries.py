@@ -158,7 +158,7 @@ def s3_options(settings: Settings) -> Any:
         if_exists=cast(Any, settings.if_exists),  # S3Options checks it
         head_first=settings.head_first,
         transport=cast(Any, settings.transport),
-        verify=settings.on_done == "delete",
+        verify=settings.deletes,
     )
     return _within_memory(options, settings.share.of_machine(machine.bodies(machine.memory_limit())))
 

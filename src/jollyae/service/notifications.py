@@ -249,12 +249,11 @@ def _secret_text(target: Target) -> str:
     if target.secret_file is None:
         return os.environ.get(SECRET, "")
     try:
-        text = Path(credentials.readable(target.secret_file)).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        text = credentials.text(target.secret_file)
+    except credentials.Unreadable as error:
         path = shlex.quote(target.secret_file)
-        hint = _make_secret(path) if isinstance(error, FileNotFoundError) else "Give us the right to."
-        raise ConfigurationError(f"notify {target.name}: secret_file {path}: {why}", hint) from error
+        hint = _make_secret(path) if error.is_missing else "Give us the right to."
+        raise ConfigurationError(f"notify {target.name}: secret_file {path}: {error}", hint) from error
     if not text.strip():
         path = shlex.quote(target.secret_file)
         raise ConfigurationError(f"notify {target.name}: secret_file {path} is empty", _make_secret(path))

@@ -63,7 +63,8 @@ class Target:
 class Settings:
     """The options of ``run``, by their names. '' and None: not given. ``share``: what of it is for one of several
     processes; ``target``: what comes here are messages for it; ``source``: the broker's queue that the items
-    come from (its URL may have a password)."""
+    come from (its URL may have a password), ``from_password_file``: where that is instead; ``on_done``: None is
+    :attr:`deletes`'s to say."""
 
     to: str | None = None
     exec: str | None = None
@@ -76,7 +77,7 @@ class Settings:
     concurrency: int | None = None
     settle: float | None = None
     grace: float = 30.0
-    on_done: str = "keep"
+    on_done: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     prune_empty: float | None = None
@@ -125,6 +126,7 @@ class Settings:
     manifest_key: str = "{date}/{name}"
     target: Target | None = None
     source: str | None = field(default=None, repr=False)
+    from_password_file: str | None = None
     prefetch: int | None = None
     prefetch_bytes: int | None = None
     from_endpoint_url: str | None = None
@@ -148,6 +150,11 @@ class Settings:
         """Whether fewer items are in flight than wished, for want of open files."""
         return self.most_in_flight < self._wished
 
+    @property
+    def deletes(self) -> bool:
+        """Whether a delivered file is removed: as told, else what came from a broker, for that is in its bucket."""
+        return self.source is not None if self.on_done is None else self.on_done == "delete"
+
     def rules(self) -> Rules:
         """What of it the worker must know."""
         return Rules(
@@ -155,7 +162,7 @@ class Settings:
             concurrency=self.most_in_flight,
             settle=self.settle,
             grace=self.grace,
-            on_done=OnDone(self.on_done),
+            on_done=OnDone.DELETE if self.deletes else OnDone.KEEP,
             include=self.include,
             exclude=self.exclude,
             prune_empty=self.prune_empty,

@@ -11,7 +11,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +22,7 @@ from pamqp import commands
 from ..processors.amqp import Address
 from ..processors.amqp import AddressError as AddressError  # for who opens a source
 from ..spool import names
-from .source import Message, Why, away
+from .source import Message, Seen, Why, away
 
 CONNECT = 20.0
 """Seconds to connect, and for what is asked of the broker."""
@@ -33,10 +33,14 @@ logging.getLogger("aiormq").propagate = False  # it tells the URL, and what it t
 
 
 class AmqpSource:
-    """A :class:`.source.Source`. ``prefetch``: the most messages that are with us at a time."""
+    """A :class:`.source.Source`. ``prefetch``: the most messages that are with us at a time; ``password``: tells that
+    of the URL's user at each connection, where the URL has none; it raises :class:`Temporary`."""
 
-    def __init__(self, url: str, *, prefetch: int) -> None:
+    def __init__(self, url: str, *, prefetch: int, password: Callable[[], str] | None = None) -> None:
         self._address = Address(url)
+        if password is not None and self._address.has_password:
+            raise AddressError("there is a password in the URL, and a file of it: say only one of them")
+        self._password = password
         self._prefetch = min(prefetch, 65535)
         self._connection: Any = None
         self._channel: Any = None
@@ -73,7 +77,7 @@ class AmqpSource:
 
     async def _open(self) -> None:
         address = self._address
-        self._connection = await aiormq.connect(address.login, client_properties={"connection_name": "jollyae"})
+        await self._connect()
         self._channel = channel = await self._connection.channel(publisher_confirms=False)
         await channel.queue_declare(address.queue, passive=True)
         await channel.basic_qos(prefetch_count=self._prefetch)
@@ -82,6 +86,36 @@ class AmqpSource:
         channel.on_consumer_cancel_callbacks.add(lambda frame: self._cancelled(channel))
         consuming = await channel.basic_consume(address.queue, self._take)
         self._consumer = consuming.consumer_tag
+
+    async def _connect(self) -> None:
+        address = self._address
+        login = address.login if self._password is None else address.login_with(self._password())
+        self._connection = await aiormq.connect(login, client_properties={"connection_name": "jollyae"})
+
+    async def look(self) -> Seen:
+        """See :class:`.source.Source`."""
+        try:
+            async with asyncio.timeout(CONNECT):
+                await self._connect()
+                channel = await self._connection.channel(publisher_confirms=False)
+                found = await channel.queue_declare(self._address.queue, passive=True)
+                dead = await self._look_for_dead(channel)
+            return Seen(found.message_count or 0, found.consumer_count or 0, dead)
+        except (OSError, TimeoutError, exceptions.AMQPException) as error:
+            raise self._explained(error) from error
+        finally:
+            await self._disconnect("")
+
+    async def _look_for_dead(self, channel: Any) -> str:
+        """Where dead letters would go. Raises what the library does, also where there is no such exchange."""
+        if exchange := self._address.dead_exchange:
+            await channel.exchange_declare(exchange, passive=True)
+            return f"the exchange {exchange} (whether that leads to a queue is not tried)"
+        try:
+            found = await channel.queue_declare(self._dead, passive=True)
+        except exceptions.ChannelNotFoundEntity:
+            return f"{self._dead}, which is made for the first"
+        return f"{self._dead}, where {found.message_count} wait"
 
     def _ended(self, channel: Any, closing: "asyncio.Future[Any]") -> None:
         error = None if closing.cancelled() else closing.exception()
@@ -262,14 +296,19 @@ class AmqpSource:
                 where = f"the exchange {self._address.dead_exchange}" if self._address.dead_exchange else self._dead
                 return self._away(f"{where} leads to no queue", "Bind a queue to it: dead letters must not be lost.")
             case exceptions.AuthenticationError() | exceptions.ProbableAuthenticationError():
-                return self._away("login refused", "Check user and password in --from.", "credentials")
+                return self._away(
+                    "login refused", "Check user and password in --from, or in --from-password-file.", "credentials"
+                )
             case (
                 exceptions.ConnectionNotAllowed() | exceptions.InvalidFrameError()
             ):  # it closed where it should have opened
                 return self._away("no such virtual host, or no right to it", "Check it in --from.", "denied")
+            case exceptions.ChannelNotFoundEntity() if "no exchange" in _told(error):
+                hint = "Make it, and bind a queue to it: dead letters must not be lost."
+                return self._away(f"there is no exchange {self._address.dead_exchange}", hint, "bucket")
             case exceptions.ChannelNotFoundEntity():
                 hint = "Make it, and bind it to the exchange that the events go to; check the name in --from."
-                return self._away("there is no such queue (or exchange)", hint, "bucket")
+                return self._away("there is no such queue", hint, "bucket")
             case exceptions.ChannelAccessRefused():
                 hint = f"The user must be allowed to read {self._address.queue}, and to make and write {self._dead}."
                 return self._away("access refused", hint, "denied")

@@ -37,6 +37,18 @@ class Why:
     more: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at a queue shows. ``waiting``: messages that nobody has; ``consumers``: who takes from it by now
+    (None: the broker does not say); ``dead``: where dead letters would go, '' for nowhere; ``more``: what else should
+    be known."""
+
+    waiting: int
+    consumers: int | None
+    dead: str
+    more: str = ""
+
+
 class Source(Protocol):
     """One queue of one broker. All is called on the event loop. Raises :class:`Temporary` (of the scope DESTINATION)
     with a hint for whatever is the matter with the broker: the caller opens it again after a while."""
@@ -48,6 +60,9 @@ class Source(Protocol):
     @property
     def keeps_for(self) -> float:
         """Seconds for which the broker lets a message be kept; what takes longer must be given back before."""
+
+    async def look(self) -> Seen:
+        """Look at the queue, instead of opening it: no message is taken, and nothing is made."""
 
     async def open(self) -> None:
         """Connect, and have messages come. What was received before counts as lost, if that connection is over."""

@@ -20,7 +20,7 @@ from ..processors.s3.transport import StoreError
 from ..spool import names
 from ..spool.outcomes import Scope, Temporary
 from ..worker.telling import warn
-from .source import Message, Why
+from .source import Message, Seen, Why
 
 KEEPS_FOR = 0.95 * 12 * 3600
 """Seconds after which a message is given back: SQS lets nobody have one for more than twelve hours."""
@@ -61,12 +61,12 @@ class SqsSource:
         self._room = asyncio.Event()
         self._paused = False
 
-    async def _ask(self, call: Callable[[Any, str], Any]) -> Any:
-        """One call, with the client and the queue's URL. Raises :class:`Temporary`."""
+    async def _ask(self, call: Callable[[Any, str], Any], about: str = "") -> Any:
+        """One call, with the client and the queue's URL. Raises :class:`Temporary`; ``about``: another queue."""
         try:
             return await self._threads.run(guarded, lambda: call(*self._queue.reached()))
         except StoreError as error:
-            explained = explain(error, self.name)
+            explained = explain(error, about or self.name)
             hint = f"{explained.hint} It needs {_RIGHTS}." if explained.reason == "denied" else explained.hint
             raise Temporary(
                 explained.message, hint=hint, scope=Scope.DESTINATION, reason=explained.reason, state=explained.state
@@ -88,6 +88,20 @@ class SqsSource:
         self._dead_queue = _dead_queue(attributes.get("RedrivePolicy", ""))
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat())
+
+    async def look(self) -> Seen:
+        """See :class:`.source.Source`."""
+        names_of = ["ApproximateNumberOfMessages", "VisibilityTimeout", "RedrivePolicy"]
+        found = await self._ask(lambda client, url: client.get_queue_attributes(QueueUrl=url, AttributeNames=names_of))
+        attributes = found.get("Attributes", {})
+        queue = _dead_queue(attributes.get("RedrivePolicy", ""))
+        if queue:
+            name = f"its dead-letter queue {queue['QueueName']}"
+            await self._ask(lambda client, url: client.get_queue_url(**queue), name)
+        hidden = float(attributes.get("VisibilityTimeout", _DEFAULT_VISIBILITY))
+        waiting = int(attributes.get("ApproximateNumberOfMessages", 0))
+        kept = f"after a death a message comes again within {hidden:g} s"
+        return Seen(waiting, None, queue.get("QueueName", ""), kept)
 
     # --- receiving
 

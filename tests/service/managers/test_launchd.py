@@ -15,6 +15,7 @@ DOCUMENTED: dict[str, type] = {
     "ProgramArguments": list,
     "WatchPaths": list,
     "StartInterval": int,
+    "KeepAlive": bool,
     "RunAtLoad": bool,
     "ThrottleInterval": int,
     "ExitTimeOut": int,
@@ -57,6 +58,15 @@ def test_it_starts_when_something_lands_and_ends() -> None:
     assert found["ProgramArguments"] == ["/opt/bin/jollyae", *JOB.run, "--idle-exit", "60"]
     assert not {"QueueDirectories", "KeepAlive"} & set(found)
     assert found["ThrottleInterval"] == 10 and found["ExitTimeOut"] > JOB.grace
+
+
+def test_what_takes_from_a_broker_runs_all_the_time() -> None:
+    """Nothing lands that could start it."""
+    found = parsed(replace(JOB, endless=("thumbs",)))
+    assert found["KeepAlive"] is True and found["RunAtLoad"] is True
+    assert found["ProgramArguments"] == ["/opt/bin/jollyae", *JOB.run]
+    assert not {"WatchPaths", "StartInterval"} & set(found)
+    assert all(type(value) is DOCUMENTED[key] for key, value in found.items())
 
 
 def test_a_user_s_agent_and_the_machine_s_daemon() -> None:

@@ -17,7 +17,9 @@ MINUTE = 60
 
 def text(job: Job, *, flock: str | None, with_user: bool) -> str:
     """The lines of a crontab. ``flock``: where that program is; ``with_user``: for a file in ``/etc/cron.d``, where
-    each line says whose it is. Raises :class:`ConfigurationError` for a time that cron does not know."""
+    each line says whose it is. Raises :class:`ConfigurationError` for a time that cron does not know, and for what has
+    no end."""
+    job.refuse_endless("cron's --once", "Use what runs all the time: jollyae service systemd, or launchd")
     environment = dict(job.environment)
     if job.credentials is not None:
         environment["AWS_SHARED_CREDENTIALS_FILE"] = job.credentials

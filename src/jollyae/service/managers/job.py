@@ -20,6 +20,7 @@ ENVIRONMENT = (
     "AWS_DEFAULT_REGION",
     "AWS_PROFILE",
     "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SQS",
     "AWS_ENDPOINT_URL",
     "AWS_CA_BUNDLE",
     "GOOGLE_BASE_URL",
@@ -55,7 +56,8 @@ class Job:
     ``spools``: each one's directories, as few as hold all of its places; ``writes``: where else files are written;
     ``incoming``: where to look for what lands; ``grace``: seconds for what is in flight; ``every``: seconds between
     two looks where it does not run all the time; ``others_write``: files of other owners land; ``secrets``: name and
-    file of what only root can read; ``places``: of each spool."""
+    file of what only root can read; ``places``: of each spool; ``endless``: the queues that take from a broker: nothing
+    lands that could start them, and they have no end."""
 
     name: str = "jollyae"
     program: tuple[str, ...]
@@ -66,6 +68,7 @@ class Job:
     spools: tuple[str, ...]
     writes: tuple[str, ...] = ()
     incoming: tuple[str, ...] = ()
+    endless: tuple[str, ...] = ()
     config: str | None = None
     executes: bool = False
     others_write: bool = False
@@ -85,6 +88,16 @@ class Job:
                 raise ConfigurationError(
                     f"{text!r} cannot be written into a unit", "Control characters and names that are not UTF-8 cannot."
                 )
+
+    def refuse_endless(self, way: str, instead: str) -> None:
+        """Raise :class:`ConfigurationError` where a queue never ends, for a way of starting that is for those that
+        do."""
+        if self.endless:
+            who = (
+                f"queue {self.endless[0]} takes" if len(self.endless) == 1 else f"queues {', '.join(self.endless)} take"
+            )
+            what = f"{who} from a broker: nothing lands that could start {way}, nor has it an end"
+            raise ConfigurationError(what, f"{instead}; or put what lands in spools into a file of its own.")
 
     @property
     def writable(self) -> tuple[str, ...]:
@@ -157,7 +170,7 @@ def executes(settings: Settings) -> bool:
 
 def secrets(settings: Settings) -> tuple[tuple[str, str], ...]:
     """The files with secrets that it reads, each with what a copy of it is called."""
-    files = [one.secret_file for one in settings.targets()]
+    files = [*(one.secret_file for one in settings.targets()), settings.from_password_file]
     return tuple((credentials.name(file), os.path.abspath(file)) for file in dict.fromkeys(files) if file)
 
 
@@ -169,6 +182,7 @@ def of_queues(queues: Sequence[Queue], **more: Any) -> Job:
         spools=tuple(common(queue.places) for queue in queues),
         writes=tuple(path for one in settings for path in written(one)) + more.pop("writes", ()),
         incoming=tuple(str(queue.places.incoming) for queue in queues),
+        endless=tuple(queue.name for queue in queues if queue.settings.source is not None),
         executes=any(map(executes, settings)),
         others_write=any(others_write(queue.places) for queue in queues),
         grace=max(one.grace for one in settings),

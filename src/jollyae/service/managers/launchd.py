@@ -1,4 +1,5 @@
-"""A property list for launchd (macOS): started when something lands and now and then, ends by itself.
+"""A property list for launchd (macOS): started when something lands and now and then, ends by itself; with a queue that
+takes from a broker it runs all the time.
 
 ``WatchPaths`` and ``StartInterval``, never ``QueueDirectories``: launchd starts that one again and again as long as the
 directory is not empty, and a file that is not ready, or litter, keeps it so.
@@ -29,9 +30,7 @@ def description(job: Job) -> dict[str, Any]:
     log = str(Path.home() / "Library" / "Logs" / f"{job.name}.log") if job.is_users else f"/var/log/{job.name}.log"
     found: dict[str, Any] = {
         "Label": label(job),
-        "ProgramArguments": [*job.program, *job.run, "--idle-exit", f"{job.idle_exit:g}"],
-        "WatchPaths": list(job.incoming),
-        "StartInterval": int(job.every),
+        **(_always(job) if job.endless else _on_arrival(job)),
         "RunAtLoad": True,
         "ThrottleInterval": THROTTLE,
         "ExitTimeOut": int(job.grace + _MORE_THAN_GRACE),
@@ -47,6 +46,19 @@ def description(job: Job) -> dict[str, Any]:
     if not job.is_users:
         found["UserName"] = job.user
     return found
+
+
+def _on_arrival(job: Job) -> dict[str, Any]:
+    return {
+        "ProgramArguments": [*job.program, *job.run, "--idle-exit", f"{job.idle_exit:g}"],
+        "WatchPaths": list(job.incoming),
+        "StartInterval": int(job.every),
+    }
+
+
+def _always(job: Job) -> dict[str, Any]:
+    """For queues that take from a broker: nothing lands that could start it."""
+    return {"ProgramArguments": [*job.program, *job.run], "KeepAlive": True}
 
 
 def text(job: Job) -> str:

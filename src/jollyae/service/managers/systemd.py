@@ -18,7 +18,9 @@ _MORE_THAN_GRACE = 30
 
 def units(job: Job, *, path: bool = False, web: bool = False) -> dict[str, str]:
     """Each unit's text by its file name. ``path``: the service is started when something lands and ends by itself;
-    ``web``: one for the dashboard, too."""
+    ``web``: one for the dashboard, too. Raises :class:`ConfigurationError` for ``path`` with what has no end."""
+    if path:
+        job.refuse_endless("a .path unit", "Leave --path out, so that the service runs all the time")
     made = {f"{job.name}.service": _text(_service(job, path=path))}
     if web:
         made[f"{job.name}-web.service"] = _text(_web(job))

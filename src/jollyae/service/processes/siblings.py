@@ -24,7 +24,7 @@ from ...worker.summary import Summary
 from ...worker.tally import Tally
 from ...worker.telling import log, notice
 from ...worker.worker import Worker
-from .. import compose, intakes, notifications
+from .. import compose, intakes, notifications, origins
 from ..deliveries import Destination
 from ..observing.tracing import traced
 from ..settings import ConfigurationError, Queue, Settings
@@ -158,7 +158,7 @@ def work(
         log.addFilter(lambda record: _sign(record, fields))
         where = traced(compose.destination(settings), queue.name)
         supply = intakes.supply(settings)
-        places = queue.places if supply is None else intakes.places(queue.places, settings.share)
+        places = queue.places if supply is None else origins.places(queue.places, settings.share)
         spool = compose.spool(places, copy=settings.copy)
         rules = settings.rules()
         worker = Worker(
