@@ -40,12 +40,13 @@ class Refused(Exception):
 
 class SqsServer:
     """The server. ``twice``: each reception leaves the message visible to the next one as well, once; ``unwell``: every
-    call is answered with 503."""
+    call is answered with 503; ``forbidden``: the calls that are."""
 
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
         self.twice = False
         self.unwell = False
+        self.forbidden: set[str] = set()
         self.lock = threading.Lock()
         server = self
 
@@ -79,6 +80,8 @@ class SqsServer:
         try:
             if self.unwell:
                 status, body = 503, {"__type": "ServiceUnavailable", "message": "unwell"}
+            elif name in self.forbidden:
+                status, body = 403, {"__type": "AccessDeniedException", "message": "no"}
             else:
                 status, body = 200, getattr(self, f"_{name}")(told)
         except Refused as error:

@@ -199,6 +199,32 @@ def test_the_command_line_has_no_queue_of_a_file(configured: Configured) -> None
     assert done.code == 2 and "--from does not go with -c" in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--from", "amqp://me:pw@h/q", "--from-password-file", "f"), 78, "a password in the URL, and a file of it"),
+        (("--from", "sqs://q", "--from-password-file", "f"), 78, "sqs:// has no password"),
+        (("--from", "http://me:pw@h/q"), 78, "nothing can be taken from there"),
+        (("--from", "sqs://q", "--once"), 2, "--from has no end"),
+    ],
+)
+def test_what_cannot_be_on_a_command_line(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:
+    """Each says what is wrong, and no password."""
+    (tmp_path / "f").write_text("hunter2")
+    command = [sys.executable, "-m", "jollyae", "run", *words, "--workdir", str(tmp_path / "w"), "--exec", "true"]
+    done = Process(["env", "-C", str(tmp_path), *command], environment(tmp_path), tmp_path / "run").wait()
+    assert done.code == code and said in done.err, done.err
+    assert "pw" not in done.err and "hunter2" not in done.err
+
+
+@pytest.mark.parametrize("option", ["--prefetch", "--from-region", "--workdir", "--from-password-file"])
+def test_what_is_for_a_broker_alone(tmp_path: Path, option: str) -> None:
+    """It would do nothing, and the user believes it does."""
+    command = [sys.executable, "-m", "jollyae", "run", str(tmp_path), option, "1", "--exec", "true"]
+    done = Process(command, environment(tmp_path), tmp_path / "run").wait()
+    assert done.code == 2 and f"{option} goes with --from" in done.err
+
+
 # --- check
 
 
@@ -296,4 +322,8 @@ def test_a_check_of_sqs(store: Store, tmp_path: Path) -> None:
         assert "its dead-letter queue not-there" in found["lost", "broker"]["text"]
         assert "there is no such queue" in found["missing", "broker"]["text"]
         assert len(server.queues["q"].messages) == 1
+        server.forbidden.add("GetQueueAttributes")  # which a worker can do without
+        code, found = configured.checked(queue.format("q"))
+        assert code == 0 and found["q", "broker"]["state"] == "warning"
+        assert "sqs:GetQueueAttributes" in found["q", "broker"]["hint"]
         configured.close()
