@@ -33,7 +33,7 @@ VERB_PAGES = {verb: DOCS / "verbs" / f"{verb}.md" for verb in VERBS}
 OPERATIONS = DOCS / "OPERATIONS.md"
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "OUTPUT", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
-OF_COMMANDS = {"JOLLYAE_NAME", "JOLLYAE_PATH", "JOLLYAE_SIZE", "JOLLYAE_ATTEMPT", "JOLLYAE_KEY"}
+OF_COMMANDS = {"JOLLYAE_NAME", "JOLLYAE_PATH", "JOLLYAE_SIZE", "JOLLYAE_ATTEMPT", "JOLLYAE_SOURCE", "JOLLYAE_KEY"}
 """What a command run by --exec finds in its environment."""
 OF_NOTIFICATIONS = {"JOLLYAE_DELIVERY_ID", "JOLLYAE_EVENT", "JOLLYAE_URL", "JOLLYAE_BUCKET", "JOLLYAE_KEY"}
 """What a command run by --notify finds besides."""

@@ -35,6 +35,7 @@ def process(item):
         seen.seek(0)
         first = json.dumps(item.key) not in seen.read()
         seen.write(json.dumps([item.key, hashlib.sha256(body).hexdigest(), item.attempt]) + chr(10))
+    assert item.source == f"s3://{item.bucket}/{item.key}"
     kind = item.key.partition("-")[0]
     if kind == "temporary" and first:
         raise Temporary("not now", hint="Wait.")

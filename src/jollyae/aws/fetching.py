@@ -59,7 +59,7 @@ class Gone(Exception):
 class FetchedItem(Item):
     """An object in work. Beside what every :class:`~jollyae.Item` has:
 
-    - ``bucket``, ``key`` (str), ``url`` (``s3://bucket/key``); ``name`` is the key,
+    - ``bucket``, ``key`` (str), ``url`` (``s3://bucket/key``, which is ``source`` too); ``name`` is the key,
       but for what no item can be called (:mod:`jollyae.sources.naming`)
     - ``etag`` (without quotes), ``version`` (the version's id, '' where the bucket has none), ``content_type``,
       ``metadata`` (dict): as the store told them
@@ -77,6 +77,7 @@ class FetchedItem(Item):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         super().__init__(name_of(place.key), path, holder, descriptor, os.fstat(descriptor))
         self.bucket, self.key = place.bucket, place.key
+        self.source = place.url
         self.etag = _bare(answer.get("ETag", ""))
         self.version = str(answer.get("VersionId", ""))
         self.content_type = str(answer.get("ContentType", ""))

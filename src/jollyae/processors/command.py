@@ -39,9 +39,9 @@ class CommandError(ValueError):
 
 
 class Command:
-    """Runs ``text`` for each item. The child gets no input; JOLLYAE_NAME, JOLLYAE_PATH, JOLLYAE_SIZE, JOLLYAE_ATTEMPT
-    and JOLLYAE_KEY (by ``template``) in its environment; and the claim's lock: as long as it runs, nobody takes the
-    item over. After ``timeout`` seconds it is ended, with all of its process group.
+    """Runs ``text`` for each item. The child gets no input; JOLLYAE_NAME, JOLLYAE_PATH, JOLLYAE_SIZE, JOLLYAE_ATTEMPT,
+    JOLLYAE_SOURCE and JOLLYAE_KEY (by ``template``) in its environment; and the claim's lock: as long as it runs,
+    nobody takes the item over. After ``timeout`` seconds it is ended, with all of its process group.
 
     Raises :class:`CommandError`.
 
@@ -105,6 +105,7 @@ class Command:
             "JOLLYAE_PATH": item.where,
             "JOLLYAE_SIZE": str(item.size),
             "JOLLYAE_ATTEMPT": str(item.attempt),
+            "JOLLYAE_SOURCE": item.source.replace("\0", "%00"),  # the one character that no variable can hold
             "JOLLYAE_KEY": self._template.key(item.name, item.mtime, digest),
         }
 

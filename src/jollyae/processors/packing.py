@@ -224,32 +224,32 @@ def _no_room(item: Item, where: str) -> Temporary:
 
 
 class PackedItem(Item):
-    """An item whose bytes are packed: ``fd``, ``size`` and ``stat`` are those of what is sent, the rest is the
-    ``source``'s."""
+    """An item whose bytes are packed: ``fd``, ``size`` and ``stat`` are those of what is sent, the rest is that of
+    the ``plain`` one."""
 
-    def __init__(self, source: Item, descriptor: int, form: Form) -> None:
-        super().__init__(source.name, source.where, source.owner, descriptor, os.fstat(descriptor))
-        self.source = source
+    def __init__(self, plain: Item, descriptor: int, form: Form) -> None:
+        super().__init__(plain.name, plain.where, plain.owner, descriptor, os.fstat(descriptor))
+        self.plain = plain
         self.form = form
-        self.mtime, self.mtime_ns, self.mode = source.mtime, source.mtime_ns, source.mode
-        self.arrived, self.claimed = source.arrived, source.claimed
-        self.note = source.note
-        self._superseded = source.superseded
+        self.mtime, self.mtime_ns, self.mode = plain.mtime, plain.mtime_ns, plain.mode
+        self.arrived, self.claimed, self.source = plain.arrived, plain.claimed, plain.source
+        self.note = plain.note
+        self._superseded = plain.superseded
 
     @property
     def owner_ids(self) -> tuple[int, int]:
         """See :class:`Item`."""
-        return self.source.owner_ids
+        return self.plain.owner_ids
 
     def remember(self, **memory: Any) -> None:
         """See :class:`Item`."""
-        self.source.remember(**memory)
-        self.note = self.source.note
+        self.plain.remember(**memory)
+        self.note = self.plain.note
 
     def progress(self, sent: int) -> None:
         """See :class:`Item`."""
         self.sent = sent
-        self.source.progress(min(sent * self.source.size // max(self.size, 1), self.source.size))
+        self.plain.progress(min(sent * self.plain.size // max(self.size, 1), self.plain.size))
 
 
 class Packed:
@@ -338,7 +338,7 @@ def _told(packed: PackedItem, fields: dict[str, Any]) -> dict[str, Any]:
     """The receipt's fields, with what the source is."""
     form = packed.form
     assert form is not None
-    packed.source.progress(packed.source.size)
+    packed.plain.progress(packed.plain.size)
     return {
         **fields,
         "size": packed.size,

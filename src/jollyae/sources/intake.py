@@ -35,6 +35,7 @@ from . import events
 from .events import Event, Kind
 from .naming import name_of
 from .objects import UNKNOWN, Arrived, State, mark_of, state_of
+from .provenance import Provenance, url_of
 from .source import Message, Source, Why
 
 FETCHES = 32
@@ -84,7 +85,8 @@ class Ticket:
 @dataclass(slots=True, eq=False)
 class Work:
     """An object in work. ``state``: which state of it, as far as that is known; ``tickets``: the messages that told of
-    it; ``later``: what was told of other states since; ``deferrals``: how often fetching it failed."""
+    it; ``later``: what was told of other states since; ``deferrals``: how often fetching it failed; ``source``: the
+    URL of the object, once it is fetched; ``is_noted``: a note in ``incoming/`` tells it."""
 
     event: Event | None
     name: str
@@ -94,6 +96,8 @@ class Work:
     size: int = 0
     deferrals: int = 0
     is_fetched: bool = False
+    source: str = ""
+    is_noted: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -160,6 +164,19 @@ class Intake:
                     if own and own not in self._work:
                         self._work[own] = Work(None, own, state_of(found), is_fetched=True)
                         self._book(self._work[own], found.st_size)
+        self._provenance = Provenance(spool.places, is_empty=not self._work)
+
+    def source_of(self, item: Item) -> str:
+        """See :class:`~jollyae.worker.supply.Supply`."""
+        work = self._work.get(item.name)
+        if work is None or not work.is_fetched:  # the name may be another file's, which somebody put there
+            return self._provenance.of_stranger(item, was_here=False)
+        if work.is_noted:
+            self._provenance.bring(item, work.source)
+            work.is_noted = False
+        elif not work.source:
+            work.source = self._provenance.of_stranger(item, was_here=True)
+        return work.source
 
     async def run(self) -> None:
         """See :class:`~jollyae.worker.supply.Supply`."""
@@ -235,6 +252,8 @@ class Intake:
             self._wanted.append(work)
         elif work.state.mark == mark != UNKNOWN:
             work.tickets.append(ticket)
+            if not work.source and work.is_fetched and not event.otherwise:
+                work.source = url_of(event.bucket, event.key)
         else:
             work.later.append((event, ticket))
 
@@ -377,9 +396,13 @@ class Intake:
 
     async def _put(self, work: Work, arrived: Arrived) -> None:
         """Give it to the worker."""
+        assert work.event is not None
         work.state = arrived.state
         self._book(work, arrived.state.size)
+        work.source = url_of(work.event.bucket, arrived.key)
         try:
+            if work.event.bucket != self._provenance.bucket or arrived.key != work.event.key:
+                self._keep_source(work, work.event, arrived)
             while not self._moved_in(arrived.path, work.name):
                 await asyncio.sleep(_AGAIN)
         except BaseException:
@@ -388,6 +411,15 @@ class Intake:
             raise
         work.is_fetched = True
         self._counts["fetched"] += 1
+
+    def _keep_source(self, work: Work, event: Event, arrived: Arrived) -> None:
+        """So that whoever takes the item over knows it: for the spool once, where that is not told yet and there is
+        nothing here of which it may be wrong; else for the item."""
+        if not self._provenance.bucket and all(one.source or not one.is_fetched for one in self._work.values()):
+            self._provenance.settle(event.bucket)
+        if event.bucket != self._provenance.bucket or arrived.key != event.key:
+            self._provenance.note(work.name, arrived.path, work.source)
+            work.is_noted = True
 
     def _moved_in(self, path: str, name: str) -> bool:
         """Whether it could be moved into ``incoming/``. Of `a` and `a/b` the other one may be in work, or have left its

@@ -39,6 +39,8 @@ class Item:
     - ``size`` (int, bytes), ``mtime`` (float, seconds since 1970), ``mtime_ns`` (int), ``mode`` (int), ``inode`` (int)
     - ``attempt`` (int): 1 the first time
     - ``arrived``, ``claimed`` (float, seconds since 1970)
+    - ``source`` (str): where a broker told of it: the URL of the object that it is made of (``s3://BUCKET/KEY``, the
+      key as it is); '' where none did, or where that is not known after a crash
     - ``superseded`` (dict or None): what was delivered of it before the file was seen to have changed
     - ``aim`` (tuple or None): for the log, where the processor is about to put it: the destination's URL up to the key,
       the key, and the SHA-256 that its receipt will have ('' if none), or None where that is not known
@@ -61,6 +63,7 @@ class Item:
         "owner",
         "sent",
         "size",
+        "source",
         "stat",
         "where",
     )
@@ -80,6 +83,7 @@ class Item:
         self.sent = 0
         self.aim: tuple[str, str, str | None] | None = None
         self.where = path
+        self.source = ""
         self._temporary: str | None = None
 
     def __repr__(self) -> str:
@@ -148,6 +152,8 @@ class Item:
         if self.note is None:
             self.note = notes.about(self.name, self.stat)
             self.note.arrived = self.arrived
+        if self.source:
+            self.note.source = self.source
         return self.note
 
     def progress(self, sent: int) -> None:
@@ -171,6 +177,7 @@ class Item:
             fresh = notes.about(self.name, now)
             fresh.arrived, fresh.attempts, fresh.adoptions = self.arrived, self.note.attempts, self.note.adoptions
             fresh.deferrals, fresh.superseded = self.note.deferrals, self.note.superseded
+            fresh.source = self.source or self.note.source
             self.note = fresh
         return True
 

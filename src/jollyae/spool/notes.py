@@ -45,6 +45,8 @@ class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
     """When ``error`` happened."""
     error: str = ""
     hint: str = ""
+    source: str = ""
+    """The URL of the object that it is made of, where it came from a broker."""
     superseded: dict[str, Any] = {}
     """What was delivered of an older state of the file: its object may be replaced."""
     memory: dict[str, Any] = {}

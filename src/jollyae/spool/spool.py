@@ -285,6 +285,8 @@ class Spool:
             first = name  # not a note of ours
         try:
             with fs.beneath(str(self.places.of(Place.INCOMING)), first, make=True) as target:
+                if note is not None and note.source:
+                    _bring_source(note, first, found, target)
                 self._move_back(failed, target)
         except FileExistsError:
             return f"incoming/ has an item named {names.show(first)} now: it stays in failed/"
@@ -303,6 +305,16 @@ class Spool:
             if error.errno != errno.EXDEV or not self.copy:
                 raise
             fs.copy_move(failed, target)
+
+
+def _bring_source(failed: notes.Note, name: str, found: os.stat_result, target: str) -> None:
+    """What a broker told of it goes with it; all else begins anew. Raises :class:`FileExistsError` where the name is
+    taken: the note that is there may be another item's."""
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    note = notes.about(name, found)
+    note.source, note.started = failed.source, True
+    notes.write(target, note)
 
 
 def check_submittable(name: str) -> None:

@@ -61,12 +61,14 @@ def _second(seconds: int) -> str:
 
 def receipt(item: Item, fields: dict[str, Any], worker: str, finished: str) -> dict[str, Any]:
     """The receipt of a delivered item. ``fields``: what the processor returned; ``finished``: a :func:`moment`."""
+    more = {"source": item.source} if item.source else {}
     digest = fields.get("source_sha256") or fields.get("sha256", "")  # packed bytes may be others some day
     return {
         "id": delivery_id(str(fields.get("url", "")), str(digest), item.inode, item.mtime_ns),
         "name": names.encode(item.name),
         "size": item.size,
         **fields,
+        **more,
         "arrived": moment(item.arrived),
         "claimed": moment(item.claimed),
         "finished": finished,

@@ -24,6 +24,10 @@ class Supply(Protocol):
     def begin(self, spool: Spool) -> None:
         """The worker has opened the spool and has not looked at it yet."""
 
+    def source_of(self, item: Item) -> str:
+        """The URL of the object that the item is made of; '' where that is not known. Asked before an attempt, if the
+        item does not know it."""
+
     async def run(self) -> None:
         """Bring items, until cancelled."""
 

@@ -342,6 +342,8 @@ class Worker:
             if item is None:
                 return "" if line.out_of_breath or (self._claims.has_more and self._take_over()) else "empty"
             room -= 1
+            if self._supply is not None and not item.source:
+                item.source = self._supply.source_of(item)
             if item.note is not None:
                 room = 0  # one with a past may be in the way of others
                 if not self._may_begin(item, item.note):
