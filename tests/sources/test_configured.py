@@ -163,6 +163,27 @@ def test_another_password_counts_without_a_new_start(
     assert run.end().code == 0, run.tail()
 
 
+def test_a_pause_is_for_all_processes(
+    configured: Configured, queue: Queue, store: Store, broker: Callable[..., str]
+) -> None:
+    """Each has places of its own: all of them take nothing until resumed."""
+    configured.file.write_text(broker("q", "", "processes = 2", "prefetch = 2") + configured.copying)
+    run = configured.start("run")
+    until(lambda: len(run.lines("taking from amqp://")) == 2, run.tail)
+    paused = configured.start("pause", "--reason", "moving").wait()
+    assert paused.code == 0 and paused.out.count("paused") == 1, paused.err
+    until(lambda: len(run.lines("paused by hand: moving")) == 2, run.tail)
+    queue.send(*(store.put(f"{number}.txt", b"x") for number in range(10)))
+    until(
+        lambda: [name for share in "01" for name in items_below(f"{configured.directory}/work-q/{share}/incoming")],
+        run.tail,
+    )
+    assert not configured.came()
+    assert configured.start("resume").wait().out == "q: resumed\n"
+    until(lambda: len(configured.came()) == 10, run.tail)
+    assert run.end().code == 0, run.tail()
+
+
 def test_on_done_keep_keeps_the_copy(
     configured: Configured, queue: Queue, store: Store, broker: Callable[..., str]
 ) -> None:

@@ -20,7 +20,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     def pause(one: where.Meant, spool: "Spool") -> int:
         before = spool.paused()
-        spool.pause(arguments.reason)
+        for each in where.with_siblings(spool):
+            each.pause(arguments.reason)
         about = f"{one.name}: " if one.name else ""
         kept = f" already: {before}" if before is not None and not arguments.reason else ""
         print(f"{about}paused{kept}. To go on: jollyae resume {one.words}")

@@ -19,7 +19,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     def resume(one: where.Meant, spool: "Spool") -> int:
         about = f"{one.name}: " if one.name else ""
-        print(about + ("resumed" if spool.resume() else "it was not paused"))
+        was = [each.resume() for each in where.with_siblings(spool)]
+        print(about + ("resumed" if any(was) else "it was not paused"))
         return 0
 
     return where.each(arguments, resume)

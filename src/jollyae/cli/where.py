@@ -152,6 +152,14 @@ def each(arguments: argparse.Namespace, act: "Callable[[Meant, Spool], int]") ->
     return code
 
 
+def with_siblings(spool: "Spool") -> "list[Spool]":
+    """The spool, and those of the processes below it, where they take from a broker."""
+    from ..service import origins
+    from ..spool.spool import Spool
+
+    return [spool, *(Spool(places=one, make=False) for one in origins.existing(spool.places))]
+
+
 def all_words(arguments: argparse.Namespace) -> str:
     """How all that is meant is named on a command line."""
     found = meant(arguments)

@@ -1,4 +1,5 @@
-"""The broker's queue that a queue of ours takes its items from, as far as the settings tell. Pure."""
+"""The broker's queue that a queue of ours takes its items from, as far as the settings tell, and where these items lie.
+Pure, but for :func:`existing`."""
 
 from urllib.parse import urlsplit
 
@@ -71,3 +72,13 @@ def worked_on(queue: Queue) -> list[Places]:
     if settings.source is None:
         return [queue.places]
     return [places(queue.places, Share(index, settings.processes)) for index in range(settings.processes)]
+
+
+def existing(whole: Places) -> list[Places]:
+    """The places of the processes that work, or worked, below a workdir, by their numbers; none where one process works
+    on the workdir itself, or where it is a spool as any other."""
+    found = (path.parent for path in whole.control.glob("[0-9]*/incoming"))
+    return [
+        Places.under(path)
+        for path in sorted((one for one in found if one.name.isdigit()), key=lambda one: int(one.name))
+    ]
