@@ -68,9 +68,10 @@ def test_ended_by_a_signal_is_again_later(spool: Spool) -> None:
 
 
 def test_the_environment_tells_about_the_item(spool: Spool, tmp_path: Path) -> None:
-    """Name, path, size and attempt are in the environment, and stdin is closed. No broker told of it: its source is ''."""
+    """Name, path, size and attempt are in the environment, and stdin is closed. No broker told of it: no source."""
     script = tmp_path / "tell.sh"
-    script.write_text(f"cat; echo $JOLLYAE_NAME $JOLLYAE_SIZE $JOLLYAE_ATTEMPT ${{JOLLYAE_SOURCE-unset}}. >{tmp_path}/told")
+    told = "$JOLLYAE_NAME $JOLLYAE_SIZE $JOLLYAE_ATTEMPT ${JOLLYAE_SOURCE-unset}."
+    script.write_text(f"cat; echo {told} >{tmp_path}/told")
     assert run(spool, f"sh {script} {{}}").failed == 0
     assert (tmp_path / "told").read_text() == "an item 7 1 .\n"
 
