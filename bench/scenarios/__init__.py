@@ -44,7 +44,7 @@ SCENARIOS = {
         Scenario("pictures", "60 photos of 12 megapixels read and scaled, on one core; --full: 300", pictures.run),
         Scenario("ingest", "60 photos of 12 megapixels through a spool into an album; --full: 300", ingest.run),
         Scenario("ingest-many", "6,000 small photos into an album against 3,000; --full: 10,000", ingest.many),
-        Scenario("brokers", "10,000 messages of RabbitMQ about objects of 4 KiB; --full: 20,000", brokers.run),
+        Scenario("brokers", "20,000 messages of RabbitMQ about objects of 4 KiB; --full: 40,000", brokers.run),
         Scenario("profile-small", "where the time goes with 4 KiB files; only when named", profile.small, usual=False),
         Scenario("profile-large", "where the time goes with 64 MiB files; only when named", profile.large, usual=False),
     )

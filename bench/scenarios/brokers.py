@@ -41,7 +41,7 @@ def run(lab: Lab) -> None:
     directory = lab.memory / "rabbit"
     try:
         with brokers.serve(directory) as rabbit:
-            _Brokers(lab, rabbit, lab.count(10_000, 20_000)).run()
+            _Brokers(lab, rabbit, lab.count(20_000, 40_000)).run()
     except brokers.Unavailable as error:
         raise Unavailable(str(error)) from error
 

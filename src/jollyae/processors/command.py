@@ -58,6 +58,7 @@ class Command:
             raise CommandError("--exec: the command is empty")
         self._template = template or KeyTemplate()
         self._timeout = timeout or None
+        self._environment = dict(os.environb)  # ours, once: to copy 40 variables took 40 µs an item
 
     @property
     def name(self) -> str:
@@ -80,7 +81,7 @@ class Command:
                     stdin=subprocess.DEVNULL,
                     stdout=output.theirs,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | about,
+                    env=self._environment | about,
                     pass_fds=(item.owner.lock,),
                     start_new_session=True,
                 )
@@ -98,16 +99,17 @@ class Command:
                 raise
             return self._judge(code, await output.text())
 
-    async def _about(self, item: Item) -> dict[str, str]:
+    async def _about(self, item: Item) -> dict[bytes, bytes]:
         digest = await asyncio.to_thread(_digest, item) if self._template.needs_digest else ""
-        return {
-            "JOLLYAE_NAME": item.name,
-            "JOLLYAE_PATH": item.where,
-            "JOLLYAE_SIZE": str(item.size),
-            "JOLLYAE_ATTEMPT": str(item.attempt),
-            "JOLLYAE_SOURCE": item.source.replace("\0", "%00"),  # the one character that no variable can hold
-            "JOLLYAE_KEY": self._template.key(item.name, item.mtime, digest),
+        told = {
+            b"JOLLYAE_NAME": item.name,
+            b"JOLLYAE_PATH": item.where,
+            b"JOLLYAE_SIZE": str(item.size),
+            b"JOLLYAE_ATTEMPT": str(item.attempt),
+            b"JOLLYAE_SOURCE": item.source.replace("\0", "%00"),  # the one character that no variable can hold
+            b"JOLLYAE_KEY": self._template.key(item.name, item.mtime, digest),
         }
+        return {name: os.fsencode(text) for name, text in told.items()}
 
     def _judge(self, code: int, output: str) -> dict[str, Any]:
         if code == 0:
