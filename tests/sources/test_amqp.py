@@ -4,6 +4,7 @@ import asyncio
 import json
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -70,22 +71,35 @@ def test_removed_objects_and_test_events_are_acknowledged(queue: Queue, store: S
 
 
 def test_poison_and_failures_are_dead_letters_with_the_reason(queue: Queue, store: Store, workers: Taking) -> None:
-    """What nobody can read, and what the command failed for, is in failed/ and in QUEUE.dead, both telling why."""
-    queue.send(b"\x00 poison", store.put("bad.txt", b"bad"))
+    """What nobody can read, and what the command failed for, is in failed/ and in QUEUE.dead, both telling why. What
+    was no item is not retried, whatever it is called."""
+    queue.send(b"\x00 poison", store.put("bad.txt", b"bad"), store.put("message-x.json", b"bad"))
     command = f"{shlex.quote(sys.executable)} -c 'raise SystemExit(\"out of luck\")' {{}}"
     worker = workers.start("--exec", command, copying=False)
-    until(lambda: queue.waiting(f"{queue.name}.dead") == 2, lambda: worker.tail())
+    until(lambda: queue.waiting(f"{queue.name}.dead") == 3, lambda: worker.tail())
     assert worker.end().code == 0
     dead = dict(queue.dead())
     assert queue.waiting() == 0
     assert "cannot be read as an event" in dead[b"\x00 poison"]["x-jollyae-error"]
-    (failed,) = [headers for body, headers in dead.items() if body != b"\x00 poison"]
-    assert "out of luck" in failed["x-jollyae-error"]
+    failed = [headers for body, headers in dead.items() if body != b"\x00 poison"]
+    assert len(failed) == 2 and all("out of luck" in headers["x-jollyae-error"] for headers in failed)
     places = workers.directory / "work" / "failed"
     assert (places / "bad.txt").read_bytes() == b"bad"
-    (poison,) = places.glob("message-*.json")
+    (poison,) = set(places.glob("message-*.json")) - {places / "message-x.json"}
     assert poison.read_bytes() == b"\x00 poison"
     assert "cannot be read" in json.loads((places / f".{poison.name}.note").read_text())["error"]
+    said = retry(workers, poison.name)
+    assert said.returncode == 1 and "no item" in said.stderr and said.stdout == "0 retried, 1 skipped\n"
+    said = retry(workers, "--all")
+    assert said.returncode == 0 and said.stdout == "2 retried, 0 skipped\n"
+    assert "1 message that nobody could read is left: look at it, remove it" in said.stderr
+    assert sorted(places.glob("[!.]*")) == [poison]
+
+
+def retry(workers: Taking, *words: str) -> "subprocess.CompletedProcess[str]":
+    """What ``jollyae retry`` of the workdir says."""
+    command = [sys.executable, "-m", "jollyae", "retry", str(workers.directory / "work"), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_one_key_in_two_buckets(queue: Queue, store: Store, workers: Taking) -> None:

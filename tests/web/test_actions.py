@@ -121,6 +121,21 @@ def test_what_fails_again_is_not_retried_for_ever(spool: Spool, forks: Forks, to
     forks.kill(pid, signal.SIGTERM)
 
 
+def test_messages_that_nobody_could_read_are_left(spool: Spool) -> None:
+    """They are no items: told apart by their notes, not by what they are called, and left where they lie."""
+    message = trouble(spool, "message-1.json", "cannot be read as an event", is_message=True)
+    trouble(spool, "message-2.json", "no")
+    failures = Failures(queue(spool))
+    assert {one.name: one.is_message for one in failures.page().failures} == {
+        "message-1.json": True,
+        "message-2.json": False,
+    }
+    done = actions.retry_matching(queue(spool), failures, Filter())
+    assert done.sentence == "1 retried, 0 skipped; 1 message that nobody could read is left: look at it, remove it"
+    assert list(items_below(str(spool.places.failed))) == [message.name]
+    assert by_name(queue(spool), Failures(queue(spool))).messages == 1
+
+
 def test_deferred_ones_are_made_due(spool: Spool, forks: Forks, to: Path) -> None:
     """And a worker that sleeps until then is woken."""
     pid = forks.start(spool.places.control, to)

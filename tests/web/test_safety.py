@@ -80,6 +80,16 @@ def _form() -> dict[str, Any]:
     return {"item": identify("a.jpg"), "reason": "forged", "sure": "1"}
 
 
+def test_what_is_no_item_has_no_button(dashboard: Dashboards) -> None:
+    """A broker's message that nobody could read is told apart; the item beside it can be retried."""
+    there = dashboard()
+    trouble(there.spool(), "message-1.json", "cannot be read as an event", is_message=True)
+    trouble(there.spool(), "a.jpg", "no")
+    page = ask(there, "GET", "/queue/photos").text
+    assert 'aria-label="Retry a.jpg"' in page and 'aria-label="Retry message-1.json"' not in page
+    assert "no item but a message: nothing to retry" in page and "no item: look at it, and remove it" in page
+
+
 def test_no_action_without_saying_where_it_comes_from(dashboard: Dashboards) -> None:
     """Without a token too: what curl sends, another site's page, its sub-domain, a page of no origin."""
     there = dashboard()

@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Retry them; exit code 1 if any stayed where it was."""
+    """Retry them; exit code 1 if any item stayed where it was."""
     where.take_words(arguments, "names")
     if bool(arguments.names) == arguments.all:
         status = f"jollyae status {where.all_words(arguments)}"
@@ -34,18 +34,24 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _retry(one: where.Meant, spool: "Spool", arguments: argparse.Namespace) -> int:
+    from ..service.units import unreadable
     from ..spool import names
+    from ..spool.spool import UNREADABLE
 
     _complete(spool)
     wanted = None if arguments.all else [_meant(spool, name) for name in arguments.names]
     about = f"{one.name}: " if one.name else ""
-    retried = skipped = 0
+    retried = skipped = messages = 0
     for name, became in spool.retry(wanted):
         if became == "retried":
             retried += 1
+        elif became == UNREADABLE and wanted is None:
+            messages += 1
         else:
             skipped += 1
             print(f"jollyae: {about}{names.show(name)}: {became}", file=sys.stderr)
+    if messages:
+        print(f"jollyae: {about}{unreadable(messages)}: {spool.places.failed}/message-….json", file=sys.stderr)
     print(f"{about}{retried} retried, {skipped} skipped")
     return 1 if skipped else 0
 

@@ -136,6 +136,17 @@ def _entries(word: str) -> list[tuple[int, int | None]]:
     return [(number * 1440 + int(hour) * 60 + int(minute), _rate(rate)) for number in days]
 
 
+def unreadable(number: int) -> str:
+    """What a retry says of the messages of a broker that it left, since nobody could read them.
+
+    >>> unreadable(1)
+    '1 message that nobody could read is left: look at it, remove it'
+    """
+    if number == 1:
+        return "1 message that nobody could read is left: look at it, remove it"
+    return f"{number:,} messages that nobody could read are left: look at them, remove them"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun.
 

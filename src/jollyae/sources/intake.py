@@ -337,6 +337,7 @@ class Intake:
         finally:
             os.close(descriptor)
         note.error, note.hint, note.attempts, note.at = why.error, why.hint, 1, note.mtime_ns / 1e9
+        note.is_message = True
         notes.write(target, note)
         fs.rename(temporary, target)
 

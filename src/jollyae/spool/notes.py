@@ -47,6 +47,8 @@ class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
     hint: str = ""
     source: str = ""
     """The URL of the object that it is made of, where it came from a broker."""
+    is_message: bool = False
+    """It is no item but the bytes of a broker's message that nobody could read: there is nothing to try again."""
     superseded: dict[str, Any] = {}
     """What was delivered of an older state of the file: its object may be replaced."""
     memory: dict[str, Any] = {}

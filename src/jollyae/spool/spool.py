@@ -14,6 +14,8 @@ from .item import close_file
 from .places import Place, Places
 
 PAUSE_FILE = ".paused"
+UNREADABLE = "a message of a broker that nobody could read, and no item: look at it, and remove it"
+"""What :meth:`Spool.retry` says of one."""
 
 
 class SpoolError(Exception):
@@ -246,7 +248,7 @@ class Spool:
     def retry(self, wanted: Iterable[str] | None = None, place: Place | None = None) -> Iterator[tuple[str, str]]:
         """Put failed items back into ``incoming/`` under their first names, and make deferred ones due now: the named
         ones, or all (None). ``place``: only those in failed/, or only those in deferred/. Yields each name and what
-        became of it: 'retried', or why not."""
+        became of it: 'retried', or why not (:data:`UNREADABLE`: it is no item)."""
         for name in self._retriable() if wanted is None else wanted:
             yield name, self._retry(name, place)
         self.wake()
@@ -280,6 +282,8 @@ class Spool:
         except OSError as error:
             return f"it stays in failed/: {error.strerror}"
         note = notes.read(failed, found)
+        if note is not None and note.is_message:
+            return UNREADABLE
         first = names.decode(note.name) if note else name
         if names.why_impossible(first):
             first = name  # not a note of ours

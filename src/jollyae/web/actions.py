@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from ..service.units import unreadable
 from ..spool import names
 from ..spool.places import Place
-from ..spool.spool import check_submittable
+from ..spool.spool import UNREADABLE, check_submittable
 from .failures import Failures, Filter
 from .queue import Queue, placed
 
@@ -20,29 +21,35 @@ MOST_REASONS = 20
 @dataclass(frozen=True, slots=True)
 class Retried:
     """How a retry went, or how far it is. ``skipped``: how many stayed where they were; ``reasons``: (name safe to
-    show, why) for some of these; ``over``: nothing is left to do."""
+    show, why) for some of these; ``over``: nothing is left to do; ``messages``: how many were left that are no items
+    but messages which nobody could read."""
 
     retried: int = 0
     skipped: int = 0
     reasons: tuple[tuple[str, str], ...] = ()
     over: bool = True
+    messages: int = 0
 
     @property
     def sentence(self) -> str:
         """'998 retried, 2 skipped'."""
-        return f"{self.retried:,} retried, {self.skipped:,} skipped"
+        left = f"; {unreadable(self.messages)}" if self.messages else ""
+        return f"{self.retried:,} retried, {self.skipped:,} skipped{left}"
 
     def plus(self, became: Iterable[tuple[str, str]]) -> "Retried":
         """This and what :meth:`Spool.retry` says of more."""
-        retried, skipped, reasons = self.retried, self.skipped, list(self.reasons)
+        retried, skipped, messages, reasons = self.retried, self.skipped, self.messages, list(self.reasons)
         for name, what in became:
             if what == "retried":
                 retried += 1
                 continue
+            if what == UNREADABLE:
+                messages += 1
+                continue
             skipped += 1
             if len(reasons) < MOST_REASONS:
                 reasons.append((names.show(name), what))
-        return Retried(retried, skipped, tuple(reasons), self.over)
+        return Retried(retried, skipped, tuple(reasons), self.over, messages)
 
 
 @dataclass(frozen=True, slots=True)

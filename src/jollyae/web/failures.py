@@ -75,7 +75,7 @@ class Failure:
     """One item that failed or was deferred. ``id``: for URLs; ``name``, ``error``, ``hint``: safe to show as text;
     ``at``: when it happened, ``due``: when it is tried again (0: not by itself), seconds since 1970; ``group``: the
     id of its group; ``brief``: the error without most of what a command said; ``has_note``: somebody wrote
-    why."""
+    why; ``is_message``: it is no item but a message that nobody could read: there is nothing to retry."""
 
     id: str
     name: str
@@ -90,6 +90,7 @@ class Failure:
     group: str
     brief: str = ""
     has_note: bool = True
+    is_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +371,7 @@ class Failures:
             group=kind.id,
             brief=names.printable(brief(note.error))[:_LONG] if note else kind.title,
             has_note=note is not None,
+            is_message=note is not None and note.is_message,
         )
 
 
