@@ -4,12 +4,14 @@ import asyncio
 import json
 import logging
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from jollyae import Rules, Spool
+from jollyae import Rules, Spool, Worker
 from jollyae.spool import floor, fs
 from jollyae.spool.floor import Amount, Floor, NoRoom
 from jollyae.spool.item import Item
@@ -18,6 +20,7 @@ from jollyae.spool.owner import items_below
 from jollyae.worker import keeper
 from jollyae.worker.keeper import Keeper
 from jollyae.worker.rules import Share
+from jollyae.worker.summary import Summary
 from tests.helpers import drop, eventually, once, until, whereabouts, working
 
 ALL_OF_IT = Floor(free=Amount(percent=100.0))
@@ -44,6 +47,35 @@ def test_once_prunes_too(spool: Spool) -> None:
     assert len(list(items_below(str(spool.places.finished)))) == 2
 
 
+@pytest.mark.parametrize("share", [Share(), Share(1, 2)], ids=["alone", "the second of two"])
+def test_once_prunes_what_it_finished_itself(spool: Spool, share: Share) -> None:
+    """After the last item, not only at the start; so does each sibling, for any of them may be the last to end."""
+    for number in range(20):
+        drop(spool, f"{number:02}", bytes(100))
+    summary = once(spool, _deliver, keep_finished=Limit(bytes=500), share=share)
+    assert (summary.delivered, summary.exit_code) == (20, 0)
+    assert len(list(items_below(str(spool.places.finished)))) == 5
+
+
+def test_once_that_is_cut_short_does_not_stay_to_prune(spool: Spool) -> None:
+    """A signal says to end now; the next run prunes. The exit code says that not all was done."""
+    (spool.places.finished / "old").write_text("x")
+
+    async def main() -> Summary:
+        rules = Rules(once=True, settle=0, keep_finished=Limit(bytes=0), share=Share(1, 2))
+        worker: Worker
+
+        def deliver(item: Item) -> None:
+            worker.stop(signal.SIGTERM)
+
+        worker = Worker(spool, deliver, rules)
+        drop(spool, "item", "x")
+        return await worker.serve()
+
+    assert asyncio.run(main()).signal == signal.SIGTERM
+    assert {path.name for path in spool.places.finished.iterdir()} == {"old", "item"}
+
+
 def test_a_worker_prunes_while_it_works(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go while others are delivered; failed/ is never touched."""
     monkeypatch.setattr(keeper, "LOOK_EVERY", 0.05)
@@ -65,8 +97,9 @@ def test_a_worker_prunes_while_it_works(spool: Spool, monkeypatch: pytest.Monkey
 def test_of_siblings_the_first_prunes(spool: Spool) -> None:
     """The others would only do the same again."""
     (spool.places.finished / "old").write_text("x")
-    second = Keeper(spool.places, Rules(once=True, keep_finished=Limit(bytes=0), share=Share(1, 2)))
+    second = Keeper(spool.places, Rules(keep_finished=Limit(bytes=0), share=Share(1, 2)))
     second.start()
+    assert not [thread for thread in threading.enumerate() if thread.name == "jollyae-keeper"]
     second.stop()
     assert (spool.places.finished / "old").exists()
 

@@ -2,11 +2,13 @@
 
 It looks at the room every ten seconds, and prunes once a minute, or as seldom as keeps it below a twentieth of the
 time. It works in slices and pauses between them, so that deliveries do not wait for it; below a floor it pauses less.
-Of several siblings the first does it.
+Of several siblings the first does it. With ``once`` there is no later, so when the last item is done one more pass
+follows; each sibling has its own, for only the last of them sees what all have finished.
 """
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..spool import floor, keeping
@@ -24,7 +26,7 @@ PRUNE_EVERY = 60.0
 _SHARE = 20  # a pass is followed by twenty times the time it took
 _SLICE = 256  # files looked at between two pauses
 _PAUSE = 3.0  # a pause is so many times as long as the slice took; below a floor a third of it
-_LAST_PASS = 30.0  # seconds for the pass under way when a worker with once is over
+_LAST_PASS = 30.0  # seconds for what a worker with once prunes when all is done
 
 
 class _Stopped(Exception):
@@ -32,19 +34,20 @@ class _Stopped(Exception):
 
 
 class Keeper:
-    """Keeps what of ``places`` shall be kept, by ``rules``, from :meth:`start` to :meth:`stop`."""
+    """Keeps what of ``places`` shall be kept, by ``rules``, from :meth:`start` to :meth:`stop`; with ``once``,
+    and only where it ends in order, :meth:`finish` comes before that."""
 
     def __init__(self, places: Places, rules: Rules) -> None:
         self._places = places
         self._rules = rules
         self._stop = threading.Event()
+        self._over = threading.Event()  # nobody waits between two slices or looks any more
         self._thread: threading.Thread | None = None
         self._finished = Finished(str(places.finished), by_date=rules.finished_by_date, pace=self._pace)
         self._seen = 0
         self._slice_began = 0.0
         self._next_prune = 0.0
         self._is_short = False
-        self._hurries = False
         self._told = ""
 
     def start(self) -> None:
@@ -54,19 +57,32 @@ class Keeper:
             return
         if not rules.once or rules.floor:
             floor.write(self._places, rules.floor)
-        if rules.keep_finished or rules.keep_receipts or rules.floor:
-            self._thread = threading.Thread(target=self._run, name="jollyae-keeper", daemon=True)
-            self._thread.start()
+        if self._keeps or rules.floor:
+            self._begin(self._run)
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether anything is pruned."""
+        return bool(self._rules.keep_finished or self._rules.keep_receipts)
+
+    def _begin(self, run: Callable[[], object]) -> None:
+        self._thread = threading.Thread(target=run, name="jollyae-keeper", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """The last item is done, and there is no later: end the pass under way, and prune once more. At most 30 s."""
+        self._over.set()
+        if self._thread is None and self._keeps:
+            self._begin(self._try_last)
+        if self._thread is not None:
+            self._thread.join(_LAST_PASS)
 
     def stop(self) -> None:
-        """End. With ``once`` there is no later: the pass under way is waited for a while."""
-        if self._thread is None:
-            return
-        if self._rules.once:
-            self._hurries = True
-            self._thread.join(_LAST_PASS)
+        """End, in the midst of a pass, too."""
         self._stop.set()
-        self._thread.join(1.0)
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(1.0)
 
     def moves(self) -> dict[str, tuple[int, int]]:
         """What it took out of the places, as :mod:`.moves` counts."""
@@ -76,18 +92,27 @@ class Keeper:
     # --- in the thread
 
     def _run(self) -> None:
-        while True:
-            try:
-                self._look()
-            except _Stopped:
+        while self._tried(self._look):
+            if self._over.wait(LOOK_EVERY):
+                self._try_last()
                 return
-            except OSError as error:
-                self._tell(describe(error))
-            except Exception:
-                log.exception("a fault of jollyae's; please report it")
-                return
-            if self._rules.once or self._stop.wait(LOOK_EVERY):
-                return
+
+    def _try_last(self) -> None:
+        if self._keeps and not self._stop.is_set():
+            self._tried(self._prune_in_slices)
+
+    def _tried(self, look: Callable[[], object]) -> bool:
+        """Whether to go on after that."""
+        try:
+            look()
+        except _Stopped:
+            return False
+        except OSError as error:
+            self._tell(describe(error))
+        except Exception:
+            log.exception("a fault of jollyae's; please report it")
+            return False
+        return True
 
     def _tell(self, trouble: str) -> None:
         if trouble != self._told:
@@ -99,13 +124,16 @@ class Keeper:
             with suppress(OSError):  # its disk may be full
                 floor.write(self._places, self._rules.floor)
             self._watch_floor()
-        self._slice_began = time.monotonic()
         if time.monotonic() >= self._next_prune:
             began = time.monotonic()
             try:
-                self._prune()
+                self._prune_in_slices()
             finally:
                 self._next_prune = time.monotonic() + max(PRUNE_EVERY, _SHARE * (time.monotonic() - began))
+
+    def _prune_in_slices(self) -> None:
+        self._slice_began = time.monotonic()
+        self._prune()
 
     def _prune(self) -> None:
         if self._rules.keep_receipts:
@@ -151,7 +179,7 @@ class Keeper:
         if self._seen % _SLICE:
             return
         took = time.monotonic() - self._slice_began
-        pause = 0.0 if self._hurries else min(took, 1.0) * (_PAUSE / 3 if self._is_short else _PAUSE)
-        if self._stop.wait(pause):
+        self._over.wait(min(took, 1.0) * (_PAUSE / 3 if self._is_short else _PAUSE))
+        if self._stop.is_set():
             raise _Stopped
         self._slice_began = time.monotonic()

@@ -156,6 +156,8 @@ class Worker:
             left = await self._land()
             if self._supply is not None:
                 await self._supply.close()
+            if self._rules.once and not self._stop_signal:
+                await asyncio.to_thread(self._keeper.finish)
             with suppress(OSError):
                 self._news.tell(self._situation())
         finally:
