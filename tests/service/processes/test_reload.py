@@ -201,7 +201,7 @@ def test_only_what_changed_begins_anew(tmp_path: Path, start: Start, to: Path) -
     before = worker(same), worker(other)
     worker(gone)
     run.reload(queue("same", to) + queue("other", to, "concurrency = 3") + queue("new", to))
-    run.until_said("configuration loaded again: 1 queue changed, 1 queue new, 1 queue gone")
+    run.until_said("configuration loaded again: 1 queue changed (other), 1 queue new (new), 1 queue gone (gone)")
     until(lambda: worker(other) != before[1])
     until(lambda: not list(gone.places.working.iterdir()), run.log)
     new = Spool(tmp_path / "new")
@@ -211,6 +211,47 @@ def test_only_what_changed_begins_anew(tmp_path: Path, start: Start, to: Path) -
         until_finished(spool, ["item"], run)
     assert worker(same) == before[0]
     assert whereabouts(gone) == {"item": ["incoming"]}
+    assert run.end() == 0, run.log
+
+
+def test_what_stays_of_a_queue_that_goes_is_told(tmp_path: Path, start: Start, to: Path) -> None:
+    """Where it is, how many in which place, and what to do; of what sends its messages, too, and of a spool that a
+    queue has left. A queue that only got another name leaves nothing."""
+    cannot = tmp_path / "cannot"
+    cannot.write_text("#!/bin/sh\nexit 75\n")
+    cannot.chmod(0o755)
+    (tmp_path / "elsewhere").mkdir()
+    old = [Spool(tmp_path / name) for name in ("gone", "moves", "old")]
+    for spool in old:
+        for name in ("one", "two"):
+            drop(spool, name)
+    drop(Spool(old[0].places.control / "notify" / "hook"), "message")
+    (old[0].places.failed / "bad").write_text("x")
+
+    def waits(name: str, spool: str, *lines: str) -> str:
+        return "\n".join([f"[queue.{name}]", f'spool = "{spool}"', f'exec = "{cannot} {{}}"', "settle = 0", *lines, ""])
+
+    hook = f'[notify.hook]\nurl = "exec:{cannot}"\n'
+    run = start(hook + waits("gone", "gone", 'notify = ["hook"]') + waits("moves", "moves") + waits("old", "old"))
+    until(lambda: all(len(list(spool.places.deferred.rglob("[!.]*"))) == 2 for spool in old), run.log)
+    until(lambda: list((old[0].places.control / "notify" / "hook" / "failed").glob("message*")), run.log)
+    run.reload(waits("moves", "elsewhere") + waits("renamed", "old") + queue("last", to))
+    run.until_said(
+        "configuration loaded again: 1 queue changed (moves), 2 queues new (renamed, last), 2 queues gone (gone, old)"
+    )
+    run.until_said("stay in ", 2)
+    run.until_said("stays in ", 1)
+    told = re.findall(r" warning (.*): nobody works on them any more queue=(.*)\n +(.*)\n", run.log)
+    back = "Put the queue back and load the configuration again, or run it alone as it was: jollyae run"
+    assert sorted(told, key=lambda one: str(one[1])) == [
+        (f"3 items stay in {tmp_path}/gone (2 in deferred, 1 in failed)", "gone", f"{back} {tmp_path}/gone …"),
+        (
+            f"1 item stays in {tmp_path}/gone/notify/hook (1 in failed)",
+            "gone/hook",
+            "Put the target back into the notify of queue gone and load the configuration again: they are sent.",
+        ),
+        (f"2 items stay in {tmp_path}/moves (2 in deferred)", "moves", f"{back} {tmp_path}/moves …"),
+    ]
     assert run.end() == 0, run.log
 
 

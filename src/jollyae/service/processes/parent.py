@@ -22,6 +22,7 @@ from ..observing.metrics import Reload
 from ..settings import ConfigurationError, Queue
 from ..units import counted
 from .companions import END_WITHIN, Attendant, Companion, Report
+from .leftovers import Leftovers
 from .loading import Loading
 from .nursery import Nursery
 from .siblings import Refusal
@@ -34,6 +35,7 @@ ASK_EVERY = 30.0
 TICK = 0.25
 """Seconds between two looks of those who watch."""
 _NEVER = float("inf")
+_MOST_NAMED = 20  # queues in one line of the log
 
 Watcher = Callable[[Mapping[str, Snapshot]], None]
 """Is told what each queue's workers do together, at most four times a second."""
@@ -108,6 +110,7 @@ class Parent:
         self._is_ready = False
         self._adopt = loader.adopt if loader else None
         self._loading = Loading(self._nursery, loader.load, self._take_over_loaded) if loader else None
+        self._leftovers = Leftovers(self._nursery)
         self._loaded_at = 0.0
         self._load_again = False
         self._look_at = _NEVER
@@ -206,6 +209,7 @@ class Parent:
         due = [team.due() for team in self._teams.values()] + [one.due() for one in self._attendants]
         if self._loading is not None:
             due.append(self._loading.due())
+        due.append(self._leftovers.due())
         first = min(*due, self._kill_at, self._look_at, self._idle_exit_at())
         return max(first - time.monotonic(), 0.0) if first < _NEVER else None
 
@@ -223,6 +227,7 @@ class Parent:
             self._kill_at = _NEVER
         if self._loading is not None:
             self._loading.do_what_is_due()
+        self._leftovers.do_what_is_due()
         if self._later:
             self._begin_later()
         self._forget()
@@ -326,21 +331,32 @@ class Parent:
 
     def _change_to(self, plan: Plan) -> None:
         """Only what is another begins anew."""
-        told: dict[str, int] = {"changed": 0, "new": 0, "gone": 0}
+        told: dict[str, list[str]] = {"changed": [], "new": [], "gone": []}
         wanted = {queue.name: queue for queue in plan.queues}
+        self._expect_leftovers(plan.queues)
         for name, team in self._teams.items():
             is_gone = team.wanted is not None and name not in wanted
             if is_gone or (name in wanted and (team.wanted != wanted[name] or plan.style != self._plan.style)):
-                told["gone" if is_gone else "changed" if team.wanted else "new"] += 1
+                if not team.queue.about:  # what sends messages comes and goes with its queue
+                    told["gone" if is_gone else "changed" if team.wanted else "new"].append(name)
                 team.become(wanted.get(name))
-        for name in wanted.keys() - self._teams.keys():
-            told["new"] += 1
+        for name in [name for name in wanted if name not in self._teams]:
+            if not wanted[name].about:
+                told["new"].append(name)
             self._teams[name] = self._team(wanted[name])
             self._teams[name].start()
         self._change_companions(plan.companions)
         self._plan = plan
-        what = ", ".join(f"{counted(count, 'queue')} {word}" for word, count in told.items() if count)
+        what = ", ".join(_named(who, word) for word, who in told.items() if who)
         notice("configuration loaded again: %s", what or "no queue changed")
+
+    def _expect_leftovers(self, queues: tuple[Queue, ...]) -> None:
+        """Where nobody will work any more, what stays is to be told."""
+        self._leftovers.keep(queues)
+        places = {queue.places for queue in queues}
+        for team in self._teams.values():
+            if not team.is_gone and team.queue.places not in places:
+                self._leftovers.expect(team, team.queue)
 
     def _change_companions(self, companions: tuple[Companion, ...]) -> None:
         have = {one.companion for one in self._attendants if not one.is_over}
@@ -371,6 +387,16 @@ class Parent:
             self._nursery.wait(0.02)
             for attendant in self._attendants:
                 attendant.do_what_is_due({}, again=False)
+
+
+def _named(queues: list[str], word: str) -> str:
+    """How many, and which.
+
+    >>> _named(["a", "b"], "gone")
+    '2 queues gone (a, b)'
+    """
+    more = ", …" if len(queues) > _MOST_NAMED else ""
+    return f"{counted(len(queues), 'queue')} {word} ({', '.join(queues[:_MOST_NAMED])}{more})"
 
 
 def _or_never(seconds: float | None) -> float:
