@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import sys
 import time
 from dataclasses import asdict
@@ -115,6 +116,8 @@ def _report(one: where.Meant, spool: "Spool", done: "Drained") -> None:
         print(f"jollyae: {about}gone, and no receipt tells where: {names.printable(name)}", file=sys.stderr)
     if done.outcome == drain.ABSENT:
         run = f"jollyae run {one.words.partition(' --queue ')[0]}" + ("" if one.name else " --to URL")
+        if one.workdir and not one.config:
+            run = f"jollyae run --from URL --workdir {shlex.quote(one.workdir)}, with its other options"
         _tell(f"{_prefix(one)}no worker is running on this spool. Try: {run}")
     elif done.outcome == drain.WAITING:
         _tell(f"{_prefix(one)}the time is over{_why(spool)}. Try: jollyae status {one.words}")

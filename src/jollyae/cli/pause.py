@@ -27,4 +27,4 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{about}paused{kept}. To go on: jollyae resume {one.words}")
         return 0
 
-    return where.each(arguments, pause)
+    return where.each(arguments, pause, whole=True)

@@ -23,4 +23,4 @@ def main(arguments: argparse.Namespace) -> int:
         print(about + ("resumed" if any(was) else "it was not paused"))
         return 0
 
-    return where.each(arguments, resume)
+    return where.each(arguments, resume, whole=True)

@@ -1,6 +1,7 @@
 """``jollyae retry SPOOL [NAME… | --all]``: put failed and deferred items back to work."""
 
 import argparse
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -30,16 +31,37 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.names and len(found := where.meant(arguments)) > 1:
         which = ", ".join(one.name for one in found)
         raise UsageError("an item is in one queue: say --queue NAME, or --all", hint=f"The queues: {which}")
-    return where.each(arguments, lambda one, spool: _retry(one, spool, arguments))
+    if arguments.all or len(where.apart(where.meant(arguments))) == 1:
+        return where.each(arguments, lambda one, spool: _retry(one, spool, _wanted(spool, arguments)))
+    return _retry_somewhere(arguments)
 
 
-def _retry(one: where.Meant, spool: "Spool", arguments: argparse.Namespace) -> int:
+def _retry_somewhere(arguments: argparse.Namespace) -> int:
+    """Each of the names where it is: several processes take into one workdir, and nobody knows which has an item."""
+    nowhere = dict.fromkeys(arguments.names)
+
+    def retry(one: where.Meant, spool: "Spool") -> int:
+        here = [name for name in arguments.names if _found(spool, name)]
+        for name in here:
+            nowhere.pop(name, None)
+        return _retry(one, spool, [_meant(spool, name) for name in here]) if here else 0
+
+    code = where.each(arguments, retry)
+    for name in nowhere:
+        print(f"jollyae: {name}: no such item in failed/ or deferred/", file=sys.stderr)
+    return 1 if nowhere else code
+
+
+def _wanted(spool: "Spool", arguments: argparse.Namespace) -> list[str] | None:
+    return None if arguments.all else [_meant(spool, name) for name in arguments.names]
+
+
+def _retry(one: where.Meant, spool: "Spool", wanted: list[str] | None) -> int:
     from ..service.units import unreadable
     from ..spool import names
     from ..spool.spool import UNREADABLE
 
     _complete(spool)
-    wanted = None if arguments.all else [_meant(spool, name) for name in arguments.names]
     about = f"{one.name}: " if one.name else ""
     retried = skipped = messages = 0
     for name, became in spool.retry(wanted):
@@ -66,13 +88,20 @@ def _complete(spool: "Spool") -> None:
 
 def _meant(spool: "Spool", name: str) -> str:
     """The item's name: as it is, or as it was shown (with %XX for what cannot be shown, and after its place)."""
+    return _found(spool, name) or _forms(name)[-1]
+
+
+def _found(spool: "Spool", name: str) -> str:
+    """The one of its forms that is there; '' where none is."""
+    there = (form for form in _forms(name) if any(os.path.lexists(place / form) for place in _places(spool)))
+    return next(there, "")
+
+
+def _forms(name: str) -> list[str]:
     from ..spool import names
 
     inner = name.partition("/")[2] if name.startswith(("failed/", "deferred/")) else name
-    for meant in dict.fromkeys((name, names.decode(name), inner, names.decode(inner))):
-        if any((place / meant).is_symlink() or (place / meant).exists() for place in _places(spool)):
-            return meant
-    return names.decode(inner)
+    return list(dict.fromkeys((name, names.decode(name), inner, names.decode(inner))))
 
 
 def _places(spool: "Spool") -> "tuple[Path, Path]":

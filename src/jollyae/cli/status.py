@@ -26,8 +26,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Print it."""
     found = _meant(arguments)
-    is_one = len(arguments.spools) == 1
+    is_one = len(arguments.spools) == len(found) == 1
     seen = [_look(one, arguments, must=is_one) for one in found]
+    _tell_left(seen)
     if arguments.json:
         print(json.dumps(seen[0] if is_one else seen, default=asdict))
         return 0
@@ -41,7 +42,7 @@ def _meant(arguments: argparse.Namespace) -> list[where.Meant]:
     found: list[where.Meant] = []
     for spool in arguments.spools or [None]:
         arguments.spool = spool
-        found += where.meant(arguments)
+        found += where.apart(where.meant(arguments))
     if len(arguments.spools) > 1:
         for option in PLACES:
             if was_given(option, arguments):
@@ -68,12 +69,51 @@ def _look(one: where.Meant, arguments: argparse.Namespace, *, must: bool) -> dic
         is_wanted=one.is_wanted,
         targets=one.targets,
     )
+    seen |= {"workdir": one.workdir} if one.workdir else {}
     return seen | ({} if must else {"queue": one.title})
+
+
+def _tell_left(seen: list[dict[str, Any]]) -> None:
+    """What lies where no process works, while others of the same workdir run, waits for no start."""
+    from ..service.workdirs import LEFT
+
+    running = {one["workdir"] for one in seen if one.get("workdir") and one["workers"]}
+    for one in seen:
+        items = (
+            sum(one["places"][place]["items"] for place in ("incoming", "working", "deferred"))
+            if "places" in one
+            else 0
+        )
+        if one.get("workdir") in running and not one["workers"] and items and one["paused_by_hand"] is None:
+            said = f"left by a run with another number of processes, and none of those that run works here. {LEFT}"
+            one |= {"why": f"{_items(items)} {said}", "level": "trouble", "try": ""}
+
+
+def _items(number: int) -> str:
+    from ..service.units import counted
+
+    return counted(number, "item")
+
+
+def _together(seen: list[dict[str, Any]]) -> list[str]:
+    """What lies in all spools of a workdir."""
+    lines: list[str] = []
+    for workdir in dict.fromkeys(one["workdir"] for one in seen if one.get("workdir")):
+        parts = [one["places"] for one in seen if one.get("workdir") == workdir]
+        lines += ["", f"{workdir}, all together:"]
+        lines += [_place(name, _sum([places[name] for places in parts])) for name in parts[0]]
+    return lines
+
+
+def _sum(counts: list[dict[str, Any]]) -> dict[str, Any]:
+    summed = {field: sum(one[field] for one in counts) for field in ("items", "bytes")}
+    ages = [one["oldest_s"] for one in counts if one["oldest_s"] is not None]
+    return summed | {"oldest_s": max(ages, default=None), "counted_s": max(one["counted_s"] for one in counts)}
 
 
 def _all(seen: list[dict[str, Any]], arguments: argparse.Namespace) -> list[str]:
     """A line for each queue and each target of its messages, then all of those in trouble (with --ages: of all)."""
-    lines = [line for one in seen for line in _lines(one)]
+    lines = [*(line for one in seen for line in _lines(one)), *_together(seen)]
     for one in seen:
         if "places" in one and (arguments.ages or "trouble" in {one["level"], *_levels(one)}):
             head = one["queue"] if one["queue"] == one["spool"] else f"{one['queue']}, {one['spool']}"

@@ -149,12 +149,12 @@ def _of_config(config: "Config") -> "list[Queue]":
     from ..spool.spool import Spool
     from ..web.queue import Queue
 
-    found = []
+    found: list[Queue] = []
     for one in config.queues:
         to = one.settings.to or one.settings.exec or one.settings.album or ""
         spool = Spool(places=one.places, make=False)
         path, is_wanted = os.path.abspath(config.path), one.settings.idle_exit is None
-        found.append(Queue(one.name, spool, to, path, is_wanted))
+        found += _processes(Queue(one.name, spool, to, path, is_wanted), one.settings.processes)
         told = {target.name for target in one.settings.targets()}
         for queue in _messages(one.name, spool):  # of a target that was removed from the file nobody sends the rest
             is_told = queue.spool.places.control.name in told
@@ -174,8 +174,26 @@ def _of_spools(spools: Sequence[str]) -> "list[Queue]":
         parts = [names.show(part) for part in Path(text).absolute().parts[1:]] or ["spool"]
         called = next((name for n in range(1, len(parts) + 1) if (name := "-".join(parts[-n:])) not in found), None)
         if called is not None:  # else it is named a second time
-            found[called] = [Queue(called, spool), *_messages(called, spool)]
+            found[called] = [*_processes(Queue(called, spool), 0), *_messages(called, spool)]
     return [queue for queues in found.values() for queue in queues]
+
+
+def _processes(whole: "Queue", wanted: int) -> "Iterator[Queue]":
+    """The queue; or, where several processes take from a broker into its directory, the spool of each. ``wanted``: of
+    so many a worker should run. A command line names such a one by its directory: in the file it has no name."""
+    from ..service import workdirs
+    from ..spool.spool import Spool
+
+    control = whole.spool.places.control
+    spools = workdirs.spools(whole.spool.places)
+    for places in spools:
+        if places.control == control:
+            yield whole if len(spools) == 1 else replace(whole, is_wanted=False)
+        else:
+            name, number = f"{whole.name}/{places.control.name}", int(places.control.name)
+            is_wanted = whole.is_wanted and number < wanted
+            part = Spool(places=places, make=False)
+            yield replace(whole, name=name, spool=part, config="", is_wanted=is_wanted)
 
 
 def _messages(name: str, about: "Spool") -> "Iterator[Queue]":

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .options import PLACES, Option, UsageError, was_given
@@ -27,7 +27,8 @@ CONFIG = Option(("--config", "-c"), "all queues of this file; see docs/CONFIGURA
 class Meant:
     """A spool that is meant. ``name``: of its queue; '' where the spool itself was named. ``words``: how a command line
     names it. ``config``: the file, '' where there is none; ``is_wanted``: a worker should run, also where nothing
-    waits; ``targets``: the names of those that get its messages."""
+    waits; ``targets``: the names of those that get its messages; ``processes``: how many the file says; ``workdir``: of
+    one that belongs to one of several processes, the directory of all."""
 
     name: str
     places: "Places"
@@ -35,6 +36,8 @@ class Meant:
     config: str = ""
     is_wanted: bool = False
     targets: tuple[str, ...] = ()
+    processes: int = 1
+    workdir: str = ""
 
     @property
     def title(self) -> str:
@@ -115,9 +118,33 @@ def meant(arguments: argparse.Namespace) -> list[Meant]:
             path,
             one.settings.idle_exit is None,
             tuple(target.name for target in one.settings.targets()),
+            one.settings.processes,
         )
         for one in queues
     ]
+
+
+def apart(found: Sequence[Meant]) -> list[Meant]:
+    """All of these; where several processes take from a broker into one workdir, the spool of each of them, those of
+    earlier ones included."""
+    from ..service import workdirs
+
+    return [part for one in found for part in _parts(one, workdirs.spools(one.places))]
+
+
+def _parts(one: Meant, spools: "Sequence[Places]") -> list[Meant]:
+    if [places.control for places in spools] == [one.places.control]:
+        return [one]
+    whole = str(one.places.control)
+    parts = []
+    for places in spools:
+        if places.control == one.places.control:
+            parts.append(replace(one, name=one.title, is_wanted=False, workdir=whole))
+        else:
+            name = places.control.name
+            is_wanted = one.is_wanted and int(name) < one.processes
+            parts.append(Meant(f"{one.title}/{name}", places, places.words, is_wanted=is_wanted, workdir=whole))
+    return parts
 
 
 def named(name: str, among: "Sequence[Queue]", config: "Config") -> "list[Queue]":
@@ -136,10 +163,10 @@ def words(arguments: argparse.Namespace) -> str:
     return " ".join([shlex.quote(arguments.spool), *options])
 
 
-def each(arguments: argparse.Namespace, act: "Callable[[Meant, Spool], int]") -> int:
+def each(arguments: argparse.Namespace, act: "Callable[[Meant, Spool], int]", *, whole: bool = False) -> int:
     """Do something with each spool that is meant: the worst exit code. Of several, one that is not there is told and
-    keeps the others from nothing."""
-    found = meant(arguments)
+    keeps the others from nothing. ``whole``: what several processes take into is one, though it is not one spool."""
+    found = meant(arguments) if whole else apart(meant(arguments))
     if len(found) == 1:
         return act(found[0], made(found[0].places))
     code = 0

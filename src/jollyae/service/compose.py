@@ -20,7 +20,7 @@ from ..worker.summary import Summary
 from ..worker.supply import Supply
 from ..worker.telling import notice, warn
 from ..worker.worker import Worker
-from . import calls, intakes, machine, manifests, notifications
+from . import calls, intakes, machine, manifests, notifications, workdirs
 from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
 from .nesting import among_items
 from .observing.tracing import traced
@@ -149,6 +149,8 @@ def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
             "Allow more: ulimit -n 1024, or LimitNOFILE=1024 in the unit.",
         )
     made = spool(places, copy=settings.copy)
+    if told := workdirs.left_behind(places, settings):
+        warn(*told)
     notifications.prepare(places, settings)
     for queue in manifests.queues(places, settings):
         _refuse_circles(places, queue.settings)
