@@ -35,6 +35,16 @@ def test_of_the_places_the_latest_count_is_told() -> None:
     assert seen.places == counted
 
 
+def test_what_is_in_places_of_their_own_is_added_up() -> None:
+    """Where all have counted it by now."""
+    one = {"incoming": Counted(5, 50, 9.0, 100.0, 1), "failed": Counted(1, 10, None, 90.0)}
+    other = {"incoming": Counted(7, 70, 8.0, 90.0, 2), "failed": Counted(2, 20, 7.0, 80.0), "finished": Counted(1)}
+    seen = together([_snapshot(places=one, unready=1), _snapshot(places=other, unready=2)], Tally(), apart=True)
+    assert seen.places == {"incoming": Counted(12, 120, 8.0, 90.0, 3), "failed": Counted(3, 30, 7.0, 80.0)}
+    assert seen.unready == 3
+    assert together([_snapshot(places=one), _snapshot()], Tally(), apart=True).places == {}
+
+
 def test_of_the_running_minute_all_is_added_up() -> None:
     """A worker that is still in the minute before does not count."""
     minutes = [Minute(60, 1, 10, 1, 0, [1, 0]), Minute(60, 2, 20, 0, 1, [0, 2]), Minute(0, 9, 9, 9, 9, [9, 9]), None]

@@ -14,11 +14,12 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...spool.spool import SpoolError
 from ...worker.loop import loop_factory
+from ...worker.rules import Share
 from ...worker.state import Snapshot
 from ...worker.summary import Summary
 from ...worker.tally import Tally
@@ -161,6 +162,8 @@ def work(
         places = queue.places if supply is None else origins.places(queue.places, settings.share)
         spool = compose.spool(places, copy=settings.copy)
         rules = settings.rules()
+        if supply is not None:  # alone on its places, where no name is another's
+            rules = replace(rules, share=Share(is_led=True))
         worker = Worker(
             spool,
             where.process,

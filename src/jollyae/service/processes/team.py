@@ -356,7 +356,7 @@ class Team:
         seen = [one.snapshot for one in self._living.values() if one.snapshot]
         if seen:
             places = self._last.places if self._last is not None else {}
-            self._last = together(seen, self.counts())
+            self._last = together(seen, self.counts(), apart=self.queue.settings.source is not None)
             if not self._last.places:  # who counts them is being replaced
                 self._last = msgspec.structs.replace(self._last, places=places)
         elif self._last is not None and not self._living:
