@@ -227,6 +227,24 @@ def test_on_the_command_line(tmp_path: Path, there: Path, capsys: pytest.Capture
     assert run(["fetch", url, url]) == 2
     assert run(["fetch", "--recursive", f"file://{tmp_path}/a%20b", str(there / "tree")]) == 0
     assert (there / "tree" / "report.csv").read_bytes() == BODY
+    assert capsys.readouterr().out.startswith(f"{url} -> ")
+
+
+@pytest.mark.parametrize("directory", ["{}", "{}/", "{}/deep", "{}/a%20b"])
+def test_what_is_printed_can_be_fetched(
+    tmp_path: Path, there: Path, capsys: pytest.CaptureFixture[str], directory: str
+) -> None:
+    """The URL of each file below a directory, as log prints it."""
+    for name in ("deep/100%.csv", "a b/ü"):
+        path = tmp_path / "from" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(BODY)
+    assert run(["fetch", "--recursive", "file://" + directory.format(tmp_path / "from"), str(there)]) == 0
+    urls = [line.partition(" -> ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert urls and all(url.startswith(f"file://{tmp_path}/from/") for url in urls)
+    for number, url in enumerate(urls):
+        assert run(["fetch", url, str(there / f"again{number}")]) == 0
+        assert (there / f"again{number}").read_bytes() == BODY
 
 
 def test_killed_in_the_middle(tmp_path: Path, there: Path) -> None:

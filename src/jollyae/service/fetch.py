@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from ..processors.packing import SUFFIXES, PackingError, Unpacker
 from ..processors.reading import Kept
@@ -126,6 +126,16 @@ def _file_key(path: str) -> str:
     return os.fsdecode(unquote_to_bytes(path)).strip("/")
 
 
+def url_of(url: str, key: str) -> str:
+    """The URL of a key, where ``url`` is; as :func:`open_reader` reads it, and ``log`` prints it.
+
+    >>> url_of("s3://bucket/a/", "a/b"), url_of("file:///srv/a%20b", "srv/a b/100%")
+    ('s3://bucket/a/b', 'file:///srv/a%20b/100%25')
+    """
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}/{quote(os.fsencode(key)) if scheme == 'file' else key}"
+
+
 def _make(directory: str) -> None:
     try:
         os.makedirs(directory, exist_ok=True)
@@ -221,7 +231,6 @@ class _Job:
         warn: Warn,
     ) -> None:
         self.reader = reader
-        self.root = url.removesuffix(key).rstrip("/") if key else url.rstrip("/")
         self.url = url
         self.key = key
         self.target = target
@@ -264,7 +273,7 @@ class _Job:
                 yield key, size
 
     async def _one(self, key: str) -> None:
-        url = f"{self.root}/{key}" if self.wishes.recursive else self.url
+        url = url_of(self.url, key) if self.wishes.recursive else self.url
         try:
             fetched = await self._fetch(key, url)
         except (Temporary, Permanent, PackingError) as error:
