@@ -81,12 +81,13 @@ def test_sharing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_configuration_that_is_well(tmp_path: Path, checked: Call) -> None:
     """All queues are tried, and each line says whose it is; what run will make is no failure; nothing is left."""
     Spool(tmp_path / "a")
+    (tmp_path / "out").mkdir()
     text = f"""
 [metrics]
 file = "x.prom"
 [queue.a]
 spool = "a"
-to = "file://{tmp_path}"
+to = "file://{tmp_path}/out"
 [queue.b]
 spool = "b"
 exec = "true {{}}"
@@ -95,11 +96,11 @@ exec = "true {{}}"
     assert code == 0
     assert findings[0]["text"] == f"{tmp_path}/jollyae.toml: 2 queues"
     assert of(findings, "a", "places")["state"] == "ok"
-    assert of(findings, "a", "write")["text"] == f"wrote to {tmp_path}, and removed it"
+    assert of(findings, "a", "write")["text"] == f"wrote to {tmp_path}/out, and removed it"
     assert of(findings, "b", "places")["state"] == "warning"
     assert of(findings, "b", "command")["state"] == "ok"
     assert of(findings, "", "metrics")["state"] == "ok"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "jollyae.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "jollyae.toml", "out"]
 
 
 def test_what_fails_is_1_and_what_cannot_be_is_78(tmp_path: Path, checked: Call) -> None:
@@ -108,6 +109,64 @@ def test_what_fails_is_1_and_what_cannot_be_is_78(tmp_path: Path, checked: Call)
     code, findings = checked(f'[queue.a]\nspool = "a"\nto = "file://{tmp_path}"\ncompress = "gzip"')
     assert code == 78 and "Content-Encoding" in of(findings, "a", "settings")["text"]
     assert checked('[queue.a]\nspoool = "a"\nto = "s3://b"') == (78, [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "subject", "why"),
+    [
+        ('to = "file://{here}/a/incoming"', 78, "settings", "lie in each other"),
+        (
+            'to = "file://{here}/out"\nmanifest = "file://{here}/lists"',
+            *(78, "settings", "redshift can tell of s3:// only"),
+        ),
+        ('to = "file://{here}/out"\nfinished = "/dev/shm/jollyae-none"', 1, "places", "are on different file systems"),
+        ('to = "file:///proc/x"', 78, "settings", "cannot make /proc/x"),
+        ('to = "file://{here}/jollyae.toml/x"', 78, "settings", "Not a directory"),
+        ('to = "file://{here}/out"\nnotify = ["spool://{here}/a/notify/x"]', 78, "settings", "this very spool"),
+    ],
+)
+def test_what_run_refuses_check_does_not_pass(
+    tmp_path: Path,
+    checked: Call,
+    capfd: pytest.CaptureFixture[str],
+    lines: str,
+    code: int,
+    subject: str,
+    why: str,
+) -> None:
+    """With the same words, once, for the spool that is missing and for one that is there; and neither makes anything,
+    of the queue that is well, either."""
+    if "/dev/shm" in lines and os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
+        pytest.skip("/dev/shm is no file system of its own")
+    text = "[queue.a]\nspool = 'a'\n" + lines.format(here=tmp_path)
+    text = f"[queue.well]\nspool = 'well'\nto = 'file://{tmp_path}/new'\n{text}\n"
+    (tmp_path / "jollyae.toml").write_text(text)
+    assert cli.run(["run", "-c", str(tmp_path / "jollyae.toml"), "--once"]) == 78
+    said = capfd.readouterr().err
+    assert why in said and "made" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["jollyae.toml"]
+    assert cli.run(["check", "-c", str(tmp_path / "jollyae.toml"), "--would-run"]) == 78
+    assert why in capfd.readouterr().out
+    found_code, findings = checked(text, "--no-network")
+    told = [finding for finding in findings if why in finding["text"]]
+    assert (found_code, [(one["state"], one["subject"]) for one in told]) == (code, [("failed", subject)]), findings
+    assert [path.name for path in tmp_path.iterdir()] == ["jollyae.toml"]
+    Spool(tmp_path / "a")
+    found_code, findings = checked(text, "--no-network")
+    assert found_code == code and len([one for one in findings if why in one["text"]]) == 1, findings
+
+
+def test_a_spool_on_the_command_line_is_refused_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As run would."""
+    Spool(tmp_path / "a")
+    words = [str(tmp_path / "a"), "--to", f"file://{tmp_path}/a/incoming"]
+    assert cli.run(["run", *words, "--once"]) == 78
+    capfd.readouterr()
+    assert cli.run(["check", *words]) == 78
+    assert capfd.readouterr().out.count("lie in each other") == 1
+    assert cli.run(["check", *words, "--would-run"]) == 78
+    assert cli.run(["check", str(tmp_path / "a"), "--to", f"file://{tmp_path}/out", "--would-run"]) == 0
+    assert cli.run(["check", str(tmp_path / "a"), "--exec", "nosuch {}", "--would-run"]) == 0
 
 
 def test_without_the_network_only_what_is_here_is_tried(tmp_path: Path, checked: Call) -> None:
@@ -198,7 +257,11 @@ def test_a_spool_that_cannot_be_made(tmp_path: Path) -> None:
     missing.control.chmod(0o755)
     with as_nobody():
         found = one(check.spool(missing, copy=False, makes=True), "places")
-    assert found.state is State.FAILED and "cannot be made in" in found.text and "1000:1000" in found.hint
+    assert (
+        found.state is State.FAILED
+        and found.text.startswith(f"cannot make {missing.incoming}: Perm")
+        and "1000:1000" in found.hint
+    )
     assert one(check.spool(missing, copy=False, makes=True), "places").state is State.WARNING
     assert one(check.spool(missing, copy=False), "places").state is State.FAILED
 

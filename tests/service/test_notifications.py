@@ -226,17 +226,17 @@ def test_what_is_no_target(url: str) -> None:
 def test_a_target_that_cannot_be_is_told_at_the_start(spool: Spool, target: Target, why: str) -> None:
     """Exit code 78, before anything is delivered."""
     with pytest.raises(ConfigurationError, match=why):
-        notifications.prepare(spool.places, Settings(to="file:///x", notify=(target,)))
+        notifications.examine(spool.places, Settings(to="file:///x", notify=(target,)))
 
 
 def test_no_circles_and_no_name_twice(spool: Spool) -> None:
     """Messages into the very spool that they are about would have no end."""
     for url in (f"spool://{spool.places.control}", f"spool://{spool.places.control}/notify/x"):
         with pytest.raises(ConfigurationError, match="this very spool"):
-            notifications.prepare(spool.places, Settings(to="file:///x", notify=(Target(name="x", url=url),)))
+            notifications.examine(spool.places, Settings(to="file:///x", notify=(Target(name="x", url=url),)))
     twice = (Target(name="x", url="https://h/a"), Target(name="x", url="https://h/b"))
     with pytest.raises(ConfigurationError, match="twice"):
-        notifications.prepare(spool.places, Settings(to="file:///x", notify=twice))
+        notifications.examine(spool.places, Settings(to="file:///x", notify=twice))
 
 
 # --- tried by check

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_all(parser, "objects", OBJECT)
     add_all(parser, "the store", STORE)
     parser.add_argument("--health", action="store_true", help="only say whether a worker lives: 0 yes, 1 no")
+    parser.add_argument(
+        "--would-run", action="store_true", help="only look whether run would begin, or load it again: 0 yes, 78 no"
+    )
     parser.add_argument("--no-network", action="store_true", help="try nothing that needs the network")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colours")
@@ -45,6 +48,8 @@ def main(arguments: argparse.Namespace) -> int:
     if where.is_config(arguments):
         if arguments.health:
             return _health(_config(arguments).queues)
+        if arguments.would_run:
+            return _would_run(_config(arguments, *SOURCE, *_OTHERS, *OBJECT, *STORE).queues, arguments)
         import asyncio
 
         return asyncio.run(_check_all(_config(arguments, *SOURCE, *_OTHERS, *OBJECT, *STORE), arguments))
@@ -56,6 +61,8 @@ def main(arguments: argparse.Namespace) -> int:
     import asyncio
 
     run.refuse_two(arguments)
+    if arguments.would_run:
+        return _would_run([Queue("", where.places(arguments), settings)], arguments)
     return asyncio.run(_check(where.places(arguments), settings, arguments))
 
 
@@ -76,6 +83,16 @@ async def _check_all(config: "Config", arguments: argparse.Namespace) -> int:
     return code
 
 
+def _would_run(queues: "Sequence[Queue]", arguments: argparse.Namespace) -> int:
+    """Says only what ``run`` would refuse; the exit code would be its."""
+    from ..service import check
+
+    refused = list(check.refusals(queues))
+    for finding in refused:
+        _show(finding, arguments)
+    return os.EX_CONFIG if refused else 0
+
+
 def _health(queues: "Sequence[Queue]") -> int:
     """For a container's health check: needs no network, and loads little. One line: what is wrong, else all."""
     from ..service import origins
@@ -90,16 +107,27 @@ def _health(queues: "Sequence[Queue]") -> int:
 async def _check(places: "Places", settings: "Settings", arguments: argparse.Namespace) -> int:
     from ..service import check
 
-    code, network = 0, not arguments.no_network
+    network = not arguments.no_network
+    told: list[Finding] = []
     makes = settings.source is not None  # nobody but run puts anything there
-    for finding in check.spool(places, copy=arguments.copy, shared=arguments.shared, makes=makes):
-        code = max(code, _show(finding, arguments))
+    told += _shown(
+        check.spool(places, copy=arguments.copy, shared=arguments.shared, makes=makes),
+        arguments,
+    )
     async for finding in check.broker(settings, network=network):
-        code = max(code, _show(finding, arguments))
+        told += _shown([finding], arguments)
     if run.destinations(arguments):
         async for finding in check.store(settings, network=network):
-            code = max(code, _show(finding, arguments))
-    return code
+            told += _shown([finding], arguments)
+        told += _shown(check.untold(check.refusal(places, settings), told), arguments)
+    return max(map(_code, told), default=0)
+
+
+def _shown(findings: "Iterable[Finding]", arguments: argparse.Namespace) -> "Iterator[Finding]":
+    """Each of them, when it was shown."""
+    for finding in findings:
+        _show(finding, arguments)
+        yield finding
 
 
 def _show(finding: "Finding", arguments: argparse.Namespace) -> int:
@@ -117,6 +145,10 @@ def _show(finding: "Finding", arguments: argparse.Namespace) -> int:
         print(word + line[8:])
         if finding.hint:
             print(terminal.wrapped(f"         {finding.hint}", sys.stdout, 9))
+    return _code(finding)
+
+
+def _code(finding: "Finding") -> int:
     if finding.state.value != "failed":
         return 0
     return os.EX_CONFIG if finding.subject == "settings" else 1

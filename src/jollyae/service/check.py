@@ -4,22 +4,22 @@ import ipaddress
 import os
 import shlex
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..processors.finding import Finding, failed, ok, warning
+from ..processors.finding import Finding, State, failed, ok, warning
 from ..sources.source import Seen
-from ..spool import fs, leases, mount, readiness, sharing, survey, users, watch
+from ..spool import ahead, fs, leases, mount, readiness, sharing, survey, users, watch
 from ..spool.floor import NO_FLOOR, Floor
 from ..spool.outcomes import Temporary
 from ..spool.places import Places
 from ..spool.sharing import Shared
 from ..spool.spool import Spool, SpoolError
 from . import intakes, notifications, origins
-from .compose import APART, destination
+from .compose import APART, destination, examined
 from .config import Config
 from .deliveries import CLOUDS, cloud_delivery, s3_delivery
 from .nesting import among_items
@@ -29,6 +29,7 @@ from .units import counted, human
 
 _LITTLE_ROOM = 0.05
 _CAP_LEASE = 28  # capability.h
+_OF_PLACES = ("places", "rights", "sharing")
 _UNPROVED = "What leases need of a file system is in docs/SHARED.md."
 
 
@@ -45,11 +46,11 @@ def spool(
     try:
         missing = place.missing()
     except PermissionError as error:
-        closed = _deepest(Path(error.filename).parent)
+        closed = ahead.deepest(Path(error.filename).parent)
         yield failed("rights", f"cannot look into {closed}", users.right_to(closed))
         return
     if missing:
-        yield _missing(places, missing, makes=makes)
+        yield _missing(place, missing, makes=makes)
         return
     if (refused := _refused(places)) is not None:
         yield refused
@@ -82,14 +83,16 @@ def _sharing(places: Places, wanted: Shared) -> Iterator[Finding]:
         yield warning("sharing", found.remark, "Let no other host work on it (docs/SHARED.md).")
 
 
-def _missing(places: Places, missing: list[Path], *, makes: bool) -> Finding:
+def _missing(place: Spool, missing: list[Path], *, makes: bool) -> Finding:
     shown = ", ".join(str(path) for path in missing)
+    places = place.places
     what = f"missing: {shown}" if places.control.is_dir() else f"there is no directory {places.control}"
     if not makes:
         return failed("places", what, f"Try: jollyae init {places.words}")
-    for directory in sorted({_deepest(path.parent) for path in missing}):
-        if not _may_write(directory):
-            return failed("places", f"{what}, and cannot be made in {directory}", users.right_to(directory))
+    try:
+        place.foresee()
+    except SpoolError as error:
+        return failed("places", error.message, error.hint)
     return warning("places", f"{what}: run makes what is missing", "If a disk belongs there, mount it first.")
 
 
@@ -105,16 +108,6 @@ def _refused(places: Places) -> Finding | None:
 
 def _may_write(directory: Path) -> bool:
     return os.access(directory, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _deepest(path: Path) -> Path:
-    """That, or of what is above it the first that is there, as far as we can see."""
-    while path != path.parent:
-        with suppress(OSError):
-            path.stat()
-            return path
-        path = path.parent
-    return path
 
 
 def _room(directory: Path, floor: Floor) -> Iterator[Finding]:
@@ -281,11 +274,42 @@ def _local(settings: Settings) -> Finding:
     return ok("write", f"wrote to {directory}, and removed it")
 
 
+def refusal(places: Places, settings: Settings) -> Finding | None:
+    """What ``run`` would refuse to begin with; None where it would begin."""
+    try:
+        examined(places, settings).close()
+    except ConfigurationError as error:
+        return failed("settings", error.message, error.hint)
+    except SpoolError as error:
+        return failed("places", error.message, error.hint)
+    return None
+
+
+def refusals(queues: Iterable[Queue]) -> Iterator[Finding]:
+    """Of all queues."""
+    for queue in queues:
+        if (found := refusal(queue.places, queue.settings)) is not None:
+            yield replace(found, queue=queue.name)
+
+
+def untold(refused: Finding | None, told: Iterable[Finding]) -> Iterator[Finding]:
+    """What is refused, unless that was told in the course of trying it: the same, or what is wrong with the places."""
+    failures = [one for one in told if one.state is State.FAILED]
+    if refused is not None and not any(
+        one.text == refused.text or (refused.subject == "places" and one.subject in _OF_PLACES) for one in failures
+    ):
+        yield refused
+
+
 async def everything(config: Config, *, network: bool = True) -> AsyncIterator[Finding]:
     """All queues of a configuration, and what is beside them."""
     yield ok("configuration", f"{config.path}: {counted(len(config.queues), 'queue')}")
     for queue in config.queues:
+        told = []
         async for finding in _queue(queue, network=network):
+            told.append(finding)
+            yield replace(finding, queue=queue.name)
+        for finding in untold(refusal(queue.places, queue.settings), told):
             yield replace(finding, queue=queue.name)
     for finding in _beside(config):
         yield finding

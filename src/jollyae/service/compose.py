@@ -21,7 +21,7 @@ from ..worker.supply import Supply
 from ..worker.telling import notice, warn
 from ..worker.worker import Worker
 from . import calls, intakes, machine, manifests, notifications, workdirs
-from .deliveries import CLOUDS, Destination, cloud_delivery, file_delivery, keys, make, packing, s3_delivery
+from .deliveries import CLOUDS, Destination, cloud_delivery, examine, file_delivery, keys, make, packing, s3_delivery
 from .nesting import among_items
 from .observing.tracing import traced
 from .settings import ConfigurationError, Settings
@@ -77,6 +77,7 @@ def _files(settings: Settings, url: str) -> Destination:
         PackedCopy(delivery, packed) if packed else delivery,
         lambda name, mtime: f"{delivery.name}/{template.key(name, mtime, '<sha256>')}",
         prepare=lambda: make(directory),
+        examine=lambda: examine(directory),
     )
 
 
@@ -132,16 +133,29 @@ def run(places: Places, settings: Settings, listeners: tuple[Listener, ...] = ()
     return work(*prepared(places, settings), settings.rules(), listeners, intakes.supply(settings))
 
 
-def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
-    """The spool and the destination, with all there that must be. Raises :class:`ConfigurationError` and
-    :class:`SpoolError`."""
+def examined(places: Places, settings: Settings) -> Destination:
+    """The destination, after a look at all that :func:`prepared` would refuse, as far as it can be known before
+    anything is made; nothing that stays is. Raises :class:`ConfigurationError` and :class:`SpoolError`."""
     where = destination(settings)
     intakes.prepare(settings)
-    if told := intakes.exposure(settings):
-        warn(*told)
     if nested := among_items(places):
         raise ConfigurationError(f"{nested} lies in {places.incoming}: what is there would be taken as an item", APART)
     _refuse_circles(places, settings)
+    notifications.examine(places, settings)
+    for queue in manifests.queues(places, settings):
+        _refuse_circles(places, queue.settings)
+        destination(queue.settings).examine()
+    where.examine()
+    Spool(places=places, make=False, copy=settings.copy).foresee()
+    return where
+
+
+def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
+    """The spool and the destination, with all there that must be. Raises :class:`ConfigurationError` and
+    :class:`SpoolError`."""
+    where = examined(places, settings)
+    if told := intakes.exposure(settings):
+        warn(*told)
     where.prepare()
     if settings.is_short_of_files:
         warn(
@@ -153,7 +167,6 @@ def prepared(places: Places, settings: Settings) -> tuple[Spool, Destination]:
         warn(*told)
     notifications.prepare(places, settings)
     for queue in manifests.queues(places, settings):
-        _refuse_circles(places, queue.settings)
         destination(queue.settings).prepare()
         spool(queue.places)
     return made, where

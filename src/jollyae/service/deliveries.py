@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from ..processors.files import FileDelivery
 from ..processors.keys import KeyTemplate, TemplateError
 from ..processors.packing import PackedKeys, Packing, PackingError
+from ..spool import ahead, users
 from ..worker.attempt import Process
 from ..worker.telling import notice
 from . import machine
@@ -33,8 +34,9 @@ async def _nothing_to_end() -> None:
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where items go. ``key_of(name, mtime)``: where one would go; ``describe``: one sentence for the log; ``prepare``
-    makes what must be there; ``doing``: what happens with an item, where that is no delivery; ``begin``: what must be
-    done before the first; ``end``: what must be waited for when all is over."""
+    makes what must be there, and before that ``examine`` raises what can be known; ``doing``: what happens with an
+    item, where that is no delivery; ``begin``: what must be done before the first; ``end``: what must be waited for
+    when all is over."""
 
     name: str
     process: Process
@@ -45,6 +47,7 @@ class Destination:
     doing: str = ""
     end: Callable[[], Awaitable[None]] = field(default=_nothing_to_end)
     begin: Callable[[], Awaitable[None]] = field(default=_nothing_to_end)
+    examine: Callable[[], None] = field(default=lambda: None)
 
 
 def file_delivery(settings: Settings, url: str, template: KeyTemplate) -> tuple[FileDelivery, Path]:
@@ -98,6 +101,16 @@ def make(directory: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"cannot make {directory}: {error.strerror}") from error
     notice("made %s", directory)
+
+
+def examine(directory: Path) -> None:
+    """Raise :class:`ConfigurationError` where :func:`make` would, as far as it can be known before."""
+    try:
+        ahead.look(directory)
+    except OSError as error:
+        there = ahead.deepest(directory)
+        hint = users.right_to(there) if there.is_dir() else f"{there} is in the way: it is not a directory."
+        raise ConfigurationError(f"cannot make {directory}: {error.strerror}", hint) from error
 
 
 def s3_delivery(settings: Settings, template: KeyTemplate | None = None) -> "BucketDelivery":

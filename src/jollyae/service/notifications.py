@@ -97,8 +97,8 @@ def _queue(about: Queue, target: Target) -> Queue:
     return Queue(f"{about.name}/{target.name}", places(about.places, target), settings, about=about.name)
 
 
-def prepare(spool: Places, settings: Settings) -> None:
-    """Make the targets' spools, and see that each can be what it says. Raises :class:`ConfigurationError` and
+def examine(spool: Places, settings: Settings) -> None:
+    """See that each target can be what it says; nothing is made. Raises :class:`ConfigurationError` and
     :class:`~jollyae.spool.spool.SpoolError`."""
     manifests.check(settings)
     seen: set[str] = {manifests.OUT} if settings.manifest is not None else set()
@@ -110,6 +110,11 @@ def prepare(spool: Places, settings: Settings) -> None:
         seen.add(one.name)
         destination(one).close()
         _refuse_circle(spool, one)
+        Spool(places=places(spool, one), make=False).foresee()
+
+
+def prepare(spool: Places, settings: Settings) -> None:
+    """Make the targets' spools, which were looked at. Raises :class:`~jollyae.spool.spool.SpoolError`."""
     for one in settings.targets():
         places(spool, one).control.parent.mkdir(mode=0o700, exist_ok=True)
         Spool(places=places(spool, one)).prove()

@@ -4,12 +4,12 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from . import floor, fs, names, notes, owner, users
+from . import ahead, floor, fs, names, notes, owner, users
 from .item import close_file
 from .places import Place, Places
 
@@ -84,24 +84,40 @@ class Spool:
     def prove(self) -> None:
         """Make sure, by doing it, that a file can be renamed through all places, and raise :class:`SpoolError` where
         it cannot. Device numbers prove nothing: bind mounts and subvolumes have one and refuse the rename."""
+        self._prove(lambda place: place)
+
+    def foresee(self) -> None:
+        """Refuse what :meth:`make` and :meth:`prove` would, as far as it can be seen before: for a place that is
+        missing, in what it would be made in. Nothing stays. Raises :class:`SpoolError`."""
+        for directory in dict.fromkeys((self.places.control, *self.places.all())):
+            if not (there := ahead.deepest(directory)).is_dir():
+                raise SpoolError(f"{there} is in the way: it is not a directory")
+            try:
+                ahead.look(directory)
+            except OSError as error:
+                raise SpoolError(f"cannot make {directory}: {error.strerror}", hint=users.right_to(there)) from error
+        self._prove(ahead.deepest)
+
+    def _prove(self, at: Callable[[Path], Path]) -> None:
+        """Move a file through what stands ``at`` each place."""
         name = f".jollyae-{secrets.token_hex(8)}.tmp"
         here = self.places.tmp
         try:
-            os.close(fs.create(str(here / name)))
+            os.close(fs.create(str(at(here) / name)))
         except OSError as error:
             raise SpoolError(_refused(here, error), hint=_rights_hint(here)) from error
         try:
             for place in self.places.for_items():
-                if place != here:
-                    self._prove_move(here, place, name)
-                    here = place
+                if at(place) != at(here):
+                    self._prove_move(here, place, str(at(here) / name), str(at(place) / name))
+                here = place
         finally:
             with suppress(OSError):
-                fs.discard(str(here / name))
+                fs.discard(str(at(here) / name))
 
-    def _prove_move(self, here: Path, there: Path, name: str) -> None:
+    def _prove_move(self, here: Path, there: Path, source: str, target: str) -> None:
         try:
-            fs.rename(str(here / name), str(there / name))
+            fs.rename(source, target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise SpoolError(_refused(there, error), hint=_rights_hint(there)) from error
@@ -111,7 +127,7 @@ class Spool:
                     hint=f"Put all places on one file system, e.g. {self._option(here, there)}, "
                     "or allow copying with --copy (slower; see docs/verbs/run.md).",
                 ) from error
-            fs.copy_move(str(here / name), str(there / name))
+            fs.copy_move(source, target)
 
     def _option(self, here: Path, there: Path) -> str:
         """What to give on the command line, for the one of two places that can be given there."""

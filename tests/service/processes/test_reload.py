@@ -273,6 +273,7 @@ def test_what_is_wrong_changes_nothing(tmp_path: Path, start: Start, to: Path) -
     run.until_said("grace: 'x' is no duration")
     run.reload(head + queue("a", to) + '[queue.b]\nspool = "b"\nto = "file:///dev/null/x"\n')
     run.until_said("queue b: cannot make /dev/null/x")
+    assert not (tmp_path / "b").exists(), "what is not begun is not made"
     drop(spool, "item")
     until(lambda: whereabouts(spool) == {"item": ["finished"]}, run.log)
     assert (worker(spool), metric(port, success)) == (before, "0")

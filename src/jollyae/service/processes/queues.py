@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from ...spool.places import Places
 from ...spool.spool import SpoolError
 from ...worker.telling import log
 from .. import compose, notifications
 from ..config import Config, Log
 from ..observing import exporter
-from ..settings import ConfigurationError, Queue
+from ..settings import ConfigurationError, Queue, Settings
 from .parent import Loader, Manager, Parent, Plan, Watcher
 
 
@@ -54,15 +55,19 @@ def worst(codes: Sequence[int]) -> int:
 
 
 def prepare(config: Config, running: Sequence[Queue]) -> None:
-    """See that each queue can begin that does not run by now; what must be there is made. Raises
-    :class:`ConfigurationError` with all that is wrong."""
+    """See that each queue can begin that does not run by now; what must be there is made, when all were looked at.
+    Raises :class:`ConfigurationError` with all that is wrong."""
+    new = [queue for queue in config.queues if queue not in running]
+    _each(config, new, compose.examined)
+    _each(config, new, compose.prepared)
+
+
+def _each(config: Config, queues: Sequence[Queue], do: Callable[[Places, Settings], object]) -> None:
     wrong = []
-    for queue in config.queues:
-        if queue in running:
-            continue
+    for queue in queues:
         try:
             with _signing(queue.name):
-                compose.prepared(queue.places, queue.settings)
+                do(queue.places, queue.settings)
         except (ConfigurationError, SpoolError) as error:
             wrong.append(config.blame(queue, error))
     if len(wrong) == 1:
