@@ -157,11 +157,22 @@ class Lines:
             self._next = view.seconds + LINES
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """For an option: a whole number from there on."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, {least} or more")
+        return int(text)
+
+    return read
+
+
 def main() -> int:
     """Show it; the exit code."""
     parser = argparse.ArgumentParser(prog="make demo-cluster", description=__doc__)
-    parser.add_argument("--items", type=int, default=1500, help="how many (%(default)s)")
-    parser.add_argument("--strikes", type=int, default=10, help="how often something is struck (%(default)s)")
+    parser.add_argument("--items", type=at_least(1), default=1500, help="how many (%(default)s)")
+    parser.add_argument("--strikes", type=at_least(0), default=10, help="how often something is struck (%(default)s)")
     parser.add_argument("--announce", choices=WAYS, default="rgw", help="who tells the broker (%(default)s)")
     parser.add_argument("--plain", action="store_true", help="no hosts of their own, processes only")
     wishes = parser.parse_args()

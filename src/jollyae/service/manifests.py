@@ -35,7 +35,7 @@ def check(settings: Settings) -> None:
     if schemes and settings.to.partition("://")[0] not in schemes:
         raise ConfigurationError(
             f"--manifest-format {settings.manifest_format} can tell of s3:// only, and --to is {settings.to}",
-            "Try: --manifest-format symlink",
+            "Try: --manifest-format symlink (a URL a line), or emr (JSON)",
         )
     try:
         KeyTemplate(settings.manifest_key)
