@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jollyae.cli.run_options import KEYS
+from jollyae.cli.web import _of_config
+from jollyae.service.config import load
+
 from .conftest import Call, Said
 
 
@@ -46,6 +50,28 @@ def test_status_of_all_queues(call: Call, config: Path, tmp_path: Path) -> None:
     assert [one["queue"] for one in json.loads(call("status", "-c", config, "--queue", "logs", "--json").out)] == [
         "logs"
     ]
+
+
+def test_a_queue_of_several_processes_from_a_broker(call: Call, tmp_path: Path) -> None:
+    """It is the spools of all its processes: those that should run are in trouble where none does; so are those of an
+    earlier run where something was left. The small verbs take all of them, the dashboard shows each."""
+    path = tmp_path / "jollyae.toml"
+    path.write_text('[queue.photos]\nfrom = "sqs://photos"\nworkdir = "photos"\nprocesses = 2\nexec = "true"\n')
+    for part in ("photos", "photos/0", "photos/1", "photos/2", "photos/3"):
+        assert call("init", tmp_path / part).code == 0
+    (tmp_path / "photos" / "2" / "incoming" / "left").write_text("x")
+    seen = json.loads(call("status", "-c", path, "--json").out)
+    assert [one["queue"] for one in seen] == [f"photos/{number}" for number in range(4)]
+    assert [one["level"] for one in seen] == ["trouble", "trouble", "trouble", "ok"]
+    assert f"{tmp_path}/photos, all together:" in call("status", "-c", path).out
+    (tmp_path / "photos" / "1" / "failed" / "bad").write_text("x")
+    assert call("retry", "-c", path, "--queue", "photos", "bad").out == "photos/1: 1 retried, 0 skipped\n"
+    assert call("retry", "-c", path, "--queue", "photos", "--all").out.count("0 retried, 0 skipped") == 4
+    assert call("pause", "-c", path).out.startswith("photos: paused")
+    assert "paused by hand" in call("status", "-c", path).out
+    assert call("drain", "-c", path).out.count("1 item to wait for") == 2
+    found = _of_config(load(str(path), KEYS))
+    assert [(one.name, one.is_wanted) for one in found] == [(f"photos/{number}", number < 2) for number in range(4)]
 
 
 def test_status_of_a_queue_that_is_not_there(call: Call, config: Path, tmp_path: Path) -> None:

@@ -141,6 +141,26 @@ def test_a_bucket_that_is_missing_is_told_and_stops_nobody(queue: Queue, store: 
     assert worker.lines("1 fetched"), worker.tail()  # what came is summed up at the end
 
 
+def test_a_missing_bucket_that_takes_all_places_is_told_until_it_is_there(
+    queue: Queue, store: Store, workers: Taking
+) -> None:
+    """The others wait behind, which status says with its reason; all is worked on when the bucket has come."""
+    late = Store(f"{store.bucket}-late", store.environment, store.client)
+    queue.send(*(message(event(late.bucket, f"{name}.txt", name.encode())) for name in "ab"))
+    worker = workers.start("--concurrency", "1", "--prefetch", "2")
+    working, said = workers.directory / "work" / "working", "2 objects cannot be had now"
+    until(lambda: any(said in path.read_text() for path in working.glob("*/.state.json")), lambda: worker.tail())
+    queue.send(store.put("good.txt", b"good"))
+    until(lambda: queue.waiting() == 1, "the message behind them")
+    assert not workers.came()
+    store.client.create_bucket(Bucket=late.bucket)
+    for name in "ab":
+        late.put(f"{name}.txt", name.encode())
+    until(lambda: sorted(workers.came()) == [b"a", b"b", b"good"], lambda: worker.tail())
+    assert worker.end().code == 0
+    assert queue.waiting() == 0
+
+
 def test_what_is_left_out_is_told(queue: Queue, store: Store, workers: Taking) -> None:
     """--include: messages about all others are done, which the log has with -v, and the sum at the end."""
     queue.send(store.put("a.txt", b"a"), store.put("z.txt", b"z"))
