@@ -37,6 +37,7 @@ def snapshot(**changed: Any) -> Snapshot:
             "failed": Counted(2, 20, NOW - 86400, NOW - 60),
             "deferred": Counted(0, 0, None, NOW - 60),
         },
+        "oldest_waiting": NOW - 30,
         "free_bytes": 1 << 40,
         "free_inodes": 1 << 20,
     }

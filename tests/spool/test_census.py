@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jollyae.spool import census
+from jollyae.spool import census, notes, survey
 from jollyae.spool.census import BUSY_PAUSE, EVERY, FIRST_PAUSE, SOON, Census
 from jollyae.spool.places import Place, Places
 
@@ -79,6 +79,65 @@ def test_each_place_is_counted(places: Places) -> None:
         assert before < one.at <= time.time()
         assert (one.oldest is None) == (place in ("deferred", "finished"))
     assert before < (held["incoming"].oldest or 0) <= (places.incoming / "a").stat().st_ctime
+
+
+def _defer(path: Path, arrived: float) -> None:
+    """An item that was tried, last a moment ago."""
+    _put(path, 1)
+    os.utime(path, (arrived - 1, arrived - 1))
+    _note(path, arrived)
+
+
+def _note(path: Path, arrived: float) -> None:
+    note = notes.about(path.name, path.stat())
+    note.arrived = arrived
+    notes.write(str(path), note)
+
+
+def test_a_deferred_item_is_as_old_as_its_note_says(places: Places) -> None:
+    """An attempt makes it no younger, wherever it lies undelivered; in failed/ it counts since when it is there."""
+    now = time.time()
+    for directory in (places.deferred, places.working / "host-1-abc", places.failed):
+        for name, age in (("young", 100), ("old", 5000), ("middle", 2000)):
+            _defer(directory / name, now - age)
+        _put(directory / "without-a-note", 1)
+    counting = Census(places)
+    counting.count()
+    held, seen = counting.held(), survey.count(places)
+    for place in ("deferred", "working"):
+        assert held[place].oldest == pytest.approx(now - 5000, abs=1) and held[place].items == 4
+        assert seen[place].oldest == pytest.approx(time.time() - (now - 5000), abs=60)
+    assert (held["failed"].oldest or 0) > now - 60 and (seen["failed"].oldest or 0) < 60
+    (places.deferred / "old").unlink()
+    counting.count()
+    assert counting.held()["deferred"].oldest == pytest.approx(now - 2000, abs=1)
+
+
+def test_few_notes_are_read_for_the_age(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was last written to after the oldest arrived is not older; and there is an end to it."""
+    now, read = time.time(), list[str]()
+    arrived_at = notes.arrived_at
+
+    def spied(path: str, found: os.stat_result) -> float:
+        read.append(path)
+        return arrived_at(path, found)
+
+    monkeypatch.setattr("jollyae.spool.census.notes.arrived_at", spied)
+    for number in range(50):
+        _defer(places.deferred / f"{number}", now - 1000)
+        os.utime(places.deferred / f"{number}", (now - 1000, now - 1000))
+        _note(places.deferred / f"{number}", now - 1000)
+    counting = Census(places)
+    counting.count()
+    assert len(read) == 1 and counting.held()["deferred"].oldest == pytest.approx(now - 1000, abs=1)
+    for path in places.deferred.glob("[0-9]*"):
+        os.utime(path, (now - 9000, now - 9000))  # as cp -p leaves it
+        _note(path, now - 1000)
+    read.clear()
+    monkeypatch.setattr(census, "MOST_NOTES", 20)
+    (places.deferred / "more").touch()
+    counting.count()
+    assert len(read) == 20 and counting.held()["deferred"].oldest == pytest.approx(now - 1000, abs=1)
 
 
 def test_only_what_is_wanted_counts_in_incoming(places: Places) -> None:

@@ -115,6 +115,65 @@ def test_a_pause_has_a_reason_of_the_list_and_its_next_probe(spool: Spool, given
     asyncio.run(life())
 
 
+def test_since_when_the_oldest_waits(spool: Spool) -> None:
+    """Since it arrived, however often it was tried; what is being sent waits no more. Since when an attempt is silent:
+    since it began, or since it sent something."""
+    go = asyncio.Event()
+    sending: list[Item] = []
+
+    async def process(item: Item) -> None:
+        if item.name.startswith("later"):
+            raise Temporary("403", after=1.5)
+        sending.append(item)
+        await go.wait()
+
+    async def life() -> None:
+        before = time.time()
+        drop(spool, "later")
+        async with working(spool, process) as worker:
+            drop(spool, "sent")
+            seen = await _told(worker, lambda seen: seen.in_flight and seen.places and seen.attempts["defer"] > 1)
+            assert before < seen.oldest_in_hand < before + 60
+            began = seen.silent_since
+            assert before < began < time.time()
+            note = next(iter(spool.places.deferred.glob(".later.note")), None)
+            seen = await _told(worker, lambda seen: _items(seen)["deferred"] and seen.attempts["defer"] > 2)
+            arrived = seen.oldest_waiting
+            assert note is not None and before - 1 < arrived < before + 1, "not the time of the third attempt"
+            assert seen.places["deferred"].oldest == arrived and seen.silent_since == pytest.approx(began, abs=0.1)
+            sending[0].progress(0)
+            await asyncio.sleep(0.5)
+            sending[0].progress(1)
+            await _told(worker, lambda seen: seen.silent_since > began + 0.3)
+            go.set()
+            seen = await _told(worker, lambda seen: seen.delivered == 1 and not seen.in_flight)
+            assert seen.silent_since == 0
+
+    asyncio.run(life())
+
+
+def test_what_a_probe_sends_waits_still(spool: Spool) -> None:
+    """A destination that swallows everything has always something under way, and delivers nothing."""
+    go = asyncio.Event()
+    tries: list[str] = []
+
+    async def process(item: Item) -> None:
+        tries.append(item.name)
+        if len(tries) > 1:
+            await go.wait()
+        raise Temporary("down", scope=Scope.DESTINATION, reason="timeout", after=0.1)
+
+    async def life() -> None:
+        before = time.time()
+        drop(spool, "a")
+        async with working(spool, process) as worker:
+            seen = await _told(worker, lambda seen: seen.paused and seen.in_flight)
+            assert before - 1 < seen.oldest_waiting < before + 60
+            go.set()
+
+    asyncio.run(life())
+
+
 def test_another_workers_moves_count(spool: Spool) -> None:
     """What one worker delivered is in the counts of the other, long before that walks again."""
 

@@ -1,5 +1,5 @@
-"""The census: how many items lie in each place, how large they are, and since when the oldest is there; kept at next to
-no cost, also with a million of them.
+"""The census: how many items lie in each place, how large they are, and since when the oldest waits; kept at next to no
+cost, also with a million of them.
 
 The places are walked in slices, in a thread of the caller's, for at most a hundredth of the time; a directory that has
 not changed since it was walked is not walked again. Between two walks the moves of the workers are added to what was
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import names
+from . import names, notes
 from .places import Place, Places
 
 SLICE = 0.005
@@ -35,6 +35,11 @@ came late."""
 _OFTEN = (Place.FAILED, Place.DEFERRED)
 MAX_KNOWN = 20_000
 """Directories that are remembered, so as not to walk them again; beyond that they are walked each time."""
+MOST_NOTES = 100_000
+"""So many notes are read in one walk for when their items arrived (a second's work, in slices as all of it). Few files
+need it: one that was last written to after the oldest arrived cannot be older. Of those beyond, it counts since when
+they are where they are."""
+_NOTED = (Place.WORKING, Place.DEFERRED)
 _TICKS = 2_000_000_000  # ns; a directory that changed so shortly before it was read may change again unseen
 _BREATH = 64  # entries between two looks at the clock
 
@@ -43,8 +48,9 @@ Moves = Mapping[str, tuple[int, int]]
 
 
 class Held(NamedTuple):
-    """What is in one place. ``oldest``: when the oldest came there (seconds since 1970; its change time), None where
-    there is none. ``at``: when it was last counted whole. ``ignored``: files in ``incoming/`` that are no items."""
+    """What is in one place. ``oldest``: when the oldest came there (seconds since 1970; its change time), in
+    ``working/`` and ``deferred/`` when it arrived in ``incoming/``, as its note says; None where there is none. ``at``:
+    when it was last counted whole. ``ignored``: files in ``incoming/`` that are no items."""
 
     items: int
     bytes: int
@@ -106,6 +112,7 @@ class Census:
         self._walked: dict[Place, _Walked] = {}
         self._is_busy = False
         self._is_known = False
+        self._notes_left = 0
 
     def step(self) -> bool:
         """Go on with the walk for a moment (:data:`SLICE`), or begin one, of the places whose time has come, or where
@@ -145,7 +152,7 @@ class Census:
 
     def found(self) -> tuple[object, ...]:
         """Something that is another when a walk found something else than the one before."""
-        return tuple([base.held[:2] for base in list(self._base.values())])
+        return tuple([base.held[:3] for base in list(self._base.values())])
 
     def _due(self, place: Place) -> float:
         """When the place is to be walked again (monotonic)."""
@@ -173,6 +180,7 @@ class Census:
         """Walk one place; a pause at each yield."""
         before, began = self._moves().get(place.value, (0, 0)), time.time()
         total, known = _Directory(0), dict[str, _Directory]()
+        self._notes_left = MOST_NOTES
         try:
             for found in self._below(place, self._directories[place], known, began):
                 if found is None:
@@ -233,9 +241,16 @@ class Census:
                         continue
                     found.items += 1
                     found.bytes += stat.st_size
-                    found.oldest = min(found.oldest, stat.st_ctime)
+                    found.oldest = min(found.oldest, self._since(place, entry.path, stat, found.oldest))
                 else:
                     found.ignored += 1
+
+    def _since(self, place: Place, path: str, found: os.stat_result, oldest: float) -> float:
+        """Since when it waits, as far as it matters to who knows one of ``oldest``."""
+        if place not in _NOTED or not self._notes_left or not notes.may_have_arrived_before(oldest, found):
+            return found.st_ctime
+        self._notes_left -= 1
+        return notes.arrived_at(path, found)
 
 
 def _moved(base: _Base, moves: tuple[int, int]) -> Held:

@@ -118,6 +118,19 @@ def read(item: str, found: os.stat_result | None = None) -> Note | None:
         return None
 
 
+def arrived_at(item: str, found: os.stat_result) -> float:
+    """When the item at path ``item``, of which ``found`` is the stat, arrived (seconds since 1970): as its note says;
+    without one, when it came to where it is."""
+    note = read(item, found)
+    return min(note.arrived, found.st_ctime) if note is not None and note.arrived else found.st_ctime
+
+
+def may_have_arrived_before(moment: float, found: os.stat_result) -> bool:
+    """Whether the note of an item with stat ``found`` is worth a look for who wants the oldest: a file was last written
+    to before it arrived, unless that time was set by somebody."""
+    return found.st_mtime < moment or found.st_mtime > found.st_ctime
+
+
 def forget(item: str) -> None:
     """Remove the note of the item at path ``item``, if there is one."""
     fs.discard(path_of(item))

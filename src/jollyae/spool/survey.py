@@ -13,6 +13,8 @@ from .places import Place, Places
 
 AGES = tuple(60.0 * minutes for minutes in (1, 5, 10, 20, 40, 80, 160, 320, 640, 1280))
 """Seconds: the upper ends of the buckets of :func:`ages`, doubling as those of Postfix's qshape(1) do."""
+MOST_NAMESAKES = 200
+"""So many names in ``incoming/`` are looked at for their namesakes: a fraction of a millisecond each second."""
 MOST = 20_000
 """So many notes are read in one place for the newest reasons: a second or so."""
 
@@ -21,9 +23,10 @@ _EFFECTIVE = os.access in os.supports_effective_ids
 
 @dataclass(slots=True)
 class Count:
-    """What is in one place. ``oldest``: seconds since the oldest item came there; None where there is none.
-    ``closed``: directories below ``incoming/`` out of which this process may not rename. ``counted``: seconds since it
-    was counted, where that was not now and others' moves were added since."""
+    """What is in one place. ``oldest``: seconds since the oldest item came there, in ``working/`` and ``deferred/``
+    since it arrived in ``incoming/``, as its note says; None where there is none. ``closed``: directories below
+    ``incoming/`` out of which this process may not rename. ``counted``: seconds since it was counted, where that was
+    not now and others' moves were added since."""
 
     items: int = 0
     bytes: int = 0
@@ -32,11 +35,11 @@ class Count:
     closed: list[str] = field(default_factory=list)
     counted: float = 0.0
 
-    def add(self, found: os.stat_result, now: float) -> None:
-        """Count one more item. Its change time is when it was renamed into the place."""
+    def add(self, found: os.stat_result, age: float) -> None:
+        """Count one more item."""
         self.items += 1
         self.bytes += found.st_size
-        self.oldest = max(self.oldest or 0.0, now - found.st_ctime)
+        self.oldest = max(self.oldest or 0.0, age)
 
 
 def count(places: Places, known: Mapping[str, Count] | None = None) -> dict[str, Count]:
@@ -48,8 +51,9 @@ def count(places: Places, known: Mapping[str, Count] | None = None) -> dict[str,
 
 
 def ages(places: Places) -> dict[str, list[int]]:
-    """By the name of each place, how many of its items came there how long ago: for each of :data:`AGES` those at most
-    so old and older than the one before, and then those that are older still. Reads all directories."""
+    """By the name of each place, how many of its items are how old, as :class:`Count` tells the oldest's age: for each
+    of :data:`AGES` those at most so old and older than the one before, and then those that are older still. Reads all
+    directories, and the notes in two of them."""
     now = time.time()
     found = {}
     for place in Place:
@@ -57,7 +61,8 @@ def ages(places: Places) -> dict[str, list[int]]:
         for entry in _files(str(places.of(place))):
             if not _is_ignored(entry.name, place):
                 with suppress(FileNotFoundError):
-                    counts[bisect_left(AGES, now - entry.stat(follow_symlinks=False).st_ctime)] += 1
+                    since = _since(place, entry.path, entry.stat(follow_symlinks=False))
+                    counts[bisect_left(AGES, now - since)] += 1
     return found
 
 
@@ -72,10 +77,18 @@ def _count(directory: str, place: Place, now: float) -> Count:
             total.ignored += place is Place.INCOMING
             continue
         try:
-            total.add(entry.stat(follow_symlinks=False), now)
+            found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue
+        matters = total.oldest is None or notes.may_have_arrived_before(now - total.oldest, found)
+        total.add(found, now - (_since(place, entry.path, found) if matters else found.st_ctime))
     return total
+
+
+def _since(place: Place, path: str, found: os.stat_result) -> float:
+    """When an item came to its place (its change time tells the rename), or where it lies undelivered after a try, when
+    it arrived."""
+    return notes.arrived_at(path, found) if place in (Place.WORKING, Place.DEFERRED) else found.st_ctime
 
 
 def _files(directory: str, closed: list[str] | None = None) -> Iterator[os.DirEntry[str]]:
@@ -143,6 +156,13 @@ def deadly(places: Places, most: int = 1000) -> Iterator[tuple[str, int]]:
                 note = notes.read(path, os.lstat(path))
                 if note is not None and note.adoptions > 1:
                     yield note.name, note.adoptions
+
+
+def namesakes(places: Places) -> list[str]:
+    """The names (as :func:`.names.encode` writes them) of items in ``incoming/`` that wait because ``deferred/`` has
+    one of their name; of the first :data:`MOST_NAMESAKES` that the directory names."""
+    found = islice(owner.items_below(str(places.incoming)), MOST_NAMESAKES)
+    return [names.encode(name) for name in found if os.path.lexists(os.path.join(places.deferred, name))]
 
 
 def workers(places: Places) -> Iterator[tuple[str, str]]:

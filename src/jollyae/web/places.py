@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 
 from ..service.observing.status import Snapshot
-from ..spool import names, owner
+from ..spool import names, notes, owner
 from ..spool.places import Place
 from ..spool.spool import Spool
 from .counts import Counts
@@ -53,8 +53,10 @@ def glanced(spool: Spool, place: Place, now: float) -> PlaceView:
             if place is Place.INCOMING and names.is_ignored(name):
                 continue
             with suppress(FileNotFoundError):  # it went in this instant
-                found = os.lstat(os.path.join(directory, name))
-                items, size, oldest = items + 1, size + found.st_size, min(oldest, found.st_ctime)
+                path = os.path.join(directory, name)
+                found = os.lstat(path)
+                since = notes.arrived_at(path, found) if place is Place.DEFERRED else found.st_ctime
+                items, size, oldest = items + 1, size + found.st_size, min(oldest, since)
     except OSError as error:
         return PlaceView(place.value, error=error.strerror or str(error))
     return PlaceView(place.value, items, size, oldest if items else None, now, at_least=items == GLANCE)

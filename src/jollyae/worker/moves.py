@@ -60,7 +60,9 @@ class Others:
 
     working: str
     own: str
-    _seen: dict[str, tuple[int, Moves]] = field(default_factory=dict)
+    oldest_in_hand: float = 0.0
+    """When the oldest of what they have in work arrived, as they told last; 0 where there is none."""
+    _seen: dict[str, tuple[int, Moves, float]] = field(default_factory=dict)
     _summed: Moves = field(default_factory=dict)
     _in_hand: tuple[int, int] = (0, 0)
     _next_look: float = 0.0
@@ -89,19 +91,22 @@ class Others:
         if found:
             self._seen = self._seen | found
             summed: Moves = {}
-            for _, moves in self._seen.values():
+            for _, moves, _ in self._seen.values():
                 summed = added(summed, moves)
             self._summed = summed
-        hands = [moves.get("working", (0, 0)) for name, (_, moves) in self._seen.items() if name in there]
+        hands = [moves.get("working", (0, 0)) for name, (_, moves, _) in self._seen.items() if name in there]
         self._in_hand = sum(items for items, _ in hands), sum(size for _, size in hands)
+        since = [oldest for name, (_, _, oldest) in self._seen.items() if name in there and oldest]
+        self.oldest_in_hand = min(since, default=0.0)
         self._next_look = time.monotonic() + _LOOK_EVERY
 
-    def _read(self, name: str) -> tuple[int, Moves] | None:
-        """What it told, with the time of the file; None where there is no newer one than was read last."""
+    def _read(self, name: str) -> tuple[int, Moves, float] | None:
+        """What it told, its moves and the oldest in its hands, with the time of the file; None where there is no newer
+        one than was read last."""
         directory = os.path.join(self.working, name)
         with suppress(OSError):
             number = os.stat(os.path.join(directory, state.FILE)).st_mtime_ns
             if name not in self._seen or self._seen[name][0] != number:
                 snapshot = state.read(directory)
-                return (number, snapshot.moves) if snapshot is not None else None
+                return (number, snapshot.moves, snapshot.oldest_in_hand) if snapshot is not None else None
         return None

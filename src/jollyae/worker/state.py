@@ -50,9 +50,10 @@ class Histogram(msgspec.Struct, frozen=True):
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """What is in one place. ``oldest``: when the oldest item came there (seconds since 1970), None where there is none
-    or it is not known. ``at``: when the place was last walked as a whole; since then the workers' own moves are
-    counted. ``ignored``: files in ``incoming/`` that are no items."""
+    """What is in one place. ``oldest``: when the oldest item came there (seconds since 1970), in 'working' and
+    'deferred' when it arrived in ``incoming/``; None where there is none or it is not known. ``at``: when the place was
+    last walked as a whole; since then the workers' own moves are counted. ``ignored``: files in ``incoming/`` that are
+    no items."""
 
     items: int = 0
     bytes: int = 0
@@ -115,7 +116,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     deferred item is due. ``minute``: the running one; ``idle_since``: since when nothing was to do, 0 while there is
     something. ``moves``: by the name of a place, how many items and bytes it moved in less out since its start (for
     other workers' counts). ``lease``: where the spool is shared between hosts, seconds for which the worker's proof of
-    life holds, else 0."""
+    life holds, else 0.
+
+    ``oldest_in_hand``: when the oldest item arrived that it has in work. ``oldest_waiting``: when the oldest arrived
+    that is to be delivered and that nobody works on: in 'incoming', in 'deferred', or in hand until its next try (in a
+    pause also the one that probes); a sibling that does not count tells of its own hands only. ``silent_since``: since
+    when the attempt under way that is silent for longest has sent nothing."""
 
     worker: str
     pid: int
@@ -149,6 +155,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     credentials_expiry: float = 0.0
     moves: dict[str, tuple[int, int]] = {}
     lease: float = 0.0
+    oldest_in_hand: float = 0.0
+    oldest_waiting: float = 0.0
+    silent_since: float = 0.0
 
 
 class StateFile:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -57,6 +57,7 @@ class View:
     supply: Supply | None = None
     idle: Idleness = field(default_factory=Idleness)
     started: float = field(default_factory=time.time)
+    _sending: dict[Item, tuple[float, int, float]] = field(default_factory=dict)
     _free: tuple[int, int] = (-1, -1)
     _look_again: float = 0.0
 
@@ -76,6 +77,9 @@ class View:
         while nothing happens."""
         now, clock = time.time(), time.monotonic()
         free_bytes, free_inodes = self._room(clock)
+        paused = self._paused(situation.by_hand, now - clock)
+        places = self._places(situation, looked)
+        hand = self.claims.items()
         return Snapshot(
             worker=self.claims.worker,
             pid=os.getpid(),
@@ -89,11 +93,11 @@ class View:
                 for item, (began, _) in situation.flying.items()
             ],
             held=self.line.held,
-            paused=self._paused(situation.by_hand, now - clock),
+            paused=paused,
             stuck=[Stuck(names.encode(name), error) for name, error in islice(self.line.stuck.items(), MOST_STUCK)],
             last_scan=self.arrivals.unread_since or looked,
             next_attempt=self.deferred.next_attempt,
-            places=self._places(situation, looked),
+            places=places,
             minute=self.minutes.running(),
             idle_since=self.idle.since,
             free_bytes=free_bytes,
@@ -101,6 +105,9 @@ class View:
             credentials_expiry=self.expiry(),
             moves=self.counting.own(),
             lease=self.claims.lease,
+            oldest_in_hand=min((item.arrived for item in hand), default=0.0),
+            oldest_waiting=_oldest_waiting(places, hand, () if self._probes() else situation.flying),
+            silent_since=self._silent_since(situation.flying, now - clock),
             **self.tally.counters(),
         )
 
@@ -112,6 +119,21 @@ class View:
         if (incoming := found.get("incoming")) is not None:
             found["incoming"] = _waiting(incoming, situation, unready, self.line.passed_over)
         return found | {"unready": Counted(unready, 0, None, looked)}
+
+    def _probes(self) -> bool:
+        """Whether what is sent is only a try whether the destination is well again."""
+        return self.health.paused is not None or self.room.health.paused is not None
+
+    def _silent_since(self, flying: Mapping[Item, tuple[float, bool]], offset: float) -> float:
+        """Since when (seconds since 1970) that of the attempts under way that is silent for longest has sent nothing:
+        since it began, or since it was last seen to have sent more than before; 0 where none is under way."""
+        before, self._sending, clock = self._sending, {}, time.monotonic()
+        for item, (began, _) in flying.items():
+            first, sent, at = before.get(item, (began, item.sent, began))
+            if first != began or sent != item.sent:  # another attempt, or it goes on
+                at = began if first != began else clock
+            self._sending[item] = began, item.sent, at
+        return min((at + offset for _, _, at in self._sending.values()), default=0.0)
 
     def _room(self, clock: float) -> tuple[int, int]:
         """Bytes and inodes that are free for us."""
@@ -139,6 +161,13 @@ class View:
                 "source", pause.error, pause.hint, pause.since, pause.reason, round(pause.probe_at + offset, 1)
             )
         return None
+
+
+def _oldest_waiting(places: Mapping[str, Counted], hand: Collection[Item], flying: Container[Item]) -> float:
+    """When the oldest item arrived that is to be delivered and is not being sent; 0 where there is none."""
+    lying = [places[place].oldest for place in ("incoming", "deferred") if place in places]
+    held = [item.arrived for item in hand if item not in flying]
+    return min([*held, *(one for one in lying if one)], default=0.0)
 
 
 def _waiting(counted: Counted, situation: Situation, unready: int, passed_over: int) -> Counted:

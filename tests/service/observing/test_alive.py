@@ -13,7 +13,7 @@ from jollyae.service.observing.standing import SILENT, STILL, lives, why_still
 from jollyae.spool.claims import Claims
 from jollyae.spool.readiness import Readiness
 from jollyae.worker import state
-from jollyae.worker.state import Counted, StateFile
+from jollyae.worker.state import StateFile
 from tests.helpers import drop, eventually, working
 from tests.service.snapshots import NOW, snapshot
 
@@ -108,18 +108,18 @@ def test_a_worker_that_has_just_begun(spool: Spool) -> None:
         ({"last_scan": NOW - SILENT - 1}, "no sign of life for 121 s"),
         ({"last_scan": 0.0, "started": NOW - 10}, ""),
         ({"last_delivery": NOW - 1000}, ""),
-        ({"places": {"incoming": Counted(1, 1, NOW - 400)}}, ""),
+        ({"oldest_waiting": NOW - 400}, ""),
         (
-            {"places": {"incoming": Counted(1, 1, NOW - 400)}, "last_delivery": NOW - STILL - 1},
+            {"oldest_waiting": NOW - 400, "last_delivery": NOW - STILL - 1},
             "an item waits for 400 s and nothing is delivered",
         ),
-        ({"places": {"incoming": Counted(1, 1, NOW - 400)}, "last_delivery": 0.0, "started": NOW - 200}, ""),
-        ({"places": {"deferred": Counted(1, 1, NOW - 400)}, "last_delivery": 0.0}, ""),
-        ({"places": {"incoming": Counted(0, 0, None)}, "last_delivery": 0.0}, ""),
+        ({"oldest_waiting": NOW - 400, "last_delivery": 0.0, "started": NOW - 200}, ""),
+        ({"oldest_waiting": NOW - 200, "last_delivery": 0.0}, ""),
+        ({"oldest_waiting": 0.0, "last_delivery": 0.0}, ""),
     ],
 )
 def test_what_stands_still(changed: dict[str, object], why: str) -> None:
-    """Silence; or an item that waits while nothing is delivered. Not: nothing to do, a start, deferred items."""
+    """Silence; or an item that waits while nothing is delivered. Not: nothing to do, a start, a new one."""
     assert why_still(snapshot(**changed), NOW) == why
 
 

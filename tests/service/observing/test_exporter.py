@@ -341,8 +341,10 @@ def test_who_cannot_be_notified_is_no_reason() -> None:
     heard = _heard(places={}, last_delivery=NOW)
     waiting = {"incoming": Counted(1, 1, NOW - 9999)}
     refused = Paused("destination", "no route", reason="network")
-    heard.hear("photos/hook", snapshot(paused=refused, places=waiting, last_delivery=0.0))
+    heard.hear("photos/hook", snapshot(paused=refused, places=waiting, last_delivery=0.0, oldest_waiting=NOW - 9999))
     assert answer(heard, "GET", "/readyz", "", NOW)[0] == 200 and heard.why_still(NOW) == ""
+    told = answer(heard, "GET", "/readyz?verbose", "", NOW)[2]
+    assert "[+]notifications photos/hook paused: network; they wait, items do not\n" in told
     assert answer(heard, "GET", "/livez", "", NOW + 300)[0] == 503 and "photos/hook: no sign" in heard.why_still(
         NOW + 300
     )

@@ -69,7 +69,7 @@ def _whole() -> list[Seen]:
     refused = Paused("destination", "403", "Allow it.", NOW - 60, "denied")
     more = {"next_attempt": NOW + 5, "credentials_expiry": NOW + 900}
     return [
-        Seen("photos", snapshot(in_flight=flying, **more)),
+        Seen("photos", snapshot(in_flight=flying, silent_since=NOW - 7, **more)),
         Seen("logs", snapshot(paused=refused, credentials_expiry=NOW + 300)),
         Seen("other", snapshot(destination='exec "odd\\name"\n', paused=Paused("hand", "lunch"), free_bytes=-1)),
         Seen("photos/hook", snapshot(destination="https://hooks.example/x"), target="hook"),
@@ -158,6 +158,15 @@ def test_what_is_not_known_is_absent() -> None:
     assert oldest == {"incoming", "failed"}
 
 
+def test_since_when_what_is_undelivered_waits() -> None:
+    """Of each queue that has some, one time; of one whose attempts are all over there is no silent one."""
+    found = parsed(text([*_whole(), Seen("empty", snapshot(oldest_waiting=0.0))]))
+    assert found[("jollyae_oldest_waiting_timestamp_seconds", "queue", "logs")] == NOW - 30
+    assert ("jollyae_oldest_waiting_timestamp_seconds", "queue", "empty") not in found
+    silent = {key: value for key, value in found.items() if key[0] == "jollyae_attempt_silent_since_timestamp_seconds"}
+    assert silent == {("jollyae_attempt_silent_since_timestamp_seconds", "queue", "photos"): NOW - 7}
+
+
 def test_histograms_are_cumulative_and_end_with_all() -> None:
     """Each bucket has those before it too, and +Inf is the count."""
     page = text([Seen("photos", snapshot(delivery=Histogram([1] * 20, 9.5)))])
@@ -197,6 +206,7 @@ def test_notifications_are_told_by_target() -> None:
         of = ("queue", queue, "target", "hook")
         assert found[("jollyae_notifications_total", *of, "outcome", "done")] == 12
         assert found[("jollyae_notifications_pending", *of)] == 7
+        assert found[("jollyae_notifications_oldest_timestamp_seconds", *of)] == NOW - 30
     assert not [key for key in found if "photos/hook" in key or "https://hooks.example/x" in key]
 
 
@@ -250,7 +260,7 @@ def test_the_page_does_not_grow_with_the_backlog(items: int) -> None:
     places = {place: Counted(items, items, NOW, NOW) for place in PLACES}
     page = text([Seen(f"queue{number}", snapshot(places=places, delivered=items)) for number in range(5)])
     assert len(page.splitlines()) == 2 * page.count("# TYPE") + len(parsed(page))
-    assert len(parsed(page)) == 484
+    assert len(parsed(page)) == 489
 
 
 def test_open_metrics() -> None:

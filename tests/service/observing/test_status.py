@@ -177,3 +177,15 @@ def test_how_old_items_are(spool: Spool, capsys: pytest.CaptureFixture[str], mon
     table = capsys.readouterr().out.partition("age up to")[2].splitlines()
     assert table[0].split() == ["1m", "5m", "10m", "20m", "40m", "80m", "160m", "320m", "640m", "1280m", "more"]
     assert table[1].split() == ["incoming", *["0"] * 10, "2"] and max(map(len, table)) <= 80
+
+
+def test_what_is_in_hand_is_as_old_as_its_worker_says(spool: Spool) -> None:
+    """At its first try it has no note, and its change time is that of the claim."""
+    claims = Claims(spool.places, Readiness(0))
+    drop(spool, "a", "x")
+    assert isinstance(claims.take("a", renamed=True), Item)
+    assert look(spool)["places"]["working"]["oldest_s"] < 60
+    told = msgspec.structs.replace(_snapshot(), worker=claims.worker, oldest_in_hand=time.time() - 1000)
+    StateFile(claims.directory).show(told)
+    assert 1000 <= look(spool)["places"]["working"]["oldest_s"] < 1060
+    claims.stop()

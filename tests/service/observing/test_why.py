@@ -26,7 +26,8 @@ def trouble(place: str, error: str, hint: str, name: str = "a.jpg") -> dict[str,
 
 
 RUNS = [snapshot(last_scan=NOW)]
-STILL = [snapshot(last_scan=NOW, places={"incoming": Counted(1, 1, NOW - 900, NOW)})]
+STILL = [snapshot(last_scan=NOW, oldest_waiting=NOW - 900)]
+LATE = {"places": {"deferred": Counted(3, 1, NOW - 1140, NOW)}, "last_scan": NOW}
 CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     # what is so: (the situation, level, words of the sentence, command)
     "all is well": ({"snapshots": RUNS, "items": {}}, OK, "1 worker running, nothing waits", ""),
@@ -237,6 +238,64 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         WAITS,
         "1 worker running, 3 deferred; the first is tried again in 5 min; the last: a.jpg: access denied: x. They need",
         "jollyae retry '/s p' --all",
+    ),
+    "deferred for long": (
+        {
+            "snapshots": [snapshot(next_attempt=NOW + 300, **LATE)],
+            "items": {"deferred": 3},
+            "last": trouble("deferred", "access denied: x", "They need s3:PutObject."),
+        },
+        TROUBLE,
+        "1 worker running, 3 deferred; the oldest arrived 19 min ago; the first is tried again in 5 min; the last: a",
+        "jollyae retry '/s p' --all",
+    ),
+    "deferred for long while others go": (
+        {
+            "snapshots": [snapshot(in_flight=[Flight("b", 1, 0)], **LATE)],
+            "items": {**ONE, "deferred": 1},
+            "last": trouble("deferred", "access denied: x", ""),
+        },
+        TROUBLE,
+        "1 worker running, 1 item to deliver, 1 deferred; the oldest in deferred/ arrived 19 min ago; the last: a",
+        "jollyae status '/s p'",
+    ),
+    "behind its namesake": (
+        {
+            "snapshots": [snapshot(next_attempt=NOW + 300, last_scan=NOW)],
+            "items": {**ONE, "deferred": 1},
+            "namesakes": ["later33"],
+        },
+        WAITS,
+        "1 worker running, 1 item to deliver, 1 deferred; later33 waits for its earlier namesake in deferred/; the"
+        " first is tried again in 5 min",
+        "jollyae retry '/s p' --all",
+    ),
+    "a command that hangs": (
+        {"snapshots": [snapshot(in_flight=[Flight("b", 1, 0)], last_scan=NOW, silent_since=NOW - 7200)]},
+        TROUBLE,
+        "1 worker running, 1 item to deliver; one item has been worked on for 2 h and nothing of it was sent",
+        "jollyae status '/s p'",
+    ),
+    "a long transfer": (
+        {"snapshots": [snapshot(in_flight=[Flight("b", 9, 3)], last_scan=NOW, silent_since=NOW - 2)]},
+        OK,
+        "1 worker running, 1 item to deliver",
+        "",
+    ),
+    "by hand, some failed": (
+        {"by_hand": "lunch", "snapshots": RUNS, "items": {"failed": 2}, "last": trouble("failed", "too large", "")},
+        TROUBLE,
+        "paused by hand: lunch. To go on: jollyae resume '/s p'. 2 failed; the last: a.jpg: too large.",
+        "jollyae resume '/s p'",
+    ),
+    "a hiccup, some failed": (
+        {
+            "snapshots": paused("network", "connection refused: x", "", since=NOW - 2),
+            "items": {**ONE, "failed": 1},
+        },
+        TROUBLE,
+        "paused: connection refused: x. 1 item to deliver, 1 failed",
+        "",
     ),
     "some failed while others go": (
         {

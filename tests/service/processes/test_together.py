@@ -62,6 +62,14 @@ def test_times_of_several() -> None:
     assert together(some[1:], Tally()).idle_since == 30.0
 
 
+def test_what_waits_for_longest_in_any() -> None:
+    """Of what one has in hand another knows nothing; 0 is none."""
+    names = ("oldest_in_hand", "oldest_waiting", "silent_since")
+    seen = together([_snapshot(**dict.fromkeys(names, at)) for at in (0.0, 30.0, 20.0)], Tally())
+    assert [getattr(seen, name) for name in names] == [20.0] * 3
+    assert together([_snapshot()], Tally()).oldest_waiting == 0.0
+
+
 def test_what_was_done_is_the_tallys() -> None:
     """With what those did that are gone."""
     tally = Tally()

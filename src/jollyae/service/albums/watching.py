@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...album.store import Store, StoreError
 from ...worker.telling import warn
 from ..observing import metrics
-from ..observing.exporter import Wanted, answering, keep_file, listen, write_file
+from ..observing.exporter import Check, Wanted, answering, keep_file, listen, write_file
 
 if TYPE_CHECKING:
     from ...album.couch.watching import Health, Watch
@@ -41,15 +41,15 @@ class Told:
         ]
         return metrics.text((), replications=told, open_metrics=open_metrics)
 
-    def alive(self, now: float) -> Iterator[tuple[str, str]]:
+    def alive(self, now: float) -> Iterator[Check]:
         """Whether all servers were looked at not long ago."""
         if self._watch is None:
             return
         age = None if self._last is None else now - self._last.at
         against = "not yet looked at" if age is None else f"silent for {age:.0f} s" if age > SILENT + SELDOM else ""
-        yield "replication", against
+        yield Check("replication", against)
 
-    def ready(self, now: float) -> Iterator[tuple[str, str]]:
+    def ready(self, now: float) -> Iterator[Check]:
         """As :meth:`alive`: a server that is away is no reason not to show the album."""
         return self.alive(now)
 

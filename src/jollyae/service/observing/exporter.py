@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ...spool import fs, names
@@ -116,16 +116,27 @@ def listen(addr: str) -> socket.socket:
 # --- what was heard
 
 
+class Check(NamedTuple):
+    """What is looked at; what is against it, '' where nothing is; and what there is to say though it is well."""
+
+    what: str
+    against: str
+    remark: str = ""
+
+    def __str__(self) -> str:
+        return f"[{'-' if self.against else '+'}]{self.what} {self.against or self.remark or 'ok'}"
+
+
 class Page(Protocol):
     """What is told to who asks."""
 
     def text(self, *, open_metrics: bool = False) -> str:
         """The page of metrics."""
 
-    def alive(self, now: float) -> Iterator[tuple[str, str]]:
-        """What is looked at, and what is against its being alive ('' where nothing is)."""
+    def alive(self, now: float) -> Iterator[Check]:
+        """What is looked at, and what is against its being alive."""
 
-    def ready(self, now: float) -> Iterator[tuple[str, str]]:
+    def ready(self, now: float) -> Iterator[Check]:
         """What is looked at, and what is against its being ready."""
 
 
@@ -152,23 +163,26 @@ class Heard:
         """The page of metrics."""
         return metrics.text(self._seen.values(), self.reload, open_metrics=open_metrics)
 
-    def alive(self, now: float) -> Iterator[tuple[str, str]]:
-        """Of each queue, what is against its being alive ('' where nothing is)."""
+    def alive(self, now: float) -> Iterator[Check]:
+        """Of each queue, what is against its being alive."""
         for one in self._seen.values():
             lives = standing.lives(one.snapshot, now)
-            yield f"queue {one.queue}", "" if lives else f"silent for {standing.silence(one.snapshot, now):.0f} s"
+            against = "" if lives else f"silent for {standing.silence(one.snapshot, now):.0f} s"
+            yield Check(f"queue {one.queue}", against)
 
-    def ready(self, now: float) -> Iterator[tuple[str, str]]:
-        """As :meth:`alive`, with how the destinations are. Who cannot be notified is no reason not to be ready."""
+    def ready(self, now: float) -> Iterator[Check]:
+        """As :meth:`alive`, with how the destinations are. That somebody cannot be notified is said, and is no reason
+        not to be ready: it keeps no item from being delivered."""
         if not self._seen:
-            yield "queues", "none has been heard of yet"
+            yield Check("queues", "none has been heard of yet")
         yield from self.alive(now)
         for one in self._seen.values():
-            if one.target:
-                continue
             paused = one.snapshot.paused
-            against = "" if paused is None or paused.by == "hand" else f"paused: {paused.reason or metrics.OTHER}"
-            yield f"destination of {one.queue}", against
+            why = "" if paused is None or paused.by == "hand" else f"paused: {paused.reason or metrics.OTHER}"
+            if one.target:
+                yield Check(f"notifications {one.queue}", "", f"{why}; they wait, items do not" if why else "")
+            else:
+                yield Check(f"destination of {one.queue}", why)
 
     def why_still(self, now: float) -> str:
         """Why there is no sign of life to be given; '' where all is well."""
@@ -199,8 +213,8 @@ def answer(heard: Page, method: str, target: str, accept: str, now: float) -> tu
         wants_open = metrics.wants_open_metrics(accept)
         return 200, metrics.OPEN_METRICS if wants_open else metrics.TEXT, heard.text(open_metrics=wants_open)
     checks = list(heard.alive(now) if path == "/livez" else heard.ready(now))
-    well = not any(against for _, against in checks)
-    lines = [f"[{'-' if against else '+'}]{what} {against or 'ok'}" for what, against in checks]
+    well = not any(check.against for check in checks)
+    lines = [str(check) for check in checks]
     verbose = any(word.partition("=")[0] == "verbose" for word in query.split("&"))
     body = [*lines, f"{path[1:]} check {'passed' if well else 'failed'}"] if verbose or not well else ["ok"]
     return 200 if well else 503, "text/plain; charset=utf-8", "\n".join(body) + "\n"

@@ -79,7 +79,15 @@ def _histogram(name: str, text: str) -> Family:
 
 ITEMS = _gauge("items", "Items in a place; unready: still being written.")
 SIZE = _gauge("size_bytes", "Bytes of the items in a place.")
-OLDEST = _gauge("oldest_arrival_timestamp_seconds", "When the oldest item came to a place; absent where there is none.")
+OLDEST = _gauge("oldest_arrival_timestamp_seconds", "When the oldest item of a place arrived; absent without one.")
+OLDEST_WAITING = _gauge(
+    "oldest_waiting_timestamp_seconds",
+    "When the oldest item arrived that is to be delivered and that nobody works on; absent without one.",
+)
+SILENT = _gauge(
+    "attempt_silent_since_timestamp_seconds",
+    "Since when the attempt under way that is silent for longest has sent nothing; absent without one.",
+)
 NEXT_ATTEMPT = _gauge("next_attempt_timestamp_seconds", "When the first deferred item is due; absent without one.")
 LAST_DELIVERY = _gauge("last_delivery_timestamp_seconds", "When an item was last delivered; absent before the first.")
 LAST_SCAN = _gauge("last_scan_timestamp_seconds", "When the queue was last looked at: its worker lives.")
@@ -101,6 +109,9 @@ DESTINATION_PAUSED = _gauge("destination_paused", "1 while nothing is sent to a 
 EXPIRY = _gauge("credentials_expiry_timestamp_seconds", "When the credentials expire; absent where they do not.")
 NOTIFICATIONS = _counter("notifications_total", "Messages about deliveries, by how their attempts ended.")
 PENDING = _gauge("notifications_pending", "Messages about deliveries that wait.")
+PENDING_SINCE = _gauge(
+    "notifications_oldest_timestamp_seconds", "When the oldest message about a delivery that waits was written."
+)
 REPLICATION_UP = _gauge("album_replication_up", "1 while a replication between two servers of an album is well.")
 REPLICATION_PENDING = _gauge(
     "album_replication_pending_changes", "Changes of the source that the target lacks; absent where nobody knows."
@@ -234,6 +245,8 @@ def _of_queues(queues: list[Seen]) -> Samples:
                 if counted is not None and (value := getattr(counted, field_)) is not None:
                     lines.append(f"{_series(family.name, 'queue', queue, 'place', place)} {value!r}")
         yield family, lines
+    yield _told(OLDEST_WAITING, "queue", ((queue, one.oldest_waiting or None) for queue, one in seen))
+    yield _told(SILENT, "queue", ((queue, one.silent_since or None) for queue, one in seen))
     yield _told(NEXT_ATTEMPT, "queue", ((queue, one.next_attempt or None) for queue, one in seen))
     yield _told(LAST_DELIVERY, "queue", ((queue, one.last_delivery or None) for queue, one in seen))
     yield _told(LAST_SCAN, "queue", ((queue, one.last_scan or None) for queue, one in seen))
@@ -331,7 +344,7 @@ def _of_destinations(found: list[tuple[str, _Destination]]) -> Samples:
 
 def _of_targets(queues: list[Seen]) -> Samples:
     """Of each queue and target, for two queues may tell one target, or two that are called alike."""
-    ended, pending = [], []
+    ended, pending, since = [], [], []
     for one in queues:
         if one.target:
             of = ("queue", one.queue.removesuffix(f"/{one.target}"), "target", one.target)
@@ -339,8 +352,11 @@ def _of_targets(queues: list[Seen]) -> Samples:
             ended += [f"{_series(NOTIFICATIONS.name, *of, 'outcome', outcome)} {value}" for outcome, value in values]
             waiting = (one.snapshot.places.get(place) for place in ("incoming", "working", "deferred"))
             pending.append(f"{_series(PENDING.name, *of)} {sum(place.items for place in waiting if place)}")
+            if one.snapshot.oldest_waiting:
+                since.append(f"{_series(PENDING_SINCE.name, *of)} {one.snapshot.oldest_waiting!r}")
     yield NOTIFICATIONS, ended
     yield PENDING, pending
+    yield PENDING_SINCE, since
 
 
 def _of_replications(replications: Iterable[Replication]) -> Samples:

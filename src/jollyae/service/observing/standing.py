@@ -10,6 +10,11 @@ SILENT = 120.0
 """Seconds without a look at the spool after which a worker is taken for dead; it looks every 30 s at the least."""
 STILL = 300.0
 """Seconds for which an item may wait while nothing is delivered."""
+LATE = 900.0
+"""Seconds after which an item that was tried and put off is late, though others are delivered (as JollyaeLate has
+it)."""
+HANGS = 3600.0
+"""Seconds without a byte sent after which an attempt hangs, as far as can be seen (as JollyaeHangs has it)."""
 
 
 def silence(snapshot: Snapshot, now: float) -> float:
@@ -26,10 +31,13 @@ def why_still(snapshot: Snapshot, now: float) -> str:
     """Why it stands still, in few words; '' where it does not. ``now``: seconds since 1970."""
     if not lives(snapshot, now):
         return f"no sign of life for {silence(snapshot, now):.0f} s"
-    waiting = snapshot.places.get("incoming")
-    if waiting is None or not waiting.items or waiting.oldest is None:
-        return ""
-    waited = now - waiting.oldest
+    waited = waits_for(snapshot, now)
     if waited > STILL and now - max(snapshot.last_delivery, snapshot.started) > STILL:
         return f"an item waits for {waited:.0f} s and nothing is delivered"
     return ""
+
+
+def waits_for(snapshot: Snapshot, now: float) -> float:
+    """Seconds since the oldest item arrived that is to be delivered and that nobody works on, wherever it lies; 0 where
+    there is none."""
+    return max(now - snapshot.oldest_waiting, 0.0) if snapshot.oldest_waiting else 0.0

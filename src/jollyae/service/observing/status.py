@@ -103,6 +103,7 @@ def situation(
         silent=[silent for one in live if (silent := one.silent(now)) is not None],
         last=last,
         deadly=next(survey.deadly(spool.places), None),
+        namesakes=survey.namesakes(spool.places) if items.get("incoming") and items.get("deferred") else (),
         below_floor=below_floor(spool),
         full=full(spool),
         config=config,
@@ -145,6 +146,7 @@ def look(
     live = live_workers(spool)
     snapshots = [one.snapshot for one in live if one.snapshot is not None]
     counts = survey.count(spool.places, _large(snapshots, time.time()))
+    _date_what_is_in_hand(counts["working"], snapshots, time.time())
     troubles = survey.troubles(spool.places)
     last = {one.place: one for one in reversed(troubles)}
     items = {place: count.items for place, count in counts.items()}
@@ -210,6 +212,13 @@ def _large(snapshots: Sequence[state.Snapshot], now: float) -> Counts:
         )
         for place, one in large.items()
     }
+
+
+def _date_what_is_in_hand(working: survey.Count, snapshots: Sequence[state.Snapshot], now: float) -> None:
+    """What is tried for the first time has no note yet: the workers know when it arrived."""
+    told = [one.oldest_in_hand for one in snapshots if one.oldest_in_hand]
+    if working.oldest is not None and told:
+        working.oldest = max(working.oldest, now - min(told))
 
 
 def below_floor(spool: Spool) -> str:

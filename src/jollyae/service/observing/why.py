@@ -27,7 +27,7 @@ class Why:
     """``sentence``: what goes on and what to do. ``level``: 'ok' (it moves, or there is nothing to do), 'waits' (it
     will go on by itself, or somebody wants it so) or 'trouble' (somebody must do something). ``command``: a command
     line that helps, '' where none does. ``reason``: one word: ok, hand, gone, hangs, absent (no worker), silent,
-    stuck, failed, unready, deferred, still, deadly, full, or the pause's own."""
+    stuck, failed, unready, deferred, late, still, slow, deadly, full, or the pause's own."""
 
     sentence: str
     level: str = OK
@@ -50,6 +50,7 @@ class Situation:
     """What is known of a queue. ``items``: how many are in each place (``at_least``: or more). ``live``: how many
     workers; ``snapshots``: what those say that have said something; ``silent``: those that do not answer. ``last``: by
     place, the newest trouble that a note tells. ``deadly``: (name, how often) of an item with which workers died.
+    ``namesakes``: names in ``incoming/`` whose namesakes are in ``deferred/``, as far as that was looked at.
     ``gone``: (why the spool cannot be read, what to do); ``hangs``: its disk does not answer. ``below_floor``: why
     nothing more is put in, '' where it is. ``full``: what the spool's disk has none of ('room', 'inodes'), '' where it
     has. ``config``: the file that says how it is run, '' where that is not known: then no command line is offered that
@@ -64,6 +65,7 @@ class Situation:
     silent: Sequence[Silent] = ()
     last: Mapping[str, Trouble] = field(default_factory=dict)
     deadly: tuple[str, int] | None = None
+    namesakes: Sequence[str] = ()
     gone: tuple[str, str] | None = None
     hangs: bool = False
     below_floor: str = ""
@@ -124,6 +126,16 @@ def _besides(found: Why, situation: Situation) -> Why:
     """What must be said whatever else is."""
     if situation.gone is not None:
         return found
+    if found.level != TROUBLE and situation.items.get("failed"):  # what waits besides makes that no better
+        listed = f"{situation.items['failed']:,} failed"
+        said = found.sentence if listed in found.sentence else f"{found.sentence}. {listed}{_told(situation, 'failed')}"
+        found = replace(found, sentence=said, level=TROUBLE)
+    if found.reason in (OK, "unready") and (late := _late(situation)):
+        said = f"{found.sentence}; the oldest in deferred/ arrived {ago(late)} ago{_told(situation, 'deferred')}"
+        found = Why(said, TROUBLE, situation.command("status"), "late")
+    if found.reason in (OK, "unready", "deferred") and (silent := _slow(situation)):
+        said = f"{found.sentence}; one item has been worked on for {ago(silent)} and nothing of it was sent"
+        found = Why(said, TROUBLE, situation.command("status"), "slow")
     if situation.deadly is not None and situation.by_hand is None:
         name, times = situation.deadly
         shown = names.printable(name)
@@ -249,7 +261,7 @@ def _ready(situation: Situation) -> int:
     """Items that could be sent and that nobody sends."""
     if any(snapshot.in_flight for snapshot in situation.snapshots):
         return situation.backlog
-    return situation.backlog - _unready_items(situation) - len(_stuck_items(situation))
+    return situation.backlog - _unready_items(situation) - len(_stuck_items(situation)) - len(situation.namesakes)
 
 
 def _unready_items(situation: Situation) -> int:
@@ -302,8 +314,36 @@ def _unready(situation: Situation) -> Why | None:
 def _deferred(situation: Situation) -> Why | None:
     if not situation.items.get("deferred") or _ready(situation) > 0:
         return None
-    said = f"{_running(situation)}{_due(situation)}{_told(situation, 'deferred')}"
-    return Why(said, WAITS, situation.command("retry", "--all"), "deferred")
+    late = _late(situation)
+    since = f"; the oldest arrived {ago(late)} ago" if late else ""
+    said = f"{_running(situation)}{_held_up(situation)}{since}{_due(situation)}{_told(situation, 'deferred')}"
+    return Why(said, TROUBLE if late else WAITS, situation.command("retry", "--all"), "deferred")
+
+
+def _held_up(situation: Situation) -> str:
+    """Which items wait for others of their name, in a clause."""
+    if not situation.namesakes:
+        return ""
+    name, more = names.printable(situation.namesakes[0]), len(situation.namesakes) - 1
+    if more:
+        return f"; {name} and {more:,} more wait for their earlier namesakes in deferred/"
+    return f"; {name} waits for its earlier namesake in deferred/"
+
+
+def _late(situation: Situation) -> float:
+    """For how many seconds the oldest in ``deferred/`` has been on its way; 0 where that is not long."""
+    if not situation.items.get("deferred"):
+        return 0.0
+    told = [one.places["deferred"].oldest for one in situation.snapshots if "deferred" in one.places]
+    waited = situation.now - min((oldest for oldest in told if oldest), default=situation.now)
+    return waited if waited > standing.LATE else 0.0
+
+
+def _slow(situation: Situation) -> float:
+    """For how many seconds an attempt has sent nothing; 0 where that is not long."""
+    told = [one.silent_since for one in situation.snapshots if one.silent_since]
+    silent = situation.now - min(told, default=situation.now)
+    return silent if silent > standing.HANGS else 0.0
 
 
 def _still(situation: Situation) -> Why | None:

@@ -1,6 +1,7 @@
 """Several workers on one spool seen as one."""
 
 import os
+from collections.abc import Iterable
 
 from ...worker import minutes
 from ...worker.state import MOST_STUCK, Counted, Minute, Snapshot
@@ -36,6 +37,9 @@ def together(snapshots: list[Snapshot], tally: Tally, *, apart: bool = False) ->
         free_bytes=first.free_bytes,
         free_inodes=first.free_inodes,
         credentials_expiry=min((one.credentials_expiry for one in snapshots if one.credentials_expiry), default=0.0),
+        oldest_in_hand=_first(one.oldest_in_hand for one in snapshots),
+        oldest_waiting=_first(one.oldest_waiting for one in snapshots),
+        silent_since=_first(one.silent_since for one in snapshots),
         **tally.counters(),
     )
 
@@ -54,6 +58,11 @@ def _added(counts: list[Counted]) -> Counted:
         at=min(one.at for one in counts),
         ignored=sum(one.ignored for one in counts),
     )
+
+
+def _first(times: Iterable[float]) -> float:
+    """The earliest of them; 0 is none."""
+    return min((one for one in times if one), default=0.0)
 
 
 def _minute(snapshots: list[Snapshot]) -> Minute | None:
