@@ -103,7 +103,7 @@ def test_who_takes_an_item_over_knows_it(
     queue: Queue, elsewhere: Queue, store: Store, other: Store, workers: Taking, job: Job
 ) -> None:
     """Killed with items of two buckets in work and in incoming/: a process that gets none of their messages knows what
-    they are. At the end no note is left."""
+    they are. Only those of the second bucket have notes, and at the end there are none."""
     keys = ["a.txt", ".hidden.txt", "b/c.txt"]
     queue.send(store.put("first.txt", b"1"))
     worker = job.start("--concurrency", "1")
@@ -113,13 +113,16 @@ def test_who_takes_an_item_over_knows_it(
     until(lambda: len(workers.lying()) == 6 and job.told(), lambda: worker.tail())
     until(lambda: [one for one in workers.lying() if "working/" in one], lambda: worker.tail())
     worker.kill()
+    work = workers.directory / "work"
+    noted = [json.loads(note.read_text())["source"] for note in work.rglob(".*.note")]
+    assert sorted(noted) == sorted(f"s3://{other.bucket}/{other.bucket}/{key}" for key in keys)
     job.only()
     worker = job.start("--idle-exit", "2", queue=elsewhere)
     assert worker.wait().code == 0, worker.tail()
     expected = sorted(f"s3://{place.bucket}/{place.bucket}/{key}" for place in (store, other) for key in keys)
     assert sorted(line.partition(" s3:")[2] for line in job.told()) == [one.removeprefix("s3:") for one in expected]
     assert not workers.lying()
-    assert not list((workers.directory / "work").rglob(".*.note"))
+    assert not list(work.rglob(".*.note"))
 
 
 def test_what_failed_is_known_when_it_is_retried(
