@@ -1,5 +1,6 @@
 """``jollyae service``: prints, installs, and leaves alone what others wrote."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from jollyae.cli.main import build_parser
 from tests.cli.conftest import Call
+from tests.helpers import needs_root
 
 SPOOL = ("/srv/spool", "--to", "s3://uploads")
 
@@ -145,7 +147,7 @@ def test_a_unit_for_a_configuration(call: Call, config: Path) -> None:
     told = call("service", "systemd", "-c", config, "--path", "--idle-exit", "90")
     assert told.code == 0, told.err
     assert f"run -c {config} --idle-exit 90\n" in told.out
-    assert f" check -c {config} --no-network\nExecReload=/bin/kill -HUP $MAINPID\n" in told.out
+    assert f" check -c {config} --would-run\nExecReload=/bin/kill -HUP $MAINPID\n" in told.out
     assert "\nReadWritePaths=/srv/photos /srv/scans /mnt/scans /var/lib/node_exporter\n" in told.out
     assert "\nPathModified=/srv/photos/incoming\nPathModified=/srv/scans/in\n" in told.out
     secret = config.parent / "hook.secret"
@@ -194,6 +196,25 @@ def test_a_spool_of_somebody_else_is_given_to_the_user(call: Call, tmp_path: Pat
     assert call("init", tmp_path / "a").code == 0
     told = call("service", "systemd", "-c", config, "--install", "--directory", tmp_path / "units")
     assert told.code == 0 and f"  chown -R jollyae: {tmp_path}/a\n" in told.out
+
+
+@needs_root
+def test_a_destination_that_is_there_can_be_written_to(call: Call, tmp_path: Path) -> None:
+    """Root's is given to the service's user, itself alone; another's, or one where all may write, is not: of another's
+    it is said what is to be seen to."""
+    for name, owner, mode in (("roots", 0, 0o755), ("open", 0, 0o1777), ("anothers", 65534, 0o755)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+        os.chown(tmp_path / name, owner, owner)
+    config = tmp_path / "j.toml"
+    queues = [f'[queue.{name}]\nspool = "q/{name}"\nto = "file://{tmp_path}/{name}"\n' for name in ("roots", "open")]
+    config.write_text("".join(queues) + f'[queue.c]\nspool = "q/c"\nto = "file://{tmp_path}/anothers"\n')
+    told = call("service", "systemd", "-c", config, "--install", "--directory", tmp_path / "units")
+    steps = [line.strip() for line in told.out.splitlines() if "chown" in line and "init" not in line]
+    assert steps == [f"chown jollyae: {tmp_path}/roots"]
+    assert f"{tmp_path}/anothers is not jollyae's, which must be able to write in it" in told.err
+    own = call("service", "systemd", "-c", config, "--user", "--install", "--directory", tmp_path / "own")
+    assert "chown" not in own.out + own.err
 
 
 def test_what_lies_beside_a_spool_is_not_given_away(call: Call, tmp_path: Path) -> None:

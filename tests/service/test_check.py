@@ -2,7 +2,10 @@
 
 import json
 import os
+import shlex
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +22,7 @@ from jollyae.service import check
 from jollyae.spool import mount
 from jollyae.spool.floor import Amount, Floor
 from jollyae.spool.leases import Leases
-from tests.helpers import as_nobody, needs_root
+from tests.helpers import as_nobody, mount_namespace, needs_root
 
 NOW = 1_795_000_000.0
 Call = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -264,6 +267,35 @@ def test_a_spool_that_cannot_be_made(tmp_path: Path) -> None:
     )
     assert one(check.spool(missing, copy=False, makes=True), "places").state is State.WARNING
     assert one(check.spool(missing, copy=False), "places").state is State.FAILED
+
+
+@needs_root
+def test_what_is_mounted_read_only(tmp_path: Path) -> None:
+    """It says so, for what is there and for what is missing, and no longer that the owner lacks a right; in a unit, how
+    that gets to write there. So does run, with 78."""
+    (tmp_path / "disk").mkdir()
+    config = tmp_path / "jollyae.toml"
+    config.write_text(f"[queue.a]\nspool = '{tmp_path}/disk/a'\nto = 'file://{tmp_path}/disk/out'\n")
+    there = f"'{tmp_path}/disk'"
+    mount = f'mount -t tmpfs none {there} && {{init}} && mount -o remount,ro {there} && exec "$@"'
+    words = [sys.executable, "-m", "jollyae"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JOLLYAE_"))}
+    clean = clean | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def told(init: str, *verb: str, **more: str) -> tuple[int, str]:
+        command = [*mount_namespace(), "sh", "-c", mount.format(init=init), "sh", *words, *verb, "-c", str(config)]
+        done = subprocess.run(command, env=clean | more, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    init = shlex.join([*words, "init", f"{tmp_path}/disk/a"])
+    for before in ("true", init):
+        code, said = told(before, "check", "--no-network")
+        assert code == 78 and "mount it for writing" in said and "chmod" not in said, said
+        code, said = told(before, "check", "--no-network", INVOCATION_ID="1")
+        assert "jollyae service systemd -c FILE --install" in said, said
+    code, said = told("true", "run", INVOCATION_ID="1")
+    assert code == 78 and "cannot make" in said and "Read-only file system" in said, said
+    assert "jollyae service systemd -c FILE --install" in said, said
 
 
 def test_room(spool: Spool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import run, where
 from .options import PLACES, Option, UsageError, seconds, was_given
-from .run_options import DESTINATION, KEYS, OBJECT, OF_ONE_QUEUE, ORIGIN, SOURCE, STORE, WORK
+from .run_options import KEYS, OF_ONE_QUEUE, ORIGIN, SOURCE
 
 if TYPE_CHECKING:
     from ..service.managers.job import Job
@@ -26,13 +26,6 @@ MONITORING = {"prometheus": "jollyae-rules.yml", "grafana": "grafana-dashboard.j
 _NOT_ALWAYS = {"once", "dry_run", "idle_exit", *(option.dest for option in ORIGIN)}
 _OPTIONS = tuple(option for group in run.GROUPS.values() for option in group if option.dest not in _NOT_ALWAYS)
 _RUN = (*(option for option in _OPTIONS if option not in SOURCE), *PLACES)
-_CHECK = (
-    *DESTINATION,
-    *(option for option in WORK if option.dest in ("copy", "shared", "on_done")),
-    *OBJECT,
-    *STORE,
-    *PLACES,
-)
 _FILES = {"ca_bundle", "metrics_file", "notify_secret_file", "from_password_file", *(option.dest for option in PLACES)}
 _EVERY = {"systemd": 300.0, "launchd": 300.0, "cron": 60.0}
 
@@ -210,6 +203,14 @@ def _before(job: "Job") -> Iterator[str]:
         if not os.path.isdir(directory):
             owner = "" if job.is_users else f" && chown {job.user}: {shlex.quote(directory)}"
             yield f"mkdir -p {shlex.quote(directory)}{owner}"
+        elif not job.is_users and directory in job.delivers and _is_roots(directory) and user != 0:
+            yield f"chown {job.user}: {shlex.quote(directory)}"
+
+
+def _is_roots(directory: str) -> bool:
+    """Whether it is root's, and nobody else may write in it."""
+    found = os.stat(directory)
+    return found.st_uid == 0 and not found.st_mode & 0o002
 
 
 def _after(job: "Job", files: Iterable[str], directory: Path, arguments: argparse.Namespace) -> list[str]:
@@ -225,10 +226,14 @@ def _after(job: "Job", files: Iterable[str], directory: Path, arguments: argpars
 def _others(job: "Job") -> Iterator[str]:
     """What is to be said of places elsewhere that belong to another user than the service's."""
     user = _uid(job.user)
+    how = "give it the right as you see fit (a group in common and chmod g+w, or chown)"
     for path in dict.fromkeys(path for places in job.places for path in _own(places)[1:]):
         if not job.is_users and os.path.isdir(path) and os.stat(path).st_uid != user:
-            how = "give it the right as you see fit (a group in common and chmod g+w, or chown)"
             yield f"{path} is not {job.user}'s, which must be able to move files in and out of it: {how}"
+    for path in dict.fromkeys(job.delivers):
+        is_anothers = not job.is_users and os.path.isdir(path) and os.stat(path).st_uid not in (0, user)
+        if is_anothers and not os.stat(path).st_mode & 0o002:
+            yield f"{path} is not {job.user}'s, which must be able to write in it: {how}"
 
 
 def _wide(job: "Job") -> Iterator[str]:
@@ -289,7 +294,6 @@ def _of_a_spool(arguments: argparse.Namespace) -> "Job":
     return job.of_queues(
         [Queue(places.control.name, places, settings)],
         run=("run", str(places.control), *words(arguments, _RUN), *_loudness(arguments)),
-        check=("check", str(places.control), *words(arguments, _CHECK)),
         web=("web", str(places.control)),
         about=f"{places.control} to {target}",
         writes=_beside(arguments.metrics_file),

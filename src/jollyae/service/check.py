@@ -100,8 +100,8 @@ def _refused(places: Places) -> Finding | None:
     """Where we have no right to write, said in the numbers that a container knows."""
     for path in places.all():
         if not _may_write(path):
-            if os.statvfs(path).f_flag & os.ST_RDONLY:
-                return failed("rights", f"{path} is read-only", "Mount it for writing.")
+            if users.is_read_only(path):
+                return failed("rights", f"{path} is read-only", users.right_to(path))
             return failed("rights", f"cannot write in {path}", users.right_to(path))
     return None
 

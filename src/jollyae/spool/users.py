@@ -38,8 +38,22 @@ def whose(path: str | os.PathLike[str]) -> str:
     return f"It belongs to {theirs}; we are {user(os.geteuid())} and {group(os.getegid())}."
 
 
+_UNIT = (
+    "It is read-only here. A unit may write only where its configuration said when it was made: make it again and "
+    "restart it (jollyae service systemd -c FILE --install, systemctl daemon-reload, systemctl restart NAME). Else "
+    "mount it for writing."
+)
+
+
+def is_read_only(path: str | os.PathLike[str]) -> bool:
+    """Whether it lies on what is mounted read-only, for all or for us."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def right_to(directory: str | os.PathLike[str]) -> str:
     """What to do where we may not write in a directory, in numbers, as a container knows users."""
+    if is_read_only(directory):
+        return _UNIT if "INVOCATION_ID" in os.environ else "It is read-only here: mount it for writing."
     found = os.stat(directory)
     owner, we = f"{found.st_uid}:{found.st_gid}", f"{os.geteuid()}:{os.getegid()}"
     if found.st_uid == os.geteuid():

@@ -60,7 +60,8 @@ def _unit(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, l
 def test_a_service_s_life(
     tmp_path: Path, program: Path, manager: Manager, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check, start, READY=1, a delivery, reload, stop: each command of the unit does what it is there for."""
+    """Start, READY=1, a delivery, reload, stop: each command of the unit does what it is there for. A queue whose
+    program is missing is no reason not to reload; a file that is wrong is one."""
     for name in [name for name in os.environ if name.startswith(("JOLLYAE_", "AWS_"))]:
         monkeypatch.delenv(name)
     config = tmp_path / "jollyae.toml"
@@ -72,7 +73,6 @@ def test_a_service_s_life(
     def execute(line: str, pid: int = 0) -> int:
         return subprocess.run(_words(line, pid), env=environment, stdout=subprocess.DEVNULL, check=False).returncode
 
-    assert [execute(line) for line in keys["ExecStartPre"]] == [0]
     [start] = keys["ExecStart"]
     log = tmp_path / "log"
     with log.open("wb") as file:
@@ -85,6 +85,12 @@ def test_a_service_s_life(
         assert [execute(line, service.pid) for line in keys["ExecReload"]] == [0, 0]
         _until_said(manager, "RELOADING=1")
         _until_said(manager, "READY=1")
+        config.write_text(f"{CONFIG.format(root=tmp_path)}[queue.lame]\nspool = 'lame'\nexec = '/mnt/none {{}}'\n")
+        assert [execute(line, service.pid) for line in keys["ExecReload"]] == [0, 0]
+        _until_said(manager, "RELOADING=1")
+        _until_said(manager, "READY=1")
+        config.write_text(f"{CONFIG.format(root=tmp_path)}[queue.round]\nspool = 'r'\nto = 'file://{tmp_path}/r/tmp'\n")
+        assert execute(keys["ExecReload"][0]) == 78, "what can be read may still be refused"
         config.write_text("[queue.one]\nspol = 1\n")
         assert execute(keys["ExecReload"][0]) != 0, "systemd does not send the signal then"
         service.send_signal(signal.SIGTERM)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from jollyae.cli.main import build_parser, run
-from jollyae.service.managers import systemd
+from jollyae.service.managers import resolvers, systemd
 from jollyae.service.managers.install import mark
-from jollyae.service.managers.job import Job, outermost
-from jollyae.service.settings import ConfigurationError
+from jollyae.service.managers.job import Job, of_queues, outermost
+from jollyae.service.settings import ConfigurationError, Queue, Settings
+from jollyae.spool.places import Places
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "docs" / "jollyae.service"
@@ -24,7 +25,6 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 JOB = Job(
     program=("/bin/true",),
     run=("run", "/srv/a spool", "--to", "s3://uploads/100%", "--key", "{date:%Y}/$x/{name}"),
-    check=("check", "/srv/a spool", "--to", "s3://uploads/100%"),
     about="/srv/a spool to s3://uploads/100%",
     spools=("/srv/a spool",),
     incoming=("/srv/a spool/incoming",),
@@ -36,7 +36,13 @@ JOBS = {
     "other owners": replace(JOB, others_write=True),
     "commands": replace(JOB, executes=True),
     "commands for other owners": replace(JOB, executes=True, others_write=True),
-    "a configuration": replace(JOB, config="/etc/jollyae.toml", secrets=(("hook", "/etc/hook"),)),
+    "a configuration": replace(
+        JOB,
+        config="/etc/jollyae.toml",
+        check=("check", "-c", "/etc/jollyae.toml"),
+        secrets=(("hook", "/etc/hook"),),
+    ),
+    "a cloud's resolver": replace(JOB, needs_link_local="names are resolved at 169.254.169.254"),
     "in a home": replace(JOB, spools=("/home/me/spool",), writes=("/tmp/there",)),
 }
 SCORE = {"plain": "1.2", "other owners": "1.5", "commands": "1.4", "commands for other owners": "1.7"}
@@ -105,18 +111,20 @@ def test_the_sample_is_what_the_verb_prints(
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     words = ["service", "systemd", "/srv/spool", "--to", "s3://BUCKET/PREFIX", "--region", "eu-central-1"]
+    monkeypatch.setattr(resolvers, "FILE", Path("/none"))
     more = ["--credentials", "/etc/jollyae/credentials", "--program", "/usr/local/bin/jollyae"]
     assert run([*words, *more]) == 0
     assert capsys.readouterr().out == SAMPLE.read_text()
 
 
 def test_the_sample_s_commands_are_ones() -> None:
-    """What it starts, and checks before, are command lines of this version; the spool may be written."""
+    """What it starts is a command line of this version; the spool may be written. No check comes before, for one
+    queue's missing program would keep all the others down."""
     text = SAMPLE.read_text()
-    for key, verb in (("ExecStart", "run"), ("ExecStartPre", "check")):
-        [words] = re.findall(f"^{key}=/usr/local/bin/jollyae (.*)$", text, re.M)
-        parsed = build_parser((verb,)).parse_args(words.split())
-        assert parsed.verb == verb and parsed.spool in re.findall("^ReadWritePaths=(.*)$", text, re.M)
+    [words] = re.findall("^ExecStart=/usr/local/bin/jollyae (.*)$", text, re.M)
+    parsed = build_parser(("run",)).parse_args(words.split())
+    assert parsed.verb == "run" and parsed.spool in re.findall("^ReadWritePaths=(.*)$", text, re.M)
+    assert "ExecStartPre" not in text
     assert "\nType=notify\n" in text, "systemd 252 knows no notify-reload"
     assert "\nRestartPreventExitStatus=2 78\n" in text
 
@@ -126,6 +134,30 @@ def test_words_come_through_systemd_s_quoting() -> None:
     unit = systemd.units(JOB)["jollyae.service"]
     [line] = re.findall("^ExecStart=(.*)$", unit, re.M)
     assert shlex.split(line.replace("%%", "%").replace("$$", "$")) == ["/bin/true", *JOB.run]
+
+
+@pytest.mark.parametrize(
+    ("resolver", "to", "why"),
+    [
+        ("nameserver 10.0.0.2", "s3://bucket", ""),
+        ("nameserver 127.0.0.53", "s3://bucket", ""),
+        ("nameserver 169.254.169.253", "s3://bucket", ""),
+        ("domain x\nnameserver  169.254.169.254", "s3://bucket", "names are resolved at 169.254.169.254"),
+        ("nameserver fe80::1%eth0", "s3://bucket", "names are resolved at fe80::1%eth0"),
+        ("nameserver 10.0.0.2", "gs://bucket", "the names and keys of Google's machines"),
+        ("nameserver nonsense", "az://container", "the keys of Azure's"),
+    ],
+)
+def test_names_can_be_resolved_in_each_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resolver: str, to: str, why: str
+) -> None:
+    """Google's machines have their resolver where the keys are, so nothing there may be cut off."""
+    monkeypatch.setattr(resolvers, "FILE", tmp_path / "resolv.conf")
+    (tmp_path / "resolv.conf").write_text(f"{resolver}\n")
+    queue = Queue("q", Places.under("/srv/q"), Settings(to=to))
+    made = of_queues([queue], run=("run",), about="", credentials="/etc/keys")
+    assert why in made.needs_link_local and bool(made.needs_link_local) == bool(why)
+    assert ("\nIPAddressDeny=" in systemd.units(made)["jollyae.service"]) == (not why)
 
 
 def test_the_path_starts_it_and_it_ends() -> None:
@@ -143,7 +175,7 @@ def test_a_wrong_configuration_is_not_loaded() -> None:
     """Reload checks first; without a configuration there is nothing to reload."""
     unit = systemd.units(JOBS["a configuration"])["jollyae.service"]
     check, hup = re.findall("^ExecReload=(.*)$", unit, re.M)
-    assert check.endswith("--no-network") and hup == "/bin/kill -HUP $MAINPID"
+    assert check == "/bin/true check -c /etc/jollyae.toml --would-run" and hup == "/bin/kill -HUP $MAINPID"
     assert "ExecReload" not in systemd.units(JOB)["jollyae.service"]
 
 
@@ -153,6 +185,12 @@ def test_a_wrong_configuration_is_not_loaded() -> None:
         ("plain", "PrivateUsers=yes", "CAP_LEASE"),
         ("plain", "ProtectHome=yes", "ProtectHome=read-only"),
         ("plain", "IPAddressDeny=169.254.0.0/16 fe80::/10", "@"),
+        ("plain", "IPAddressAllow=169.254.169.253", "@"),
+        (
+            "a cloud's resolver",
+            "# No IPAddressDeny=169.254.0.0/16: names are resolved at 169.254.169.254.",
+            "IPAddressAllow",
+        ),
         ("keys of the machine", "MemoryDenyWriteExecute=yes", "IPAddressDeny"),
         ("other owners", "AmbientCapabilities=CAP_LEASE", "PrivateUsers"),
         ("commands", "SystemCallFilter=~@privileged", "MemoryDenyWriteExecute"),

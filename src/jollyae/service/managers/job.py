@@ -12,7 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from ...spool.places import Places
 from .. import credentials
+from ..deliveries import CLOUDS
 from ..settings import ConfigurationError, Queue, Settings
+from . import resolvers
 
 _OTHERS_MAY_WRITE = 0o022
 ENVIRONMENT = (
@@ -57,12 +59,14 @@ class Job:
     ``incoming``: where to look for what lands; ``grace``: seconds for what is in flight; ``every``: seconds between
     two looks where it does not run all the time; ``others_write``: files of other owners land; ``secrets``: name and
     file of what only root can read; ``places``: of each spool; ``endless``: the queues that take from a broker: nothing
-    lands that could start them, and they have no end."""
+    lands that could start them, and they have no end; ``delivers``: the directories that items go to, also among
+    ``writes``; ``needs_link_local``: why addresses of 169.254.0.0/16 are asked, '' where none is; ``check``: what looks
+    at a configuration before it is loaded again."""
 
     name: str = "jollyae"
     program: tuple[str, ...]
     run: tuple[str, ...]
-    check: tuple[str, ...]
+    check: tuple[str, ...] = ()
     web: tuple[str, ...] = ()
     about: str
     spools: tuple[str, ...]
@@ -80,6 +84,8 @@ class Job:
     credentials: str | None = None
     secrets: tuple[tuple[str, str], ...] = ()
     places: tuple[Places, ...] = ()
+    delivers: tuple[str, ...] = ()
+    needs_link_local: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -153,14 +159,27 @@ def written(settings: Settings) -> tuple[str, ...]:
     >>> written(Settings(to="file:///mnt/a%20b/")), written(Settings(to="s3://bucket"))
     (('/mnt/a b',), ())
     """
-    found = []
-    for url in (settings.to, settings.originals):
-        if url is not None and url.startswith("file://"):
-            found.append(os.path.normpath(unquote(urlsplit(url).path)))
+    found = directories(settings)
     if settings.album is not None and settings.album.startswith("sqlite://"):
         found.append(os.path.dirname(os.path.abspath(unquote(urlsplit(settings.album).path))))
     found += [unquote(urlsplit(one.url).path) for one in settings.notify if one.url.startswith("spool://")]
     return tuple(found)
+
+
+def directories(settings: Settings) -> list[str]:
+    """Those of them that items themselves go to."""
+    files = [url for url in (settings.to, settings.originals) if url is not None and url.startswith("file://")]
+    return [os.path.normpath(unquote(urlsplit(url).path)) for url in files]
+
+
+def _why_link_local(settings: Sequence[Settings]) -> str:
+    """Why addresses of 169.254.0.0/16 must be reached: '' where they need not."""
+    if resolver := resolvers.here():
+        return f"names are resolved at {resolver}"
+    urls = [url for one in settings for url in (one.to, one.originals) if url is not None]
+    if any(url.partition("://")[0] in CLOUDS for url in urls):
+        return "at 169.254.169.254 are the names and keys of Google's machines, and the keys of Azure's"
+    return ""
 
 
 def executes(settings: Settings) -> bool:
@@ -188,6 +207,8 @@ def of_queues(queues: Sequence[Queue], **more: Any) -> Job:
         grace=max(one.grace for one in settings),
         secrets=tuple(dict.fromkeys(pair for one in settings for pair in secrets(one))),
         places=tuple(queue.places for queue in queues),
+        delivers=tuple(path for one in settings for path in directories(one)),
+        needs_link_local=_why_link_local(settings),
         environment=environment(os.environ),
         **more,
     )

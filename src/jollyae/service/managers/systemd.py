@@ -7,6 +7,7 @@ The service has no more rights than it needs; what had to be relaxed says why be
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from . import resolvers
 from .job import Job
 
 ACTIVE_AFTER = 15
@@ -97,16 +98,15 @@ def plain(text: str) -> str:
 
 def _commands(job: Job, *, path: bool) -> Iterator[str]:
     ending = ("--idle-exit", f"{job.idle_exit:g}") if path else ()
-    check = command((*job.program, *job.check, "--no-network"))
     yield "# READY=1 when every queue works; the line in `systemctl status` says what it does."
     yield "Type=notify"
-    yield f"ExecStartPre={check}"
+    yield "# No check comes before: what cannot be it says itself, and one queue's missing program keeps no other down."
     if path:
         yield "# It ends when nothing was to do for so long. What is written, soon due or in a pause is to do."
     yield f"ExecStart={command((*job.program, *job.run, *ending))}"
     if job.config is not None:
-        yield "# A configuration that is wrong is not loaded, and all goes on as before."
-        yield f"ExecReload={check}"
+        yield "# What run would refuse to begin is not loaded: systemctl reload says so, and all goes on as before."
+        yield f"ExecReload={command((*job.program, *job.check, '--would-run'))}"
         yield "ExecReload=/bin/kill -HUP $MAINPID"
     if not job.is_users:
         yield f"User={job.user}"
@@ -192,9 +192,13 @@ def _hardened(job: Job) -> Iterator[str]:
         yield "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"
         yield "MemoryDenyWriteExecute=yes"
         yield "ProcSubset=pid"
-    if job.credentials is not None:
-        yield "# nothing is asked for at the address where machines in a cloud get their keys"
+    if job.credentials is not None and job.needs_link_local:
+        yield f"# No IPAddressDeny=169.254.0.0/16: {job.needs_link_local}."
+    elif job.credentials is not None:
+        yield "# Nothing is asked for where machines in a cloud get their keys; Amazon's resolver may be asked."
+        yield "# Not for machines of Google's: they resolve names at that very address. There, leave both lines out."
         yield "IPAddressDeny=169.254.0.0/16 fe80::/10"
+        yield f"IPAddressAllow={resolvers.AMAZONS}"
 
 
 def _hardened_for_a_user(job: Job) -> Iterator[str]:
