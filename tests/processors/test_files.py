@@ -55,6 +55,15 @@ def test_time_mode_and_digest(spool: Spool, to: Path) -> None:
     assert (one["url"], one["sha256"], one["size"]) == (f"file://{target}", digest, 3_000_000)
 
 
+def test_the_url_of_a_partition(spool: Spool, to: Path) -> None:
+    """Readers that take the path of a URL as it is find ``dt=…`` there; what cannot stand in a URL is encoded."""
+    path = drop(spool, "a b=c", "x")
+    os.utime(path, (0, 0))
+    assert _deliver(spool, to, "dt={date:%Y}/{name}") == 0
+    (one,) = receipts.read(spool.places.receipts)
+    assert one["url"] == f"file://{to}/dt=1970/a%20b=c"
+
+
 def test_on_the_disk_in_order(spool: Spool, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bytes before the name, the name before the acknowledgement."""
     drop(spool, "a/f", "x")

@@ -213,7 +213,8 @@ def _was_there(target: str) -> dict[str, Any]:
 
 
 def _url(path: str) -> str:
-    return "file://" + quote(os.fsencode(path))
+    """As RFC 8089 has it; a ``=`` may stand in a path (RFC 3986), and Hadoop's readers find ``dt=…`` only so."""
+    return "file://" + quote(os.fsencode(path), safe="/=")
 
 
 def _collision(target: str) -> Permanent:
