@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jollyae.cli.main import run as cli
 from jollyae.cli.options import pair
 from jollyae.cli.run_options import KEYS
 from jollyae.service import config, notifications
@@ -84,7 +85,7 @@ head_first = true
 tag = { a = "1", "b c" = "=" }
 include = ["*.jpg"]
 """
-    settings = loaded(tmp_path, queue_with(text)).queues[0].settings
+    settings = loaded(tmp_path, queue_with(text).replace("file:///d", "s3://b")).queues[0].settings
     assert (settings.settle, settings.grace, settings.concurrency, settings.prune_empty) == (0.5, 90.0, 7, 90.0)
     assert settings.tag == (("a", "1"), ("b c", "="))
     assert (settings.head_first, settings.include, settings.bandwidth) == (True, ("*.jpg",), "08:00,512k 23:00,off")
@@ -118,8 +119,58 @@ allow_internal = true
     told = wrong(tmp_path, text + queue_with('notify = ["hok"]'))
     assert told == ["line 9: notify: there is no [notify.hok]. Did you mean: hook"]
     assert wrong(tmp_path, "[notify.x]\n" + GOOD) == ["line 1: [notify.x] has no url"]
-    assert wrong(tmp_path, "[notify.x]\nurl = 'nonsense'\n" + queue_with('notify = ["x"]'))[0].startswith("line 6: ")
+    for url in ("nonsense", "ftp://x"):
+        [one] = wrong(tmp_path, f"[notify.x]\nurl = '{url}'\n" + queue_with('notify = ["x"]'))
+        assert one.startswith("line 2: url: it must be one of https://")
+        also = wrong(tmp_path, f"[notify.x]\nurl = '{url}'\n" + queue_with('notify = ["x"]\nnonsense = 1'))
+        assert [line.partition(":")[0] for line in also] == ["line 2", "line 7"]
+    told = wrong(tmp_path, text + queue_with('notify = ["hook", "ftp://me/secret"]'))
+    assert told[0].startswith("line 9: notify: number 2, ftp:…: it must be one of") and "secret" not in told[0]
+    assert wrong(tmp_path, "[notify.x]\nurl = 'sqs://q'\nendpoint_url = 'host:1'\n" + GOOD) == [
+        "line 3: endpoint_url: 'host:1': it must begin with http:// or https://"
+    ]
     assert wrong(tmp_path, "[notify.x]\nurl = 'exec:x'\nsecret = 'x'\n" + GOOD)[0].startswith("line 3: ")
+
+
+@pytest.mark.parametrize(
+    ("to", "line", "said"),
+    [
+        ('to = "s3://b"', 'endpoint_url = "127.0.0.1:9000"', "endpoint_url: '127.0.0.1:9000': it must begin with http"),
+        ('to = "s3://b"', "exec_timeout = 5", "exec_timeout does not apply to s3:// destinations. Leave it out."),
+        ('to = "file:///d"', 'acl = "private"', "acl does not apply to file:// destinations. Leave it out."),
+        ('to = "file:///d"', "head_first = true", "head_first does not apply to file:// destinations. Leave it out."),
+        ('to = "file:///d"', "exec_timeout = 5", "exec_timeout does not apply to file:// destinations. Leave it out."),
+        ('to = "file:///d"', "tag = { a = 'b' }", "tag does not apply to file:// destinations. Leave it out."),
+        ('to = "gs://b"', "tag = { a = 'b' }", "tag does not apply to gs:// destinations. Leave it out."),
+        ('to = "az://c"', 'acl = "private"', "acl does not apply to az:// destinations. Leave it out."),
+        ('exec = "true"', 'storage_class = "GLACIER"', "storage_class does not apply to exec. Leave it out."),
+        ('call = "json:loads"', "exec_timeout = 5", "exec_timeout does not apply to call. Leave it out."),
+        ('to = "file:///d"', 'min_free = "lots"', "min_free: 'lots' is no amount of room: write 5%, 512M, 10G"),
+    ],
+)
+def test_what_a_destination_cannot_use(tmp_path: Path, to: str, line: str, said: str) -> None:
+    """It is told with its line, not left out in silence."""
+    [told] = wrong(tmp_path, f'[queue.a]\nspool = "/s"\n{to}\n{line}\n')
+    assert told.startswith(f"line 4: {said}")
+
+
+def test_what_only_says_the_default_is_no_mistake(tmp_path: Path) -> None:
+    """Nor what manifests of copies can use."""
+    for lines in (
+        'head_first = false\nchecksum_algorithm = "auto"\nmetadata = {}',
+        'manifest = "s3://b"\nsse = "AES256"',
+    ):
+        found = loaded(tmp_path, GOOD + lines + "\n").queues[0]
+        found.settings.refuse_what_does_not_apply()
+
+
+def test_the_command_line_is_refused_as_the_file_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """run, check and service, with the option's own name."""
+    to = ("--to", f"file://{tmp_path}/out", "--acl", "private")
+    for words in (("run", tmp_path / "s"), ("check", tmp_path / "s"), ("service", "systemd", tmp_path / "s")):
+        assert cli([*map(str, words), *to]) == 78
+        assert "--acl does not apply to file:// destinations. Leave it out." in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
 
 
 def test_every_option_of_run_is_a_key() -> None:

@@ -119,7 +119,8 @@ def destinations(arguments: argparse.Namespace) -> list[str]:
 
 
 def refuse_two(arguments: argparse.Namespace) -> None:
-    """Raise :class:`UsageError` where two destinations are named, or originals without an album."""
+    """Raise :class:`UsageError` where two destinations are named, or originals without an album, and
+    :class:`~jollyae.service.settings.ConfigurationError` for what the one that is named cannot use."""
     named = destinations(arguments)
     if len(named) > 1:
         one, other = named[:2]
@@ -133,6 +134,7 @@ def refuse_two(arguments: argparse.Namespace) -> None:
         raise UsageError("--album needs --originals URL", hint="Try: --originals s3://BUCKET/PREFIX or file:///DIR")
     if "album" not in named and arguments.originals is not None:
         raise UsageError("--originals goes with --album", hint="Try: --to URL, where you want a file delivered.")
+    settings(arguments).refuse_what_does_not_apply()
 
 
 def logging_for(arguments: argparse.Namespace) -> "StreamHandler":

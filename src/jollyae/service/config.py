@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from ..processors import applicable
 from ..processors.keys import KeyTemplate
 from ..spool.places import Place, Places
 from . import origins
@@ -268,6 +269,7 @@ class _Reading:
         workdir, source = values.pop("workdir", None), values.pop("from", None)
         self._refuse_no_origin(path, table)
         self._refuse_contradictions(path, table)
+        self._refuse_what_does_not_apply(path, table, values)
         spool = where.pop("spool")
         if (root := workdir if "from" in table else spool) is None:
             return None
@@ -317,6 +319,15 @@ class _Reading:
         for name in ("originals", "addedby"):
             if name in table and "album" not in given:
                 self._wrong((*path, name), f"{name} goes with album")
+
+    def _refuse_what_does_not_apply(self, path: tuple[str, ...], table: dict[str, Any], values: dict[str, Any]) -> None:
+        """Of what stands there; what the command line and the environment say is for all queues, of any kind."""
+        ways = ("to", "exec", "call", "album")
+        default = Settings()
+        kind = replace(default, **{name: table[name] for name in ways if isinstance(table.get(name), str)}).kind
+        for name in applicable.without_meaning(kind, manifests="manifest" in table):
+            if (given := values.get(name)) and given != getattr(default, name):
+                self._wrong((*path, name), applicable.why(name, kind))
 
     def _refuse_shared(self, queues: list[Queue]) -> None:
         """Whoever works on a spool takes over all that a dead worker had, and all that is deferred, whatever its
@@ -371,23 +382,26 @@ class _Reading:
         return str(self._base / text)
 
     def _notify_keys(self) -> dict[str, Read]:
-        keys: dict[str, Read] = {"url": as_text, "secret_file": self._file, "allow_internal": as_flag}
-        return keys | dict.fromkeys(("region", "profile", "endpoint_url"), as_text)
+        keys: dict[str, Read] = {"url": checked(_target), "secret_file": self._file, "allow_internal": as_flag}
+        return keys | dict.fromkeys(("region", "profile"), as_text) | {"endpoint_url": checked(_endpoint)}
 
     def _notify(self, option: Option) -> Read:
         """A list of names of [notify.NAME], and of URLs."""
 
         def read(value: Any) -> tuple[Any, ...]:
-            return tuple(self._target(option, word) for word in as_texts(value))
+            return tuple(self._target(option, number, word) for number, word in enumerate(as_texts(value), 1))
 
         return read
 
-    def _target(self, option: Option, word: str) -> Any:
+    def _target(self, option: Option, number: int, word: str) -> Any:
         assert option.parse is not None
         if word not in self._targets:
             if ":" not in word:
                 raise Wrong(f"there is no [notify.{word}]" + nearest(word, self._targets))
-            return option.parse(word)
+            try:
+                return option.parse(word)
+            except ValueError as error:  # its address may be secret
+                raise Wrong(f"number {number}, {word.partition(':')[0]}:…: {error}") from None
         named = self._targets[word]
         return replace(option.parse(named["url"]), **named) if "url" in named else None
 
@@ -419,6 +433,23 @@ def _url(text: str) -> None:
             raise ValueError(f"{text!r} names no directory: write file:///absolute/path")
     elif not re.match(r"[^/?#\s]+(/|$)", rest):
         raise ValueError(f"{text!r} names no bucket: write one of {DESTINATIONS}")
+
+
+def _endpoint(text: str) -> None:
+    """Raises :class:`ValueError` for an endpoint that is no URL."""
+    from ..processors.s3.options import OptionError, check_endpoint
+
+    try:
+        check_endpoint(text, "")
+    except OptionError as error:
+        raise ValueError(str(error).strip()) from error
+
+
+def _target(text: str) -> None:
+    """What a target of notifications may be. Raises :class:`ValueError`."""
+    from . import notifications
+
+    notifications.target(text)
 
 
 def _command(text: str) -> None:
@@ -456,6 +487,8 @@ _CHECKS: Mapping[str, Callable[[str], Any]] = {
     "manifest": _url,
     "key": KeyTemplate,
     "exec": _command,
+    "endpoint_url": _endpoint,
+    "from_endpoint_url": _endpoint,
 }
 """What else must be right of the values of these keys."""
 

@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..processors.applicable import OF_MANIFESTS
 from ..processors.keys import KeyTemplate, TemplateError
 from ..processors.manifest.batches import Batches
 from ..processors.manifest.formats import FORMATS, Entry
@@ -22,7 +23,6 @@ BATCHES = "batches"
 AT_ONCE = 4
 """Manifests that are on their way at a time."""
 _STORE = ("endpoint_url", "region", "profile", "no_sign_request", "ca_bundle", "no_verify_ssl", "transport")
-_OBJECT = ("head_first", "sse", "sse_kms_key_id", "checksum_algorithm")
 
 
 def check(settings: Settings) -> None:
@@ -55,7 +55,7 @@ def queues(spool: Places, settings: Settings) -> tuple[Queue, ...]:
     """The queue of the manifests, where any are wanted; its name is to be completed."""
     if settings.manifest is None:
         return ()
-    told = {name: getattr(settings, name) for name in (*_STORE, *_OBJECT, "once", "grace", "idle_exit")}
+    told = {name: getattr(settings, name) for name in (*_STORE, *OF_MANIFESTS, "once", "grace", "idle_exit")}
     own = Settings(
         to=settings.manifest,
         key=settings.manifest_key,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from ..processors import applicable
 from ..processors.keys import DEFAULT
 from ..spool.places import Places
 from ..spool.sharing import Shared
@@ -200,6 +201,20 @@ class Settings:
     def divided(self, share: Share) -> "Settings":
         """The settings of one of several processes."""
         return replace(self, share=share, concurrency=share.part(self.most_in_flight))
+
+    @property
+    def kind(self) -> str:
+        """What it delivers to: the URL's scheme, ``exec``, ``call`` or ``album``; '' where that is not said."""
+        others = [name for name in ("exec", "call", "album") if getattr(self, name) is not None]
+        return others[0] if others else (self.to or "").partition("://")[0]
+
+    def refuse_what_does_not_apply(self) -> None:
+        """Raise :class:`ConfigurationError` for an option that this destination cannot use: none is left out in
+        silence."""
+        default = Settings()
+        for name in applicable.without_meaning(self.kind, manifests=self.manifest is not None):
+            if (given := getattr(self, name)) and given != getattr(default, name):
+                raise ConfigurationError(applicable.why(applicable.flag(name), self.kind))
 
     def limiter(self) -> Limiter | None:
         """What bounds the bandwidth of this process, where it is bounded."""

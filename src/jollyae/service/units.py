@@ -65,7 +65,12 @@ def room(text: str) -> Amount:
     >>> str(room("5%")), room("1G").number
     ('5%', 1073741824)
     """
-    return Amount.parse(text.strip()) if text.strip().endswith("%") else Amount(size(text))
+    if text.strip().endswith("%"):
+        return Amount.parse(text.strip())
+    try:
+        return Amount(size(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is no amount of room: write 5%, 512M, 10G") from None
 
 
 def inodes(text: str) -> Amount:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .. import applicable
 from ..s3.boto import DEADLINE, SLOWEST
 from ..s3.metadata import SHA256
 from ..s3.options import OptionError, S3Options
@@ -111,13 +112,11 @@ def split_url(url: str) -> tuple[str, str, str]:
 def refuse_what_does_not_apply(scheme: str, options: S3Options) -> None:
     """Raise :class:`OptionError` for an option that only S3 knows: none is left out in silence."""
     default = S3Options()
-    only_s3 = {"acl": "--acl", "sse": "--sse", "sse_kms_key_id": "--sse-kms-key-id", "region": "--region"}
-    only_s3 |= {"profile": "--profile", "no_sign_request": "--no-sign-request", "transport": "--transport"}
-    only_s3 |= {"checksum_algorithm": "--checksum-algorithm", **({"tags": "--tag"} if scheme == "gs" else {})}
-    for name, flag in only_s3.items():
-        given = getattr(options, name)
-        if given and given != getattr(default, name):
-            raise OptionError(f"{flag} does not apply to {scheme}:// destinations. Leave it out.")
+    for name in applicable.without_meaning(scheme):
+        ours = {"tag": "tags"}.get(name, name)
+        given = getattr(options, ours, None)
+        if given and given != getattr(default, ours):
+            raise OptionError(applicable.why(applicable.flag(name), scheme))
     for name in options.metadata:
         if name.lower() in _HEADERS:
             raise OptionError(f"--metadata {name!r}: it is a header's name there. Use another.")
