@@ -293,6 +293,26 @@ def apart(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+def test_a_file_that_is_wrong_keeps_nobody_from_looking(call: Call, tmp_path: Path) -> None:
+    """78, all mistakes, and the command that shows the spools that it names and that are there; pasted, it does."""
+    for name in ("a", "my b", "w"):
+        assert call("init", tmp_path / name).code == 0
+    good = f'[queue.a]\nspool = "{tmp_path}/a"\nexec = "true"\n'
+    config = tmp_path / "j.toml"
+    for more in ("nonsense = 1\n", "[queue.b\n"):
+        config.write_text(
+            f"{good}[queue.b]\n  spool='my b'\n[queue.c]\nworkdir = 'w'\n[queue.d]\nspool = 'none'\n{more}"
+        )
+        said = call("status", "-c", config)
+        assert said.code == 78 and f"{config} line" in said.err and not said.out
+        line = said.err.partition("To look at it meanwhile: jollyae ")[2]
+        words = shlex.split(line)
+        assert words == ["status", f"{tmp_path}/a", f"{tmp_path}/my b", f"{tmp_path}/w"]
+        assert call(*words).code == 0
+    said = call("status", "-c", tmp_path / "nosuch.toml")
+    assert said.code == 78 and "jollyae status SPOOL" in said.err
+
+
 def test_what_is_printed_can_be_pasted(
     call: Call, apart: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -8,10 +8,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import terminal, where
 from .options import PLACES, UsageError, was_given
+
+if TYPE_CHECKING:
+    from ..service.settings import ConfigurationError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +28,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print it."""
-    found = _meant(arguments)
+    from ..service.settings import ConfigurationError
+
+    try:
+        found = _meant(arguments)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.message, _instead(error, arguments)) from error
     is_one = len(arguments.spools) == len(found) == 1
     seen = [_look(one, arguments, must=is_one) for one in found]
     _tell_left(seen)
@@ -35,6 +43,19 @@ def main(arguments: argparse.Namespace) -> int:
     for line in _text(seen[0], arguments.spools[0]) if is_one else _all(seen, arguments):
         print(terminal.wrapped(line, sys.stdout, len(line) - len(line.lstrip()) + 4))
     return 0
+
+
+def _instead(error: "ConfigurationError", arguments: argparse.Namespace) -> str:
+    """What is wrong with a file keeps nobody from looking at the spools it names: who runs them has an older one."""
+    from ..service import config, settings
+
+    try:
+        path = config.find({config.VARIABLE: arguments.config} if arguments.config else os.environ)
+    except settings.ConfigurationError:
+        return error.hint
+    named = " ".join(map(shlex.quote, config.spools_named(path))) or "SPOOL"
+    more = f"What runs goes on with the file as it was. To look at it meanwhile: jollyae status {named}"
+    return f"{error.hint} {more}".strip()
 
 
 def _meant(arguments: argparse.Namespace) -> list[where.Meant]:

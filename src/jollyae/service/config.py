@@ -31,6 +31,7 @@ VARIABLE = "JOLLYAE_CONFIG"
 FORMATS = ("text", "json")
 LEVELS = ("error", "warning", "notice", "info", "debug")
 WEB_LISTEN = "127.0.0.1:8420"
+_SPOOL = re.compile(r"""^\s*(?:spool|workdir)\s*=\s*(["'])([^"'\n]+)\1""", re.MULTILINE)
 PLACES = ("spool", *(place.value for place in Place))
 PATHS = frozenset({*PLACES, "workdir", "ca_bundle", "notify_secret_file", "from_password_file"})
 """The keys of a queue whose values are paths; a relative one is below the directory of the file."""
@@ -162,6 +163,17 @@ def load(path: str | Path, options: Iterable[Option]) -> Config:
         mistakes = sorted(reading.mistakes, key=lambda mistake: mistake[0])
         raise ConfigurationError("\n".join(f"{path} line {line}: {what}" for line, what in mistakes))
     return config
+
+
+def spools_named(path: str | Path) -> list[str]:
+    """The spools and workdirs that a file names, of those that are there, whatever else is wrong with it."""
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    base = Path(os.path.abspath(path)).parent
+    found = (str(base / match[2]) for match in _SPOOL.finditer(text))
+    return [one for one in dict.fromkeys(found) if os.path.isdir(one)]
 
 
 class _Reading:
