@@ -308,6 +308,51 @@ def test_without_javascript_everything_works(dashboard: Dashboards, windows: Win
     assert len(os.listdir(spool.places.incoming)) == 122
 
 
+def test_without_javascript_a_queue_that_was_resumed_is(
+    dashboard: Dashboards, windows: Windows, work: Work, to: Path
+) -> None:
+    """The page that says so shows no pause any more, though its worker has not written of itself since."""
+    there = dashboard()
+    spool = there.spool()
+    work(spool, "--to", to.as_uri())
+    trouble(spool, "a.jpg", "is no JPEG")
+    page = windows(there.url, java_script_enabled=False)
+    for _ in range(3):
+        page.goto("/queue/photos")
+        page.get_by_label("Why").fill("nojs")
+        page.get_by_role("button", name="Pause photos").click()
+        head = page.locator("#part-head")
+        assert "paused by hand: nojs" in head.inner_text() and "1 failed" in head.inner_text()
+        until = time.monotonic() + 60
+        while not page.locator(".pause").count():  # until its worker says so, too
+            assert time.monotonic() < until
+            page.goto("/queue/photos")
+        page.get_by_role("button", name="Resume photos").click()
+        page.get_by_text("photos goes on").wait_for()
+        assert "paused" not in head.inner_text() and not page.locator(".pause").count()
+
+
+@pytest.mark.parametrize("width", [360, 1024])
+def test_a_sentence_breaks_where_it_may(dashboard: Dashboards, windows: Windows, width: int) -> None:
+    """An option is on one line, and a long name fills no screen."""
+    there = dashboard()
+    name = f"{'long name ' * 20}.jpg"
+    hint = "The credentials need s3:PutObject here, and s3:PutObjectAcl with --acl, or give --no-sign-request."
+    for number in range(3):  # so that an option is at the end of a line somewhere
+        trouble(there.spool(), f"{number} {name}", f"access denied: s3://b/{number} {name}: 403 AccessDenied", hint)
+    page = windows(there.url, viewport={"width": width, "height": 700})
+    for path in ("/", "/queue/photos"):
+        page.goto(path)
+        lines = page.evaluate("[...document.querySelectorAll('.whole')].map(one => one.getClientRects().length)")
+        assert len(lines) >= 2 and set(lines) == {1}
+        # In one go: the page goes on by itself, and puts others in their place.
+        said, height = page.evaluate(
+            "(one => [one.innerText, one.getBoundingClientRect().height])(document.querySelector('.why'))"
+        )
+        assert 0 < said.count("long name") < 8 and 0 < height < 350
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize("place", ["failed", "incoming"])
 def test_hostile_names_do_nothing(dashboard: Dashboards, windows: Windows, work: Work, place: str, to: Path) -> None:
     """All names of the corpus, as items, in errors and in receipts: shown, told apart, and nothing of them runs."""

@@ -71,6 +71,17 @@ def test_alike_troubles_are_one_group_the_newest_first(spool: Spool) -> None:
     assert found.groups[2].hint == "Convert it." and found.groups[2].oldest <= found.groups[2].newest
 
 
+def test_a_deferred_item_is_as_old_as_its_arrival(spool: Spool) -> None:
+    """Its last try is told beside it."""
+    now = time.time()
+    for name, age in (("a", 100), ("b", 5000), ("c", 2000)):
+        trouble(spool, name, "not now", place=Place.DEFERRED, arrived=now - age)
+    seen = Failures(queue(spool))
+    [group] = seen.groups().groups
+    assert group.oldest == now - 5000 and now - 60 < group.newest
+    assert {one.name: one.arrived for one in seen.page().failures} == {"a": now - 100, "b": now - 5000, "c": now - 2000}
+
+
 def test_pages_show_each_failure_once_the_newest_first(spool: Spool) -> None:
     """Also where many came in one instant, and where others come while somebody pages."""
     for number in range(57):

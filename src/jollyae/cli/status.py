@@ -264,7 +264,9 @@ def _trouble(alike: list[dict[str, Any]]) -> list[str]:
     when = ago(max(time.time() - newest["since"], 0))
     due = f", again in {ago(max(newest['due'] - time.time(), 0))}" if newest["due"] else ""
     more = f" and {others} more" if others else ""
-    times = f"  ({when} ago{due})" if newest["since"] else ""
+    arrived = min((one["arrived"] for one in alike if one["due"] and one["arrived"]), default=0.0)
+    tried = f"arrived {ago(max(time.time() - arrived, 0))} ago, tried " if arrived else ""
+    times = f"  ({tried}{when} ago{due})" if newest["since"] else ""
     first, *said = str(newest["error"]).splitlines() or [""]
     lines = [f"  {newest['place']}/{printable(newest['name'])}{more}{times}: {first}"]
     lines += [f"      | {line}" for line in said]

@@ -127,7 +127,8 @@ def arrived_at(item: str, found: os.stat_result) -> float:
 
 def may_have_arrived_before(moment: float, found: os.stat_result) -> bool:
     """Whether the note of an item with stat ``found`` is worth a look for who wants the oldest: a file was last written
-    to before it arrived, unless that time was set by somebody."""
+    to before it arrived, unless somebody set that time. (One that was written to when it had been taken already may be
+    passed over: then it is younger by that.)"""
     return found.st_mtime < moment or found.st_mtime > found.st_ctime
 
 

@@ -109,7 +109,8 @@ def _files(directory: str, closed: list[str] | None = None) -> Iterator[os.DirEn
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """An item that failed or waits, and why. ``since`` and ``due``: seconds since 1970."""
+    """An item that failed or waits, and why. ``since`` (the last attempt), ``due`` and ``arrived`` (in ``incoming/``; 0
+    where that is not known): seconds since 1970."""
 
     name: str
     place: str
@@ -118,6 +119,7 @@ class Trouble:
     since: float
     attempts: int
     due: float
+    arrived: float = 0.0
 
 
 def troubles(places: Places, most: int = 10) -> list[Trouble]:
@@ -143,7 +145,7 @@ def _trouble(path: str, directory: str, place: Place) -> Trouble | None:
         return None  # it is tried again at this moment
     name = names.encode(os.path.relpath(path, directory)) if place is not Place.WORKING else note.name
     due = notes.due_at(path) if place is Place.DEFERRED else 0.0
-    return Trouble(name, place.value, note.error, note.hint, note.at, note.attempts, due)
+    return Trouble(name, place.value, note.error, note.hint, note.at, note.attempts, due, note.arrived)
 
 
 def deadly(places: Places, most: int = 1000) -> Iterator[tuple[str, int]]:

@@ -73,9 +73,10 @@ ALL = Filter()
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One item that failed or was deferred. ``id``: for URLs; ``name``, ``error``, ``hint``: safe to show as text;
-    ``at``: when it happened, ``due``: when it is tried again (0: not by itself), seconds since 1970; ``group``: the
-    id of its group; ``brief``: the error without most of what a command said; ``has_note``: somebody wrote
-    why; ``is_message``: it is no item but a message that nobody could read: there is nothing to retry."""
+    ``at``: when it happened, ``due``: when it is tried again (0: not by itself), ``arrived``: when it came into
+    ``incoming/`` (0: not known), seconds since 1970; ``group``: the id of its group; ``brief``: the error without most
+    of what a command said; ``has_note``: somebody wrote why; ``is_message``: it is no item but a message that nobody
+    could read: there is nothing to retry."""
 
     id: str
     name: str
@@ -91,12 +92,14 @@ class Failure:
     brief: str = ""
     has_note: bool = True
     is_message: bool = False
+    arrived: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Troubles that differ only in names, numbers and identifiers. ``title``: the error with those replaced by '…';
-    ``hint``: of the newest; ``newest``, ``oldest``: seconds since 1970; ``examples``: a few of the newest items."""
+    ``hint``: of the newest; ``newest``, ``oldest``: when that failed last and first, of deferred ones when the last was
+    tried and when the oldest arrived, seconds since 1970; ``examples``: a few of the newest items."""
 
     id: str
     place: str
@@ -138,12 +141,14 @@ NO_PAGE = Page((), "", 0, False)
 
 
 class _Entry:
-    """One item. ``came``: its change time (ns)."""
+    """One item. ``came``: its change time (ns); ``since``: the same in seconds, of a deferred one when it arrived,
+    where its note was read."""
 
-    __slots__ = ("came", "kind", "name", "place", "size", "tried")
+    __slots__ = ("came", "kind", "name", "place", "since", "size", "tried")
 
     def __init__(self, came: int, place: str, name: str, size: int) -> None:
         self.came = came
+        self.since = came / 1e9
         self.place = place
         self.name = name
         self.size = size
@@ -217,7 +222,7 @@ class Failures:
                 one = next((one for entry in islice(newest, 20) if (one := self._failure(entry)) is not None), None)
                 if one is not None:
                     error = one.brief if one.has_note else ""
-                    found[place] = Trouble(one.name, place, error, one.hint, one.at, one.attempts, one.due)
+                    found[place] = Trouble(one.name, place, error, one.hint, one.at, one.attempts, one.due, one.arrived)
             return found
 
     def changed(self) -> None:
@@ -297,7 +302,7 @@ class Failures:
         assert kind is not None
         examples = [one for entry in found[:EXAMPLES] if (one := self._failure(entry)) is not None]
         hint = examples[0].hint if examples else kind.hint
-        newest, oldest = found[0].came / 1e9, found[-1].came / 1e9
+        newest, oldest = found[0].came / 1e9, min(entry.since for entry in found)
         return Group(kind.id, kind.place, kind.title, hint, len(found), newest, oldest, tuple(examples))
 
     def _some(self, wanted: Filter, start: int, size: int) -> tuple[list[Failure], str]:
@@ -341,6 +346,8 @@ class Failures:
         shown = names.show(entry.name)
         if entry.kind is None:
             entry.kind = kind_of(entry.place, note)
+            if note is not None and note.arrived and entry.place == "deferred":
+                entry.since = note.arrived
             self._read += 1
         if text:
             said = (shown, note.error, note.hint) if note else (shown,)
@@ -372,6 +379,7 @@ class Failures:
             brief=names.printable(brief(note.error))[:_LONG] if note else kind.title,
             has_note=note is not None,
             is_message=note is not None and note.is_message,
+            arrived=note.arrived if note else 0.0,
         )
 
 

@@ -1,10 +1,14 @@
-"""How values are written on a page: numbers, sizes, times. Pure functions; what they return is text, not HTML."""
+"""How values are written on a page: numbers, sizes, times. Pure functions; what they return is text, not HTML, but for
+:func:`unbroken`."""
 
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from ..http.pages import Pages
 from ..http.texts import plain
@@ -24,6 +28,8 @@ REASONS = {
     "stuck": "cannot be taken",
     "failed": "items failed",
     "deferred": "tried again later",
+    "late": "an item is late",
+    "slow": "an attempt hangs",
     "unready": "still being written",
     "destination": "the destination",
     "spool": "the spool",
@@ -61,6 +67,7 @@ def pages(prefix: str = "") -> Pages:
         "clock": clock,
         "iso": iso,
         "counted": counted,
+        "unbroken": unbroken,
     }
     functions: dict[str, Callable[..., Any]] = {
         "words": WORDS.__getitem__,
@@ -78,6 +85,18 @@ def said(text: str, limit: int = 0) -> str:
     'exit code 1: / no invoice'
     """
     return plain(text.replace("%0A", " / ").rstrip(" /"), limit)
+
+
+_OPTION = re.compile(r"(?<![^\s(])--?[a-z][\w-]{0,30}")
+
+
+def unbroken(text: str) -> Markup:
+    """The text with options of command lines kept whole: a browser breaks a line after each hyphen.
+
+    >>> unbroken("give <b> --no-acl.")
+    Markup('give &lt;b&gt; <span class="whole">--no-acl</span>.')
+    """
+    return Markup(_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def number(value: int | float) -> str:

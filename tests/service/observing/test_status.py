@@ -14,10 +14,12 @@ from jollyae.service.observing.why import Situation, explain
 from jollyae.spool import owner
 from jollyae.spool.claims import Claims
 from jollyae.spool.leases import Leases
+from jollyae.spool.places import Place
 from jollyae.spool.readiness import Readiness
 from jollyae.worker import state
 from jollyae.worker.state import Counted, Paused, Snapshot, StateFile
 from tests.helpers import drop, eventually, working
+from tests.web.spools import trouble
 
 REFUSED = Paused("destination", "connection refused", "Start it.", 5.0)
 
@@ -177,6 +179,44 @@ def test_how_old_items_are(spool: Spool, capsys: pytest.CaptureFixture[str], mon
     table = capsys.readouterr().out.partition("age up to")[2].splitlines()
     assert table[0].split() == ["1m", "5m", "10m", "20m", "40m", "80m", "160m", "320m", "640m", "1280m", "more"]
     assert table[1].split() == ["incoming", *["0"] * 10, "2"] and max(map(len, table)) <= 80
+
+
+def test_a_pause_by_hand_that_is_over_is_over_at_once(spool: Spool) -> None:
+    """What the worker wrote before it heard of it is not told: whoever resumed would believe that it did not help."""
+    claims = Claims(spool.places, Readiness(0))
+    drop(spool, "a", "x")
+    told = msgspec.structs.replace(_snapshot(Paused("hand", "lunch")), worker=claims.worker, last_scan=time.time())
+    StateFile(claims.directory).show(told)
+    spool.pause("lunch")
+    assert look(spool)["why"].startswith("paused by hand: lunch")
+    spool.resume()
+    seen = look(spool)
+    assert (seen["level"], seen["why"]) == ("ok", "1 worker running, 1 item to deliver")
+    claims.stop()
+
+
+def test_a_deferred_item_tells_when_it_arrived(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each try is told as well, and makes it no younger; of alike ones it is the oldest."""
+    for name, age in (("a", 4000), ("b", 7300), ("c", 100)):
+        trouble(spool, name, "403", place=Place.DEFERRED, arrived=time.time() - age, due=time.time() + 1000)
+    assert cli.run(["status", str(spool.places.control)]) == 0
+    said = capsys.readouterr().out
+    assert "and 2 more  (arrived 2 h ago, tried 0 s ago, again in 1" in said
+    assert len([one for one in look(spool)["troubles"] if one["arrived"]]) == 3
+
+
+def test_who_waits_for_a_namesake_is_named(spool: Spool) -> None:
+    """One that is in incoming/ for its earlier namesake is not taken, and status says why."""
+    claims = Claims(spool.places, Readiness(0))
+    StateFile(claims.directory).show(
+        msgspec.structs.replace(_snapshot(), worker=claims.worker, last_scan=time.time(), next_attempt=time.time() + 99)
+    )
+    trouble(spool, "later33", "not yet", place=Place.DEFERRED)
+    drop(spool, "later33", "x")
+    assert "1 deferred; later33 waits for its earlier namesake in deferred/" in look(spool)["why"]
+    drop(spool, "other", "x")
+    assert "namesake" not in look(spool)["why"], "somebody else can be taken"
+    claims.stop()
 
 
 def test_what_is_in_hand_is_as_old_as_its_worker_says(spool: Spool) -> None:

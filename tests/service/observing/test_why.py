@@ -249,6 +249,16 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "1 worker running, 3 deferred; the oldest arrived 19 min ago; the first is tried again in 5 min; the last: a",
         "jollyae retry '/s p' --all",
     ),
+    "a long name": (
+        {
+            "snapshots": RUNS,
+            "items": {"failed": 1},
+            "last": trouble("failed", f"access denied: s3://b/{'n' * 200}.jpg: 403", "", f"{'n' * 200}.jpg"),
+        },
+        TROUBLE,
+        f"1 worker running, 1 failed; the last: {'n' * 24}…{'n' * 11}.jpg: access denied: s3://b/…: 403.",
+        "jollyae retry '/s p' --all",
+    ),
     "deferred for long while others go": (
         {
             "snapshots": [snapshot(in_flight=[Flight("b", 1, 0)], **LATE)],
@@ -285,7 +295,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "by hand, some failed": (
         {"by_hand": "lunch", "snapshots": RUNS, "items": {"failed": 2}, "last": trouble("failed", "too large", "")},
         TROUBLE,
-        "paused by hand: lunch. To go on: jollyae resume '/s p'. 2 failed; the last: a.jpg: too large.",
+        "paused by hand: lunch. 2 failed; the last: a.jpg: too large. To go on: jollyae resume '/s p'",
         "jollyae resume '/s p'",
     ),
     "a hiccup, some failed": (

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import msgspec
@@ -49,9 +49,17 @@ class Live:
 
 
 def live_workers(spool: Spool) -> list[Live]:
-    """The workers of the spool that live: those whose own directory is locked. Raises :class:`OSError`."""
+    """The workers of the spool that live: those whose own directory is locked. One that has not heard yet that a pause
+    by hand is over is shown as if it had. Raises :class:`OSError`."""
     own = [path for path, holder in survey.workers(spool.places) if holder == os.path.basename(path)]
-    return [_live(path) for path in own]
+    live = [_live(path) for path in own]
+    return live if spool.paused() is not None else [_resumed(one) for one in live]
+
+
+def _resumed(one: Live) -> Live:
+    if one.snapshot is None or one.snapshot.paused is None or one.snapshot.paused.by != "hand":
+        return one
+    return replace(one, snapshot=msgspec.structs.replace(one.snapshot, paused=None))
 
 
 def _live(path: str) -> Live:

@@ -18,6 +18,8 @@ from .alike import brief
 OK = "ok"
 WAITS = "waits"
 TROUBLE = "trouble"
+LONG = 40
+"""Characters of a name that a sentence has room for."""
 BRIEF = 30.0
 """A pause of the destination is trouble after so many seconds; before, it may be a hiccup."""
 
@@ -127,9 +129,7 @@ def _besides(found: Why, situation: Situation) -> Why:
     if situation.gone is not None:
         return found
     if found.level != TROUBLE and situation.items.get("failed"):  # what waits besides makes that no better
-        listed = f"{situation.items['failed']:,} failed"
-        said = found.sentence if listed in found.sentence else f"{found.sentence}. {listed}{_told(situation, 'failed')}"
-        found = replace(found, sentence=said, level=TROUBLE)
+        found = replace(found, level=TROUBLE)
     if found.reason in (OK, "unready") and (late := _late(situation)):
         said = f"{found.sentence}; the oldest in deferred/ arrived {ago(late)} ago{_told(situation, 'deferred')}"
         found = Why(said, TROUBLE, situation.command("status"), "late")
@@ -138,7 +138,7 @@ def _besides(found: Why, situation: Situation) -> Why:
         found = Why(said, TROUBLE, situation.command("status"), "slow")
     if situation.deadly is not None and situation.by_hand is None:
         name, times = situation.deadly
-        shown = names.printable(name)
+        shown = _short(names.printable(name))
         said = f"{found.sentence}; workers died {times} times with {shown}, which goes to failed/ after the third"
         found = Why(said, TROUBLE, found.command or situation.command("log"), "deadly")
     if situation.silent and len(situation.silent) < situation.live and situation.by_hand is None:
@@ -168,7 +168,13 @@ def _by_hand(situation: Situation) -> Why | None:
     if situation.by_hand is None:
         return None
     command = situation.command("resume")
-    return Why(f"paused by hand: {situation.by_hand}. To go on: {command}", WAITS, command, "hand")
+    failed = f" {_failed_ones(situation).rstrip('.')}." if situation.items.get("failed") else ""
+    said = f"paused by hand: {situation.by_hand}.{failed} To go on: {command}"  # it ends with the command, to be pasted
+    return Why(said, TROUBLE if failed else WAITS, command, "hand")
+
+
+def _failed_ones(situation: Situation) -> str:
+    return f"{situation.items['failed']:,} failed{_told(situation, 'failed')}"
 
 
 def _absent(situation: Situation) -> Why | None:
@@ -278,7 +284,7 @@ def _stuck(situation: Situation) -> Why | None:
         return None
     name, error = next(iter(stuck.items()))
     more = f" and {len(stuck) - 1} more" if len(stuck) > 1 else ""
-    said = f"{_running(situation)}; {names.printable(name)}{more} cannot be taken: {error}"
+    said = f"{_running(situation)}; {_short(names.printable(name))}{more} cannot be taken: {error}"
     where = os.path.join(situation.where.incoming, os.path.dirname(name))
     return Why(said, TROUBLE, f"ls -ld {shlex.quote(where.rstrip('/'))}", "stuck")
 
@@ -324,7 +330,7 @@ def _held_up(situation: Situation) -> str:
     """Which items wait for others of their name, in a clause."""
     if not situation.namesakes:
         return ""
-    name, more = names.printable(situation.namesakes[0]), len(situation.namesakes) - 1
+    name, more = _short(names.printable(situation.namesakes[0])), len(situation.namesakes) - 1
     if more:
         return f"; {name} and {more:,} more wait for their earlier namesakes in deferred/"
     return f"; {name} waits for its earlier namesake in deferred/"
@@ -354,13 +360,25 @@ def _still(situation: Situation) -> Why | None:
     return Why(f"{_running(situation)}; {said[0]}", TROUBLE, situation.configured("check"), "still")
 
 
+def _short(name: str) -> str:
+    """A name as it stands in a sentence: of a long one its beginning and its end; it is told whole with its trouble.
+
+    >>> _short("a.jpg"), _short("a" * 100 + ".jpg")
+    ('a.jpg', 'aaaaaaaaaaaaaaaaaaaaaaaa…aaaaaaaaaaa.jpg')
+    """
+    return name if len(name) <= LONG else f"{name[:24]}…{name[-15:]}"
+
+
 def _told(situation: Situation, place: str) -> str:
     """The newest trouble of a place, in a clause."""
     trouble = situation.last.get(place)
     if trouble is None or not trouble.error:
         return ""
     hint = f" {trouble.hint}" if trouble.hint else ""
-    return f"; the last: {names.printable(trouble.name)}: {names.printable(brief(trouble.error)).rstrip('.')}.{hint}"
+    name, said = names.printable(trouble.name), names.printable(brief(trouble.error)).rstrip(".")
+    if len(name) > LONG:  # it is at the end of a URL there: once is enough
+        said = said.replace(name, "…")
+    return f"; the last: {_short(name)}: {said}.{hint}"
 
 
 def _due(situation: Situation) -> str:
