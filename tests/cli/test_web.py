@@ -18,6 +18,7 @@ from jollyae import Spool
 from jollyae.spool.places import Places
 from jollyae.web.model import MISSED
 from tests.cli.conftest import Call
+from tests.helpers import until
 
 
 @contextmanager
@@ -91,6 +92,30 @@ def test_a_queue_that_comes_later_has_its_address_at_once(tmp_path: Path) -> Non
         with urllib.request.urlopen(f"{address}queue/scans", timeout=10) as page:
             text = page.read().decode()
         assert f'data-copy="jollyae resume -c {config} --queue scans"' in text
+
+
+def test_a_configuration_that_is_wrong_now_is_told(tmp_path: Path) -> None:
+    """What runs goes on with the older one, and so does the page; what is wrong stands above it until it is corrected,
+    as text."""
+    config = tmp_path / "jollyae.toml"
+    good = '[queue.photos]\nspool = "photos"\nexec = "true"\n'
+    config.write_text(good)
+
+    def page(address: str) -> str:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return str(answer.read().decode())
+
+    with web("-c", str(config)) as address:
+        assert "configuration is wrong" not in page(address)
+        config.write_text(f'{good}"<b>x" = 1\nnonsense = 1\n')
+        until(lambda: "configuration is wrong" in page(address))
+        shown = page(address)
+        assert f"{config} line 4: unknown key" in shown and "and 1 more" in shown
+        assert "<b>x" not in shown and "/queue/photos" in shown
+        config.unlink()
+        until(lambda: f"cannot read {config}" in page(address))
+        config.write_text(good)
+        until(lambda: "configuration is wrong" not in page(address))
 
 
 def test_a_configured_queue_without_a_worker_is_not_ready(tmp_path: Path) -> None:

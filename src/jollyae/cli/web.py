@@ -132,13 +132,12 @@ def _config(arguments: argparse.Namespace) -> "Config":
 
 def _finder(arguments: argparse.Namespace, config: "Config | None") -> "Find":
     """Finds the queues again: a notification's comes later than its queue, and a configuration is changed. A file that
-    cannot be used, as one that is being written, changes nothing."""
-    from ..service.settings import ConfigurationError
+    cannot be used changes nothing, and raises what is told then, :class:`ConfigurationError`."""
 
     def find() -> "Sequence[Queue] | None":
         try:
             return _of_config(_config(arguments)) if config else _of_spools(arguments.spools)
-        except (ConfigurationError, UsageError, OSError):
+        except (UsageError, OSError):
             return None
 
     return find

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..service.observing import past, status
 from ..service.observing.status import Flight, Live, Paused, Snapshot, Stuck
 from ..service.observing.why import Situation, Why, explain
+from ..service.settings import ConfigurationError
 from ..service.units import ago
 from ..spool import names, users
 from ..spool.places import Place
@@ -35,7 +36,8 @@ MISSED = 0.5
 """…or after so many where one is asked for that is not known: it may be new."""
 
 Find = Callable[[], Sequence[Queue] | None]
-"""Finds the queues as they are now; None where that cannot be said."""
+"""Finds the queues as they are now; None where that cannot be said. Raises
+:class:`~jollyae.service.settings.ConfigurationError` where what names them is wrong."""
 
 
 class Dashboard:
@@ -44,6 +46,8 @@ class Dashboard:
 
     def __init__(self, queues: Sequence[Queue], find: Find | None = None) -> None:
         self.queues: tuple[Queue, ...] = ()
+        self.wrong: tuple[str, ...] = ()
+        """What is wrong with the configuration as it is now; the queues are those of before."""
         self.failures: dict[str, Failures] = {}
         """What failed in each queue, by its name."""
         self._find = Patience(find) if find is not None else None
@@ -65,8 +69,11 @@ class Dashboard:
             return
         try:
             found = self._find.ask()
+            self.wrong = ()
             if found is not None:
                 self._take(found)
+        except ConfigurationError as error:
+            self.wrong = tuple(error.message.splitlines())
         except Unanswered:  # a disk hangs
             pass
         finally:

@@ -36,7 +36,7 @@ async def overview(visit: Visit) -> Shown:
     counts = [(level, levels.count(level), levels.index(level) + 1) for level in ORDER if level in levels]
     worst = counts[0][0] if counts else "ok"
     values = {"queues": seen, "counts": counts, "worst": worst, "troubled": levels.count("trouble")}
-    return Shown("overview.html", values | message(visit))
+    return Shown("overview.html", values | {"wrong": dashboard.wrong} | message(visit))
 
 
 def _history(view: QueueView, queue: Queue) -> History:
