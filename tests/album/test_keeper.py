@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 
 from jollyae.album import document as documents
 from jollyae.album import keeper as module
-from jollyae.album import revisions
+from jollyae.album import public_album, revisions
+from jollyae.album.copy import copy
 from jollyae.album.keeper import keep
 from jollyae.album.projection import is_public, whitelisted
 from jollyae.album.sqlite import open_sqlite
-from jollyae.album.store import Document, Leaf, Stale, Store, StoreError
+from jollyae.album.store import Document, Leaf, Query, Stale, Store, StoreError
 
 from .couch.support import Site, closing, eventually, sync
 from .samples import NOW, edited, id_of, moment, photo, renditions
@@ -125,6 +127,39 @@ async def test_an_album_is_never_taken_for_a_public_one(open_one: Open, what: st
                 await keep(main, public, once=True)
         assert [change.document async for change in other.changes()] == before
         assert await get(main, 1)
+
+
+@sync
+async def test_a_public_album_is_known_as_one(open_one: Open) -> None:
+    """On each kind of store, where an older keeper made it from the next start on; a copy into it is refused."""
+    async with both(open_one) as (main, public):
+        await main.add(photo(1, cat="Public", gps={"latitude": 47.1, "longitude": 8.1}), renditions(1))
+        await keep(main, public, once=True)
+        await public.remember(public_album.MARK, {})
+        await keep(main, public, once=True)
+        before = [change.document async for change in public.changes()]
+        with pytest.raises(StoreError, match="is the public album of"):
+            await copy(main, public)
+        assert [change.document async for change in public.changes()] == before
+        await public_album.refuse(main)
+
+
+@sync
+async def test_the_copy_of_an_albums_file_is_no_public_album(tmp_path: Path) -> None:
+    """It has another name than the one that was kept: what is not Public in it is not deleted."""
+    main, other = str(tmp_path / "main.db"), str(tmp_path / "other.db")
+    store = await open_sqlite(main, create=True)
+    async with closing(store):
+        await store.add(photo(1), renditions(1))
+        await keep(store, None, once=True)
+        await store.compact()
+    shutil.copy(main, other)
+    store, copied = await open_sqlite(main), await open_sqlite(other)
+    async with closing(store, copied):
+        assert await copied.count(Query()) == 1
+        with pytest.raises(StoreError, match="no public album"):
+            await keep(store, copied, once=True)
+        assert await copied.count(Query()) == 1
 
 
 @pytest.mark.parametrize("how", ["Private", "Friends/Family", "deleted"])

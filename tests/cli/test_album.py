@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from jollyae.album import document, originals
+from jollyae.album.public_album import MARK
+from jollyae.album.store import Query
 from jollyae.album.web.passwords import is_password
 from jollyae.cli.album import VERBS
 from jollyae.processors.photo.samples import make_samples
@@ -330,6 +332,57 @@ def test_project_keeps_what_is_public(call: Call, tmp_path: Path) -> None:
     for main in (line[2], line[3]):  # itself; the wrong way round
         said = call("album", "project", main, line[2], "--once")
         assert said.code == 1 and "public album" in said.err
+
+
+def _refuse_all_writing(call: Call, tmp_path: Path, spool: Path, public: str) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "a.jpg").write_bytes(b"x")
+    place = ("--originals", _originals(tmp_path))
+    for line in (
+        ("album", "copy", _url(tmp_path), public),
+        ("album", "import", public, tmp_path / "new", *place),
+        ("album", "user", public, "anna"),
+        ("album", "audit", public, *place, "--repair"),
+        ("run", spool, "--album", public, *place, "--once"),
+        ("check", spool, "--album", public, *place),
+    ):
+        said = call(*line)
+        words = " ".join((said.err + said.out).split())
+        assert said.code in (1, 78) and f"is the public album of {_url(tmp_path)}" in words, (line, said)
+        assert f"Name the album itself: {_url(tmp_path)}" in words
+
+
+def test_nothing_is_written_into_a_public_album_but_by_project(
+    call: Call, spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy would put users, places and originals' names there; each verb that writes says what to name instead. One
+    of an older version is known from the next `project` on; reading it is allowed."""
+    monkeypatch.setenv("JOLLYAE_USER_PASSWORD", SECRET)
+    _fill(tmp_path, b"one", gps={"latitude": 47.1, "longitude": 8.1})
+    public = f"sqlite:///{tmp_path}/public.sqlite"
+    line = ("album", "project", _url(tmp_path), public, "--once")
+
+    async def forget() -> None:
+        async with an_album(tmp_path, "public") as (store, _):
+            await store.remember(MARK, {})
+
+    async def empty() -> bool:
+        async with an_album(tmp_path, "public") as (store, _):
+            return not await store.users() and not await store.count(Query())
+
+    assert call(*line).code == 0
+    run(forget())
+    assert call(*line).code == 0
+    _refuse_all_writing(call, tmp_path, spool, public)
+    assert run(empty())
+    assert call("album", "copy", public, f"sqlite:///{tmp_path}/elsewhere.sqlite").code == 0
+
+
+def test_a_refused_projection_is_not_announced(call: Call, tmp_path: Path) -> None:
+    """What is not kept is not said to be kept."""
+    _fill(tmp_path)
+    said = call("album", "project", _url(tmp_path), _url(tmp_path), "--once")
+    assert said.code == 1 and "its own public album" in said.err and "keeping" not in said.err
 
 
 def test_what_replicate_refuses(call: Call, tmp_path: Path) -> None:

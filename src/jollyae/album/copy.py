@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
+from . import public_album
 from .revisions import content, is_deleted
 from .store import MEDIUM, THUMB, Leaf, Rendition, Store, StoreError
 
@@ -43,9 +44,11 @@ def silent(step: str, number: int) -> None:
 
 async def copy(source: Store, target: Store, progress: Progress = silent) -> Report:
     """Copy all of ``source`` into ``target``, what is written meanwhile included, then compare both, byte by byte. What
-    ``target`` has besides stays. Raises :class:`StoreError`; what was copied by then stays, and need not be again."""
+    ``target`` has besides stays. Raises :class:`StoreError`, where ``target`` is a public album with nothing done; else
+    what was copied by then stays, and need not be again."""
     if source.url == target.url:
         raise StoreError(f"{source.url} cannot be copied onto itself", "Give another URL to copy to.")
+    await public_album.refuse(target)
     job = _Job(source, target, progress)
     await job.run()
     return job.report

@@ -21,6 +21,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from . import public_album
 from .merge import leaves_to_take, merged
 from .projection import is_public, projected
 from .projection import public as public_document
@@ -79,15 +80,20 @@ async def keep(store: Store, public: Store | None, *, once: bool = False) -> Kep
 async def check(store: Store, public: Store) -> None:
     """Raise :class:`StoreError` where ``public`` is the same album, or one in its own right: what is not Public would
     be deleted from it, and its users. (An address was typed wrong, or they are the wrong way round.) One that a keeper
-    made before is known by what it remembered there."""
+    made before is known by what it remembered there, and every one remembers from now on whose it is."""
     if public.server == store.server or public.url == store.url:
         raise StoreError(f"{store.url} cannot be its own public album", "Give another URL for the public one.")
     source = (await public.remembered(PLACE)).get("source")
-    if source not in (None, public.server):
-        return
-    why = "it is kept as an album" if source is not None else await why_private(public)
+    if source == public.server:
+        why = "it is kept as an album"
+    elif source is not None and await public_album.is_marked(public):
+        why = ""
+    else:  # new; of an older keeper; or the copy of an album's file, which has another name than the one that was kept
+        why = await why_private(public)
     if not why:
-        await public.remember(PLACE, {"source": store.server, "seq": ""})
+        if source is None:
+            await public.remember(PLACE, {"source": store.server, "seq": ""})
+        await public_album.mark(public, store)
         return
     raise StoreError(
         f"{public.url} is no public album: {why}; what is not Public would be deleted from it",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jollyae.album.copy import copy
 from jollyae.album.couch.address import Address
 from jollyae.album.couch.client import Client
 from jollyae.album.couch.mesh import MEMORY, RECEIVES, arrange, dissolve
@@ -217,6 +218,29 @@ async def test_a_public_server_is_no_source(sites: list[Site]) -> None:
         assert await done(Kind.PUBLISH, [source, front]) == [KEPT]
         assert [step.done for step in await dissolve([source, front])] == [REMOVED]
         assert await stores[1].remembered(MEMORY) == {}
+
+
+@sync
+async def test_an_album_is_not_connected_with_its_public_one(sites: list[Site]) -> None:
+    """It would get all that is not public; public albums may be connected with each other."""
+    main = [await site.open("main") for site in sites]
+    public = [await site.open("public", public=True) for site in sites]
+    async with closing(*main, *public):
+        for one, other in zip(main, public, strict=True):
+            await keep(one, other, once=True)
+        with pytest.raises(StoreError, match="is a public album"):
+            await arrange(Kind.MESH, [sites[0].address("main"), sites[1].address("public")])
+        assert MADE in await done(Kind.MESH, albums(sites, "public"))
+
+
+@sync
+async def test_nothing_is_copied_into_a_public_server(sites: list[Site]) -> None:
+    """It is known by what it remembers of replication."""
+    public, front = await sites[0].open("public", public=True), await sites[1].open("front", public=True)
+    async with closing(public, front):
+        await arrange(Kind.PUBLISH, [sites[0].address("public"), sites[1].address("front")])
+        with pytest.raises(StoreError, match="only receives"):
+            await copy(public, front)
 
 
 # --- what fails; with fakes, since a real server is not for us to stop

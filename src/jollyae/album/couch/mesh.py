@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from .. import public_album
 from ..keeper import why_private
 from ..store import Document, StoreError
 from .address import Address, find_password, parse_address
@@ -25,9 +26,9 @@ from .topology import Kind, Node, check, is_loopback
 
 log = logging.getLogger(__name__)
 
-MEMORY = "mesh"
+MEMORY = public_album.MESH
 """Under this name a server remembers the list: ``kind``, ``role`` and ``servers`` (each ``url`` and ``uuid``)."""
-SENDS, RECEIVES, BOTH = "sends", "receives", "both"
+SENDS, RECEIVES, BOTH = "sends", public_album.RECEIVES, "both"
 """What a database does; one that receives is no source of anything."""
 
 
@@ -43,6 +44,7 @@ async def arrange(
     receivers = [node.name for node, told in zip(nodes, memories, strict=True) if told.get("role") == RECEIVES]
     check(kind, nodes, receivers)
     await _refuse_exposed(kind, nodes)
+    await _refuse_mixed(kind, nodes)
     leaving = [] if kind is Kind.PUBLISH else await _leaving(nodes, memories, forget)
     all_of_them, held = await _held([*nodes, *leaving])
     nodes, leaving = all_of_them[: len(nodes)], all_of_them[len(nodes) :]
@@ -200,6 +202,23 @@ async def _refuse_exposed(kind: Kind, nodes: Sequence[Node]) -> None:
     for node in present:
         if warning := await find_exposure(node.address):
             raise StoreError(warning, "Name its members: jollyae album init, or PUT …/_security.")
+
+
+async def _refuse_mixed(kind: Kind, nodes: Sequence[Node]) -> None:
+    """Public albums may give each other all that they have; an album may not give them what it has."""
+    present = [] if kind is Kind.PUBLISH else [node for node in nodes if not node.away]
+    are_public = [await _is_public(node) for node in present]
+    if any(are_public) and not all(are_public):
+        public = present[are_public.index(True)]
+        raise StoreError(
+            f"{public} is a public album, kept by `jollyae album project`: it would get all that is not public",
+            "Leave it out. From it to public servers: jollyae album replicate --publish",
+        )
+
+
+async def _is_public(node: Node) -> bool:
+    async with Client(node.address) as client:
+        return await public_album.is_marked(CouchStore(client, ""))
 
 
 async def _refuse_private(source: Node) -> None:

@@ -149,10 +149,30 @@ def pictures(settings: Settings) -> "Pictures":
 
 
 async def open_quietly(url: str) -> Store:
-    """The album, which must have been made."""
+    """The album, which must have been made, to write to it. Raises :class:`StoreError`."""
+    from ...album import public_album
     from ...album.open import open_store
 
-    return await open_store(url)
+    store = await open_store(url)
+    try:
+        await public_album.refuse(store)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+async def refuse_public(store: Store) -> None:
+    """Raise :class:`ConfigurationError` where this is a public album, which is about to be written to; and
+    :class:`StoreError` where it cannot be asked now."""
+    from ...album import public_album
+
+    try:
+        await public_album.refuse(store)
+    except StoreError as error:
+        if error.is_temporary:
+            raise
+        raise ConfigurationError(error.message, error.hint) from error
 
 
 def _refuse_what_does_not_apply(settings: Settings) -> None:
@@ -172,6 +192,7 @@ def _prepare(keeping: _Keeping, url: str) -> None:
 
     async def count() -> int:
         async with opened(url) as store:
+            await refuse_public(store)
             return await store.count(Query())
 
     photos = 0
@@ -228,6 +249,7 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
     destination(settings).close()
     try:
         async with opened(settings.album or "") as store:
+            await refuse_public(store)
             yield ok("album", f"opened {store.url}, as server {store.server}")
     except (StoreError, ConfigurationError) as error:
         yield failed("album", error.message, error.hint)

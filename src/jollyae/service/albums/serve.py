@@ -120,9 +120,10 @@ async def _end(task: "asyncio.Task[None]") -> None:
 
 async def project(url: str, public_url: str, *, once: bool) -> Any:
     """Keep a public album of this one; what was done, with ``once``."""
-    from ...album.keeper import keep
+    from ...album.keeper import check, keep
 
     async with album.opened(url) as store, album.opened(public_url, create=True) as public:
+        await check(store, public)  # before it is told what is not done
         notice("keeping %s as the public album of %s", public.url, store.url)
         return await keep(store, public, once=once)
 

@@ -98,6 +98,7 @@ async def set_user(url: str, name: str, role: str, password: str) -> bool:
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     async with album.opened(url) as store:
+        await album.refuse_public(store)
         before = await store.get(made["_id"])
         await store.put(made | ({"_rev": before["_rev"]} if before else {}))
     return before is None
@@ -133,6 +134,8 @@ async def users(url: str) -> list[tuple[str, str]]:
 async def audit(url: str, settings: Settings, *, quick: bool, repair: bool) -> AsyncIterator[Audit]:
     """An audit, to be run."""
     async with both(url, settings) as (store, place):
+        if repair:
+            await album.refuse_public(store)
         pictures = (lambda: album.pictures(settings)) if repair else None
         yield Audit(store, place, quick=quick, pictures=pictures, by=settings.addedby or "")
 
