@@ -154,6 +154,37 @@ def test_what_waits(tmp_path: Path, start: Start) -> None:
     assert run.end() == 0
 
 
+def test_items_that_are_put_off_again_and_again(tmp_path: Path, start: Start) -> None:
+    """Too few to pause the destination, they wait since they arrived, whatever was tried since: an alert can see it.
+    While a command runs, it is told since when nothing was heard of it."""
+    addr = _free()
+    path = _config(tmp_path, addr)
+    text = path.read_text().replace(
+        f'to = "file://{tmp_path}/there-logs"', "exec = \"sh -c 'sleep 0.3; exit 75' sh {}\""
+    )
+    path.write_text(text)
+    spool = Spool(tmp_path / "logs")
+    for name in ("a", "b"):
+        (spool.places.incoming / name).write_text("x")
+    arrived = min(one.stat().st_ctime for one in spool.places.incoming.iterdir())
+    run = start(path)
+    logs = ("queue", "logs")
+
+    def value(name: str, *labels: str) -> float:
+        return parsed(ask(addr, "/metrics")[2]).get((f"jollyae_{name}", *logs, *labels), -1)
+
+    until(lambda: up(addr) and value("attempt_silent_since_timestamp_seconds") > arrived, run.log)
+    until(
+        lambda: value("attempts_total", "outcome", "defer") >= 4 and value("items", "place", "deferred") == 2, run.log
+    )
+    until(lambda: value("oldest_waiting_timestamp_seconds") == pytest.approx(arrived, abs=0.01), run.log)
+    assert value("oldest_arrival_timestamp_seconds", "place", "deferred") == pytest.approx(arrived, abs=0.01)
+    found = parsed(ask(addr, "/metrics")[2])
+    assert not any(value for key, value in found.items() if key[0] == "jollyae_destination_paused")
+    assert ("jollyae_oldest_waiting_timestamp_seconds", "queue", "photos") not in found
+    assert run.end() == 0
+
+
 def test_notifications_are_counted_by_target(tmp_path: Path, start: Start) -> None:
     """Two queues tell one target: their messages are a line each, and no queue among the queues. While it takes
     none they wait, and the queues are ready all the same."""
@@ -171,13 +202,14 @@ def test_notifications_are_counted_by_target(tmp_path: Path, start: Start) -> No
         found = parsed(ask(addr, "/metrics")[2])
         return [found.get((f"jollyae_notifications_{name}", *one, *more)) for one in of]
 
-    until(lambda: values("pending") == [1, 1], run.log)
+    until(lambda: values("pending") == [1, 1] and None not in values("oldest_timestamp_seconds"), run.log)
+    until(lambda: "notifications photos/told paused: " in ask(addr, "/readyz?verbose")[2], run.log)
     assert ask(addr, "/readyz")[0] == 200
     Spool(tmp_path / "told")
     until(lambda: values("total", "outcome", "done") == [1, 1], run.log)
     found = parsed(ask(addr, "/metrics")[2])
     assert {key[2] for key in found if key[0] == "jollyae_delivered_items_total"} == {"photos", "logs"}
-    until(lambda: values("pending") == [0, 0], run.log)
+    until(lambda: values("pending") == [0, 0] and values("oldest_timestamp_seconds") == [None, None], run.log)
     assert run.end() == 0
 
 

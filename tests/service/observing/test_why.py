@@ -259,6 +259,32 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         f"1 worker running, 1 failed; the last: {'n' * 24}…{'n' * 11}.jpg: access denied: s3://b/…: 403.",
         "jollyae retry '/s p' --all",
     ),
+    "deferred for minutes, and nothing else is delivered": (
+        {
+            "snapshots": [
+                snapshot(places={"deferred": Counted(3, 1, NOW - 400, NOW)}, oldest_waiting=NOW - 400, last_scan=NOW),
+                snapshot(last_scan=NOW),
+            ],
+            "live": 2,
+            "items": {"deferred": 3},
+        },
+        TROUBLE,
+        "2 workers running, 3 deferred; the oldest arrived 6 min ago",
+        "jollyae retry '/s p' --all",
+    ),
+    "deferred for minutes, while others were delivered": (
+        {
+            "snapshots": [
+                snapshot(places={"deferred": Counted(3, 1, NOW - 400, NOW)}, oldest_waiting=NOW - 400, last_scan=NOW),
+                snapshot(last_scan=NOW, last_delivery=NOW - 60),
+            ],
+            "live": 2,
+            "items": {"deferred": 3},
+        },
+        WAITS,
+        "2 workers running, 3 deferred",
+        "jollyae retry '/s p' --all",
+    ),
     "deferred for long while others go": (
         {
             "snapshots": [snapshot(in_flight=[Flight("b", 1, 0)], **LATE)],

@@ -337,12 +337,13 @@ def _held_up(situation: Situation) -> str:
 
 
 def _late(situation: Situation) -> float:
-    """For how many seconds the oldest in ``deferred/`` has been on its way; 0 where that is not long."""
+    """For how many seconds the oldest in ``deferred/`` has been on its way; 0 where that is not long, which it is
+    sooner where nothing else is delivered."""
     if not situation.items.get("deferred"):
         return 0.0
     told = [one.places["deferred"].oldest for one in situation.snapshots if "deferred" in one.places]
     waited = situation.now - min((oldest for oldest in told if oldest), default=situation.now)
-    return waited if waited > standing.LATE else 0.0
+    return waited if waited > (standing.STILL if _why_still(situation) else standing.LATE) else 0.0
 
 
 def _slow(situation: Situation) -> float:
@@ -354,10 +355,19 @@ def _slow(situation: Situation) -> float:
 
 def _still(situation: Situation) -> Why | None:
     """Items wait, workers run, and nothing happens."""
-    said = [standing.why_still(snapshot, situation.now) for snapshot in situation.snapshots]
-    if not situation.backlog or not said or not all(said):
+    why = _why_still(situation)
+    if not situation.backlog or not why:
         return None
-    return Why(f"{_running(situation)}; {said[0]}", TROUBLE, situation.configured("check"), "still")
+    return Why(f"{_running(situation)}; {why}", TROUBLE, situation.configured("check"), "still")
+
+
+def _why_still(situation: Situation) -> str:
+    """Why all of its workers together stand still; '' where they do not. Of siblings one knows what waits, and any may
+    have delivered something."""
+    alive = [one for one in situation.snapshots if standing.lives(one, situation.now)]
+    if any(situation.now - one.last_delivery <= standing.STILL for one in alive):
+        return ""
+    return next((why for one in alive if (why := standing.why_still(one, situation.now))), "")
 
 
 def _short(name: str) -> str:
