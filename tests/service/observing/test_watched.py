@@ -31,7 +31,10 @@ def test_workers_that_come_and_go(spool: Spool) -> None:
     _says(third, 1)
     assert _value(watched) == 16
     second.stop()
+    StateFile(third.directory).show(snapshot(worker=third.worker, delivered=1, silent_since=NOW))
+    assert _value(watched, "attempt_silent_since_timestamp_seconds") == NOW
     third.stop()
+    assert _value(watched, "attempt_silent_since_timestamp_seconds") == -1, "nobody is at work any more"
     assert _value(watched) == 16 and _value(watched, "last_scan_timestamp_seconds") == NOW - 1
     assert _value(watched, "last_delivery_timestamp_seconds") == NOW + 7
     check_with_promtool(watched.text())

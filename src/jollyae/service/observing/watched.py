@@ -55,7 +55,7 @@ class _Queue:
         if live:
             self._shown = self._sum(list(self._last.values()))
         elif self._shown is not None:
-            self._shown = msgspec.structs.replace(self._shown, in_flight=[], limit=0)
+            self._shown = msgspec.structs.replace(self._shown, in_flight=[], limit=0, silent_since=0.0)
         return None if self._shown is None else metrics.Seen(self._name, self._shown, self._name.partition("/")[2])
 
     def _live(self) -> dict[str, Snapshot]:
