@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 import pytest
 
 from jollyae.album.couch.watching import Health
+from jollyae.album.document import new_comment
 from jollyae.album.open import open_store
 from jollyae.album.store import Store
 from jollyae.album.web import serve
@@ -299,6 +300,22 @@ def test_a_photo_is_edited_and_found_by_its_tag(album: Running, visit: Open) -> 
     nobody = visit(album)
     nobody.goto("/tags/beach")
     assert nobody.get_by_role("link", name="The pier").count() == 1
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+def test_what_else_becomes_public_is_shown_with_the_choice(album: Running, visit: Open, has_scripts: bool) -> None:
+    """Without a script too: when Public is chosen for a photo that has comments."""
+    id = album.add(Shot(1))
+    album.run(album.store.put(new_comment(id, "ben", "Remark", now="2026-11-23T10:00:00.000000Z")))
+    page = visit(album, "ann", java_script_enabled=has_scripts)
+    page.goto(f"/photo/{id}")
+    said = page.get_by_text("Its comment, with its author's name, becomes public too.")
+    page.get_by_label("Who may see it").wait_for()
+    assert said.is_hidden()
+    page.get_by_label("Who may see it").select_option("Public")
+    said.wait_for()
+    page.get_by_label("Who may see it").select_option("Private")
+    said.wait_for(state="hidden")
 
 
 def test_what_was_typed_is_not_lost_by_a_key(album: Running, visit: Open) -> None:

@@ -221,6 +221,23 @@ def test_comments_are_written_and_deleted(album: Served) -> None:
     assert ben.post(f"/photo/{private}/comment", text="I see you").status_code == 404
 
 
+def test_it_is_said_that_comments_become_public(album: Served) -> None:
+    """With their authors' names: to who makes their photo Public, alone or with others, and to who writes one."""
+    id, alone = album.add(Shot(1), cat="Friends/Family"), album.add(Shot(2), cat="Public")
+    ann, ben = album.surfer("ann"), album.surfer("ben")
+    assert "public too" not in ann.get(f"/photo/{alone}").text
+    assert "The photo is Public: everybody can read your comment" in ben.get(f"/photo/{alone}").text
+    assert "if it is made Public, everybody" in ben.get(f"/photo/{id}").text
+    ben.post(f"/photo/{id}/comment", text="Remark")
+    assert "Its comment, with its author&#39;s name, becomes public too." in ann.get(f"/photo/{id}").text
+    ann.post(f"/photo/{id}/comment", text="Another")
+    assert "Its 2 comments, with their authors&#39; names, become public too." in ann.get(f"/photo/{id}").text
+    assert "public too" not in ben.get(f"/photo/{id}").text
+    ann.post("/bulk", photo=id, cat="Public", back="/inbox")
+    assert "Its 2 comments, with their authors&#39; names, are public too." in ann.get(f"/photo/{id}").text
+    assert "with their authors' names, become public too" in ann.get("/select?in=timeline").text
+
+
 def test_a_photo_is_deleted_when_one_is_sure(album: Served) -> None:
     """With its comments, and with all its leaves."""
     from tests.album.web.test_conflicts import diverge
