@@ -58,6 +58,7 @@ def test_each_place_is_counted(places: Places) -> None:
     assert Census(places).held() == {}, "nothing was counted yet, which is not the same as nothing being there"
     before = time.time() - 1
     _put(places.incoming / "a", 10)
+    _put(places.incoming / ".a.note", 1)  # as beside an item that was put back
     _put(places.incoming / "sub/b", 5)
     _put(places.incoming / ".hidden", 1000)
     _put(places.incoming / "c.part", 1000)

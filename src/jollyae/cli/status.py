@@ -96,7 +96,7 @@ def _look(one: where.Meant, arguments: argparse.Namespace, *, must: bool) -> dic
 
 def _tell_left(seen: list[dict[str, Any]]) -> None:
     """What lies where no process works, while others of the same workdir run, waits for no start."""
-    from ..service.workdirs import LEFT
+    from ..service.workdirs import FAILED, LEFT
 
     running = {one["workdir"] for one in seen if one.get("workdir") and one["workers"]}
     for one in seen:
@@ -105,9 +105,13 @@ def _tell_left(seen: list[dict[str, Any]]) -> None:
             if "places" in one
             else 0
         )
-        if one.get("workdir") in running and not one["workers"] and items and one["paused_by_hand"] is None:
-            said = f"left by a run with another number of processes, and none of those that run works here. {LEFT}"
-            one |= {"why": f"{_items(items)} {said}", "level": "trouble", "try": ""}
+        if one.get("workdir") not in running or one["workers"] or one["paused_by_hand"] is not None:
+            continue
+        said = "left by a run with another number of processes, and none of those that run works here."
+        if items:
+            one |= {"why": f"{_items(items)} {said} {LEFT}", "level": "trouble", "try": ""}
+        elif failed := one["places"]["failed"]["items"] if "places" in one else 0:
+            one |= {"why": f"{failed:,} failed, {said} {FAILED}", "level": "trouble"}
 
 
 def _items(number: int) -> str:

@@ -184,13 +184,14 @@ def _processes(whole: "Queue", wanted: int) -> "Iterator[Queue]":
     from ..spool.spool import Spool
 
     control = whole.spool.places.control
-    spools = workdirs.spools(whole.spool.places)
+    is_whole = whole.is_wanted and wanted == 1  # one process works in the directory itself
+    spools = workdirs.spools(whole.spool.places, is_wanted=is_whole)
     for places in spools:
         if places.control == control:
-            yield whole if len(spools) == 1 else replace(whole, is_wanted=False)
+            yield whole if len(spools) == 1 else replace(whole, is_wanted=is_whole)
         else:
             name, number = f"{whole.name}/{places.control.name}", int(places.control.name)
-            is_wanted = whole.is_wanted and number < wanted
+            is_wanted = whole.is_wanted and number < wanted != 1
             part = Spool(places=places, make=False)
             yield replace(whole, name=name, spool=part, config="", is_wanted=is_wanted)
 

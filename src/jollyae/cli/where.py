@@ -129,7 +129,11 @@ def apart(found: Sequence[Meant]) -> list[Meant]:
     earlier ones included."""
     from ..service import workdirs
 
-    return [part for one in found for part in _parts(one, workdirs.spools(one.places))]
+    return [
+        part
+        for one in found
+        for part in _parts(one, workdirs.spools(one.places, is_wanted=one.is_wanted and one.processes == 1))
+    ]
 
 
 def _parts(one: Meant, spools: "Sequence[Places]") -> list[Meant]:
@@ -139,10 +143,10 @@ def _parts(one: Meant, spools: "Sequence[Places]") -> list[Meant]:
     parts = []
     for places in spools:
         if places.control == one.places.control:
-            parts.append(replace(one, name=one.title, is_wanted=False, workdir=whole))
+            parts.append(replace(one, name=one.title, is_wanted=one.is_wanted and one.processes == 1, workdir=whole))
         else:
             name = places.control.name
-            is_wanted = one.is_wanted and int(name) < one.processes
+            is_wanted = one.is_wanted and int(name) < one.processes != 1
             parts.append(Meant(f"{one.title}/{name}", places, places.words, is_wanted=is_wanted, workdir=whole))
     return parts
 

@@ -18,17 +18,22 @@ LEFT = (
     "The broker gives their messages to others, who fetch the objects anew: so these copies can be removed. "
     "What was retried by hand has no message: for that, run once with as many processes as before"
 )
+FAILED = "To try them again: retry them, and run once with as many processes as before"
 
 
-def spools(whole: Places) -> list[Places]:
+def spools(whole: Places, *, is_wanted: bool = False) -> list[Places]:
     """Those of the processes that work, or worked, below the workdir, by their numbers, and before them the workdir
-    itself, if there is anything in it; where there are none, it alone."""
+    itself, if a worker is there, or anything; where there are none, it alone. ``is_wanted``: a worker should be in the
+    workdir itself, so it comes in any case. Raises :class:`OSError`."""
     parts = origins.existing(whole)
-    return parts if parts and not _is_used(whole) else [whole, *parts]
+    return parts if parts and not is_wanted and not _is_used(whole) else [whole, *parts]
 
 
 def _is_used(whole: Places) -> bool:
-    """Whether something lies in the workdir itself: of a run with one process, or messages to somebody."""
+    """Whether one process works in the workdir itself, or something lies there: of such a run, or messages to
+    somebody."""
+    if live_workers(Spool(places=whole, make=False)):
+        return True
     lying = any(next(owner.items_below(str(whole.of(place))), None) is not None for place in Place)
     return lying or bool(notifications.existing(whole))
 
@@ -58,6 +63,9 @@ def _lying(places: Places) -> int:
 
 
 def _again(whole: Places, left: Sequence[Places]) -> str:
-    """With which option somebody would."""
-    numbers = [1 if one.control == whole.control else int(one.control.name) + 1 for one in left]
-    return " and ".join(f"--processes {number}" for number in dict.fromkeys((min(numbers), max(numbers))))
+    """With which option somebody would: one process works in the workdir itself, and of more each in one below."""
+    parts = [int(one.control.name) for one in left if one.control != whole.control]
+    numbers = [1] if len(parts) < len(left) else []
+    numbers += [max(2, max(parts) + 1)] if parts else []
+    options = " and ".join(f"--processes {number}" for number in numbers)
+    return f"{options} (in a configuration: processes = {', then '.join(map(str, numbers))})"

@@ -229,7 +229,8 @@ class Census:
                 if number % _BREATH == _BREATH - 1:
                     yield
                 if entry.name.startswith("."):
-                    found.ignored += place is Place.INCOMING and not entry.is_dir(follow_symlinks=False)
+                    is_ours = place is not Place.INCOMING or notes.is_note(entry.name)
+                    found.ignored += not is_ours and not entry.is_dir(follow_symlinks=False)
                 elif entry.is_dir(follow_symlinks=False):
                     found.below.append(entry.path)
                 elif place is not Place.INCOMING or self._wanted(prefix + entry.name):

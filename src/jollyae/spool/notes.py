@@ -67,6 +67,15 @@ class Note(msgspec.Struct, omit_defaults=True, kw_only=True):
 _decoder = msgspec.json.Decoder(Note)
 
 
+def is_note(name: str) -> bool:
+    """Whether a file of this name is a note of ours, as far as a name tells.
+
+    >>> is_note(".a.jpg.note"), is_note("a.note"), is_note(".hidden")
+    (True, False, False)
+    """
+    return name.startswith(".") and name.endswith(SUFFIX)
+
+
 def path_of(item: str) -> str:
     """The path of the note beside the item at path ``item``.
 

@@ -26,7 +26,8 @@ class Count:
     """What is in one place. ``oldest``: seconds since the oldest item came there, in ``working/`` and ``deferred/``
     since it arrived in ``incoming/``, as its note says; None where there is none. ``closed``: directories below
     ``incoming/`` out of which this process may not rename. ``counted``: seconds since it was counted, where that was
-    not now and others' moves were added since."""
+    not now and others' moves were added since. ``ignored``: files in ``incoming/`` that are neither items nor notes of
+    ours, which a retried item has beside it there."""
 
     items: int = 0
     bytes: int = 0
@@ -74,7 +75,7 @@ def _count(directory: str, place: Place, now: float) -> Count:
     total = Count()
     for entry in _files(directory, total.closed if place is Place.INCOMING else None):
         if _is_ignored(entry.name, place):
-            total.ignored += place is Place.INCOMING
+            total.ignored += place is Place.INCOMING and not notes.is_note(entry.name)
             continue
         try:
             found = entry.stat(follow_symlinks=False)
