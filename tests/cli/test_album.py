@@ -318,6 +318,7 @@ def test_project_keeps_what_is_public(call: Call, tmp_path: Path) -> None:
     async def publish() -> None:
         async with an_album(tmp_path) as (store, _):
             await edit(store, shown, cat="Public")
+            await store.put(document.new_comment(shown, "anna", "Remark", now="2026-11-23T10:00:00.000000Z"))
 
     async def look() -> list[str]:
         async with an_album(tmp_path, "public") as (store, _):
@@ -326,9 +327,10 @@ def test_project_keeps_what_is_public(call: Call, tmp_path: Path) -> None:
     run(publish())
     line = ("album", "project", _url(tmp_path), f"sqlite:///{tmp_path}/public.sqlite", "--once")
     said = call(*line)
-    assert said.code == 0 and "1 published" in said.out
+    assert said.code == 0 and "1 photo and 1 comment published, 0 documents withdrawn" in said.out
     assert run(look()) == [shown]
-    assert json.loads(call(*line, "--json").out)["published"] == 0
+    told = json.loads(call(*line, "--json").out)
+    assert told["published"] == told["comments"] == 0
     for main in (line[2], line[3]):  # itself; the wrong way round
         said = call("album", "project", main, line[2], "--once")
         assert said.code == 1 and "public album" in said.err

@@ -44,12 +44,14 @@ LONGEST_PAUSE = 60.0
 
 @dataclass(slots=True)
 class Kept:
-    """What was done: documents merged, in conflict (a person must decide), published or republished, and withdrawn."""
+    """What was done: documents merged, in conflict (a person must decide), published or republished (``comments``: how
+    many of those were comments, the others are photos), and withdrawn."""
 
     changes: int = 0
     merged: int = 0
     conflicts: int = 0
     published: int = 0
+    comments: int = 0
     withdrawn: int = 0
 
 
@@ -280,6 +282,7 @@ class _Keeper:
             await self.public.take(leaf if is_deleted(leaf) else await self._with_renditions(leaf, leaves, there))
         is_published = any(not is_deleted(leaf) for leaf in todo)
         self.kept.published += is_published
+        self.kept.comments += is_published and id.startswith(COMMENT)
         self.kept.withdrawn += bool(todo) and not is_published
         self._is_to_compact |= bool(todo)
         return is_published

@@ -278,6 +278,27 @@ def test_a_narrow_screen_shows_what_there_is_to_say(tmp_path: Path, visit: Open)
         assert bar and bar["height"] <= 0.45 * 740
 
 
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_narrow_screen_shows_where_one_is(album: Running, visit: Open, has_scripts: bool) -> None:
+    """The row of places is scrolled to the one that is open; the first one stays at the left edge; no choice is cut."""
+    page = visit(album, "ann", viewport={"width": 360, "height": 740}, java_script_enabled=has_scripts)
+    page.goto("/users")
+    if not has_scripts and not page.evaluate("CSS.supports('scroll-initial-target: nearest')"):
+        pytest.skip("this Chromium scrolls to nothing without a script (scroll-initial-target is of version 133)")
+    here = page.locator(".places [aria-current]").bounding_box()
+    assert here and here["x"] >= 16 and here["x"] + here["width"] <= 360 - 36
+    text = """one => {
+        const canvas = document.createElement("canvas").getContext("2d");
+        canvas.font = getComputedStyle(one).font;
+        return Math.max(...[...one.options].map(option => canvas.measureText(option.text).width));
+    }"""
+    select = page.get_by_label("Role")
+    assert select.evaluate(text) < select.evaluate("one => one.clientWidth") - 60  # its padding, and the arrow
+    page.goto("/timeline")
+    first = page.locator(".places [aria-current]").bounding_box()
+    assert first and first["x"] == 16
+
+
 def test_a_photo_is_edited_and_found_by_its_tag(album: Running, visit: Open) -> None:
     """The edit form opens by a key; the new tag leads to the photo, from the page and from the search field."""
     id = album.add(Shot(1))

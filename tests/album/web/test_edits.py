@@ -227,7 +227,7 @@ def test_it_is_said_that_comments_become_public(album: Served) -> None:
     ann, ben = album.surfer("ann"), album.surfer("ben")
     assert "public too" not in ann.get(f"/photo/{alone}").text
     assert "The photo is Public: everybody can read your comment" in ben.get(f"/photo/{alone}").text
-    assert "if it is made Public, everybody" in ben.get(f"/photo/{id}").text
+    assert "once it is made Public, everybody can" in ben.get(f"/photo/{id}").text
     ben.post(f"/photo/{id}/comment", text="Remark")
     assert "Its comment, with its author&#39;s name, becomes public too." in ann.get(f"/photo/{id}").text
     ann.post(f"/photo/{id}/comment", text="Another")

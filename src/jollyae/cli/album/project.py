@@ -29,11 +29,13 @@ async def _main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from ...service.albums import serve as album_serve
+    from ...service.units import counted
 
     done = await album_serve.project(arguments.url, arguments.public, once=arguments.once)
     if arguments.json:
         common.show_json(asdict(done))
         return 0
     conflicts = f", {done.conflicts:,} conflicts wait for a person" if done.conflicts else ""
-    common.show(f"{done.published:,} published, {done.withdrawn:,} withdrawn, {done.merged:,} merged{conflicts}")
+    shown = f"{counted(done.published - done.comments, 'photo')} and {counted(done.comments, 'comment')} published"
+    common.show(f"{shown}, {counted(done.withdrawn, 'document')} withdrawn, {done.merged:,} merged{conflicts}")
     return 0

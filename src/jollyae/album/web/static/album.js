@@ -10,6 +10,15 @@ const follow = (selector) => {
   return Boolean(link);
 };
 
+// --- where one is can be read in the row of places, also where that is wider than the screen
+
+const places = document.querySelector(".places");
+const current = places?.querySelector("[aria-current]");
+if (current && places.scrollWidth > places.clientWidth) {
+  const row = places.getBoundingClientRect(), here = current.getBoundingClientRect();
+  places.scrollLeft += here.left + here.width / 2 - row.left - row.width / 2;
+}
+
 // --- what was typed and not sent is not lost by a key, and by nothing else without a question
 
 const written = [...document.querySelectorAll("#edit-form, form[action*='/comment']")];
