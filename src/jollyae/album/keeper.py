@@ -99,8 +99,8 @@ async def check(store: Store, public: Store) -> None:
         return
     raise StoreError(
         f"{public.url} is no public album: {why}; what is not Public would be deleted from it",
-        "The album comes first, then the public one, which is made by this. Are they the wrong way round? If it is a public one "
-        "that something else was copied into, delete it, and it is made anew.",
+        "The album comes first, then the public one, which is made by this. Are they the wrong way round? Instead of a "
+        "public one that something else was copied into, name a new one.",
     )
 
 
