@@ -5,7 +5,9 @@ import re
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +261,8 @@ def test_a_check_of_a_broker_that_is_well(configured: Configured, queue: Queue, 
     assert found["thumbs", "dead letters"]["text"] == f"go to {queue.name}.dead, which is made for the first"
     assert found["thumbs", "places"]["state"] == "warning", "run makes what is missing"
     assert ("thumbs", "password") not in found
+    assert found["thumbs", "store"]["state"] == "ok"
+    assert found["thumbs", "store"]["text"].endswith("it answers; which bucket is meant, the messages say")
     assert queue.waiting() == 2 and queue.waiting(f"{queue.name}.dead") == -1
     assert not (configured.directory / "work-thumbs").exists()
     Queue(queue.rabbit, f"{queue.name}.dead").send(b"dead")
@@ -283,7 +287,7 @@ def test_a_password_for_all_to_read_is_told(configured: Configured, broker: Call
         (("{user}@", "nobody@"), "login refused", "--from-password-file"),
         (("127.0.0.1:{port}", "127.0.0.1:1"), "Connection refused", "Does the broker run?"),
         (("amqp:", "amqps:"), "no secure connection", "else use amqp://"),
-        (("/{queue}", "/no-vhost/{queue}"), "no such virtual host", "Check it in --from"),
+        (("/{queue}", "/no-vhost/{queue}"), "no such virtual host", "Check it in --from (in a configuration: from)."),
         (('/{queue}"', '/{queue}?dead-exchange=none"'), "there is no exchange none", "bind a queue to it"),
     ],
 )
@@ -305,15 +309,111 @@ def test_a_check_of_a_broker_that_is_not_well(
     assert said in found["thumbs", "broker"]["text"] and hint in found["thumbs", "broker"]["hint"]
 
 
-def test_a_check_without_a_configuration(configured: Configured, queue: Queue, user: str) -> None:
+@pytest.mark.parametrize(
+    ("endpoint", "said", "hint"),
+    [
+        ("http://127.0.0.1:1", "connection refused", "Is the store running, and is the endpoint URL right?"),
+        ("http://store.invalid", "the endpoint's name cannot be found", "Check the endpoint URL"),
+        ("https://127.0.0.1:{port}", "no secure connection", "The server speaks no TLS there."),
+    ],
+)
+@pytest.mark.parametrize("key", ["endpoint_url", "from_endpoint_url"])
+def test_a_check_of_a_store_that_is_not_there(
+    configured: Configured,
+    queue: Queue,
+    store: Store,
+    broker: Callable[..., str],
+    key: str,
+    endpoint: str,
+    said: str,
+    hint: str,
+) -> None:
+    """As run would say it, before its first message; not without the network."""
+    port = store.environment["AWS_ENDPOINT_URL_S3"].rpartition(":")[2].rstrip("/")
+    text = broker("q", "", f'{key} = "{endpoint.format(port=port)}"', 'exec = "true"')
+    code, found = configured.checked(text)
+    assert code == 1 and found["q", "broker"]["state"] == "ok"
+    assert found["q", "store"]["state"] == "failed", found
+    assert said in found["q", "store"]["text"] and hint in found["q", "store"]["hint"], found
+    code, found = configured.checked(text, "--no-network")
+    assert code == 0 and "not asked" in found["q", "store"]["text"]
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """A store that lets nobody list its buckets."""
+
+    def do_GET(self) -> None:
+        """AccessDenied."""
+        body = b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_store_that_refuses_answers(configured: Configured, broker: Callable[..., str]) -> None:
+    """Which rights it needs depends on the bucket, that only messages name."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        endpoint = f'endpoint_url = "http://127.0.0.1:{server.server_port}"'
+        code, found = configured.checked(broker("q", "", endpoint, 'exec = "true"'))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert code == 0 and "it answers (403 AccessDenied); which bucket" in found["q", "store"]["text"], found
+
+
+def test_the_environments_password_file_is_for_amqp(configured: Configured, store: Store) -> None:
+    """A queue of SQS beside it has no password, and a spool has no broker."""
+    (configured.directory / "password").write_text("from the environment")
+    queues = {"a": "amqp://me@127.0.0.1:1/q", "s": "sqs://q"}
+    text = "".join(
+        f'[queue.{name}]\nfrom = "{url}"\nworkdir = "{name}"\nexec = "true"\n' for name, url in queues.items()
+    )
+    configured.file.write_text(f'{text}[queue.f]\nspool = "f"\nexec = "true"\n')
+    words = ["check", "--json", "--no-network", "-c", str(configured.file)]
+    password = {"JOLLYAE_FROM_PASSWORD_FILE": str(configured.directory / "password")}
+    stem = configured.directory / "with-password"
+    command = [sys.executable, "-m", "jollyae", *words]
+    done = Process(command, environment(configured.directory, **store.environment, **password), stem).wait()
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert not [one for one in found if one["subject"] == "settings" and one["state"] == "failed"], found
+    told = [one["queue"] for one in found if one["subject"] == "password"]
+    assert told == ["a"], "it can be read by all"
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_a_password_on_the_command_line_is_warned_of(tmp_path: Path, by_option: bool) -> None:
+    """Once, without it; none where the environment has it, which others cannot see."""
+    url = "amqp://me:hunter2@127.0.0.1:1/q"
+    words = ["--from", url] if by_option else []
+    command = [sys.executable, "-m", "jollyae", "run", *words, "--workdir", str(tmp_path / "w"), "--exec", "true"]
+    given = environment(tmp_path, **({} if by_option else {"JOLLYAE_FROM": url}))
+    run = Process([*command, "--processes", "2"], given, tmp_path / "run")
+    try:
+        run.until_says("paused")
+        assert len(run.lines("the password in --from is on the command line")) == by_option, run.tail()
+        assert ("JOLLYAE_FROM" in run.err() and "--from-password-file" in run.err()) or not by_option, run.err()
+        assert "hunter2" not in run.err()
+    finally:
+        run.kill()
+
+
+def test_a_check_without_a_configuration(configured: Configured, queue: Queue, store: Store, user: str) -> None:
     """check --from URL --workdir DIR, as run."""
     words = ["--from", f"amqp://{user}@127.0.0.1:{queue.rabbit.port}/{queue.name}", "--workdir", "w"]
     command = [sys.executable, "-m", "jollyae", "check", *words, "--from-password-file", "password", "--exec", "true"]
     stem = configured.directory / "check"
-    checking = Process(["env", "-C", str(configured.directory), *command], environment(configured.directory), stem)
+    given = environment(configured.directory, **store.environment)
+    checking = Process(["env", "-C", str(configured.directory), *command], given, stem)
     done = checking.wait()
     assert done.code == 0, done.out + done.err
     assert re.search("ok +broker: .*: 0 messages waiting, 0 consumers\n", done.out), done.out
+    assert "ok       store: endpoint" in done.out
 
 
 # --- SQS

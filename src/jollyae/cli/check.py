@@ -116,6 +116,8 @@ async def _check(places: "Places", settings: "Settings", arguments: argparse.Nam
     )
     async for finding in check.broker(settings, network=network):
         told += _shown([finding], arguments)
+    async for finding in check.objects(settings, network=network):
+        told += _shown([finding], arguments)
     if run.destinations(arguments):
         async for finding in check.store(settings, network=network):
             told += _shown([finding], arguments)

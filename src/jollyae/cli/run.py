@@ -80,6 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
     _no_core()
     places = where.places(arguments)
     handler = logging_for(arguments)
+    _tell_of_password(arguments)
     listeners = live(places, arguments, handler)
     manager = systemd_manager.listening()
     try:
@@ -89,6 +90,19 @@ def main(arguments: argparse.Namespace) -> int:
     finally:
         if handler.live is not None:
             handler.live.clear()
+
+
+def _tell_of_password(arguments: argparse.Namespace) -> None:
+    """That of a broker's user, where the command line shows it to all."""
+    from ..service import origins
+    from ..worker.telling import warn
+
+    origin = next(option for option in SOURCE if option.dest == "from")
+    if was_given(origin, arguments, environment=False) and origins.has_password(getattr(arguments, "from")):
+        warn(
+            "the password in --from is on the command line, which everybody on this machine can see (ps)",
+            "Put the URL into JOLLYAE_FROM, or write it without the password and give --from-password-file FILE.",
+        )
 
 
 def companions(arguments: argparse.Namespace) -> "tuple[Companion, ...]":

@@ -211,6 +211,22 @@ async def broker(settings: Settings, *, network: bool = True) -> AsyncIterator[F
         yield warning("dead letters", text, "Give the queue a dead-letter queue (its RedrivePolicy).")
 
 
+async def objects(settings: Settings, *, network: bool = True) -> AsyncIterator[Finding]:
+    """Whether the store answers that has the objects which a broker's messages name; nothing where no broker brings
+    them. Raises nothing: what cannot work is a finding."""
+    if settings.source is None:
+        return
+    if not network:
+        yield ok("store", "the objects' store: not asked, for nothing was to need the network")
+        return
+    from ..processors.s3.check import answering
+
+    try:
+        yield await answering(intakes.store(settings))
+    except ConfigurationError as error:
+        yield failed("settings", error.message, error.hint)
+
+
 def _waiting(name: str, seen: Seen) -> Finding:
     takers = "" if seen.consumers is None else f", {counted(seen.consumers, 'consumer')}"
     text = f"{name}: {counted(seen.waiting, 'message')} waiting{takers}"
@@ -322,6 +338,8 @@ async def _queue(queue: Queue, *, network: bool) -> AsyncIterator[Finding]:
     ):
         yield finding
     async for finding in broker(settings, network=network):
+        yield finding
+    async for finding in objects(settings, network=network):
         yield finding
     async for finding in store(settings, network=network):
         yield finding

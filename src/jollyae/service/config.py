@@ -109,8 +109,14 @@ class Config:
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def overridden(self, values: Mapping[str, Any]) -> "Config":
-        """With these settings in each queue, whatever the file says: those of the command line and the environment."""
-        queues = (replace(queue, settings=replace(queue.settings, **values)) for queue in self.queues)
+        """With these settings in each queue that can have them, whatever the file says: those of the command line and
+        the environment."""
+        without = {name: value for name, value in values.items() if name != "from_password_file"}
+
+        def of(queue: Queue) -> Mapping[str, Any]:
+            return values if origins.is_amqp(queue.settings.source or "") else without  # no other has a password
+
+        queues = (replace(queue, settings=replace(queue.settings, **of(queue))) for queue in self.queues)
         return replace(self, queues=tuple(queues)) if values else self
 
     def refuse_endless(self, option: str) -> None:

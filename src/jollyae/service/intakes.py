@@ -12,6 +12,7 @@ from .deliveries import s3_options
 from .settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
+    from ..processors.s3 import S3Options
     from ..sources.source import Source
 
 PASSWORD_FILE = "--from-password-file"
@@ -21,7 +22,6 @@ def supply(settings: Settings) -> Supply | None:
     """What brings the items; None where producers do. Raises :class:`ConfigurationError`."""
     if settings.source is None:
         return None
-    from ..processors.s3 import OptionError
     from ..sources.intake import PREFETCH, PREFETCH_BYTES
     from ..sources.opening import SourceError, supply_from
 
@@ -29,14 +29,12 @@ def supply(settings: Settings) -> Supply | None:
     try:
         return supply_from(
             settings.source,
-            s3_options(_of_source(settings)),
+            store(settings),
             prefetch=share.part(max(settings.prefetch or PREFETCH, settings.most_in_flight)),
             is_wanted=settings.rules().wanted() if settings.include or settings.exclude else None,
             prefetch_bytes=share.part(settings.prefetch_bytes or PREFETCH_BYTES),
             password=_password(settings),
         )
-    except OptionError as error:
-        raise ConfigurationError(str(error)) from error
     except SourceError as error:
         raise ConfigurationError(error.message, error.hint) from error
 
@@ -55,6 +53,17 @@ def source(settings: Settings) -> "Source | None":
         return opening.source(settings.source, access, password=_password(settings))
     except opening.SourceError as error:
         raise ConfigurationError(error.message, error.hint) from error
+
+
+def store(settings: Settings) -> "S3Options":
+    """How the store is reached in which the objects are. Raises :class:`ConfigurationError`."""
+    from ..processors.s3 import OptionError
+
+    try:
+        options: S3Options = s3_options(_of_source(settings))
+    except OptionError as error:
+        raise ConfigurationError(str(error)) from error
+    return options
 
 
 def prepare(settings: Settings) -> None:

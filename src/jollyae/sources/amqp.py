@@ -26,6 +26,7 @@ from .source import Message, Seen, Why, away
 
 CONNECT = 20.0
 """Seconds to connect, and for what is asked of the broker."""
+_URL = "--from (in a configuration: from)"  # where the broker's URL is
 _LONG = 1000  # characters of a reason in a header
 
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
@@ -297,27 +298,27 @@ class AmqpSource:
                 return self._away(f"{where} leads to no queue", "Bind a queue to it: dead letters must not be lost.")
             case exceptions.AuthenticationError() | exceptions.ProbableAuthenticationError():
                 return self._away(
-                    "login refused", "Check user and password in --from, or in --from-password-file.", "credentials"
+                    "login refused", f"Check user and password in {_URL}, or in --from-password-file.", "credentials"
                 )
             case (
                 exceptions.ConnectionNotAllowed() | exceptions.InvalidFrameError()
             ):  # it closed where it should have opened
-                return self._away("no such virtual host, or no right to it", "Check it in --from.", "denied")
+                return self._away("no such virtual host, or no right to it", f"Check it in {_URL}.", "denied")
             case exceptions.ChannelNotFoundEntity() if "no exchange" in _told(error):
                 hint = "Make it, and bind a queue to it: dead letters must not be lost."
                 return self._away(f"there is no exchange {self._address.dead_exchange}", hint, "bucket")
             case exceptions.ChannelNotFoundEntity():
-                hint = "Make it, and bind it to the exchange that the events go to; check the name in --from."
+                hint = f"Make it, and bind it to the exchange that the events go to; check the name in {_URL}."
                 return self._away("there is no such queue", hint, "bucket")
             case exceptions.ChannelAccessRefused():
                 hint = f"The user must be allowed to read {self._address.queue}, and to make and write {self._dead}."
                 return self._away("access refused", hint, "denied")
         match _cause(error):
             case ssl.SSLError():
-                hint = "Does it speak TLS on this port? Then add ?cafile=FILE to --from, else use amqp://."
+                hint = f"Does it speak TLS on this port? Then add ?cafile=FILE to {_URL}, else use amqp://."
                 return self._away("no secure connection", hint, "tls")
             case FileNotFoundError() | PermissionError() | IsADirectoryError():
-                hint = "Correct cafile, certfile and keyfile in --from."
+                hint = f"Correct cafile, certfile and keyfile in {_URL}."
                 return self._away("a file that its URL names cannot be read", hint, "tls")
         return self._away(_told(error) or "cannot be reached")
 

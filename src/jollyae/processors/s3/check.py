@@ -163,6 +163,26 @@ class Check:
         )
 
 
+async def answering(options: S3Options) -> Finding:
+    """Whether the store answers at all, for those who know no bucket yet; whatever the answer is."""
+    subject = "store"
+    transport = BotoTransport("", options, 1)
+    where = "the objects' store"
+    try:
+        where = await transport.describe()
+        client = (await transport.connected()).client
+        await transport.in_thread(client.list_buckets)
+        said = "it answers"
+    except StoreError as error:
+        if error.status is None:
+            told = faults.explain(error, where)
+            return failed(subject, told.message, told.hint)
+        said = f"it answers ({error.status} {error.code}".rstrip() + ")"
+    finally:
+        transport.close()
+    return ok(subject, f"{where}: {said}; which bucket is meant, the messages say")
+
+
 def clock(skew: float) -> Finding:
     """What it means that the store's clock, as its answer dates itself, is so many seconds before ours.
 
