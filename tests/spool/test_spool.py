@@ -258,6 +258,32 @@ def test_places_on_two_file_systems_are_refused(tmp_path: Path) -> None:
         subprocess.run(["rm", "-rf", elsewhere], check=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="no files without a name on this system")
+def test_to_foresee_names_nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sweeps what a kill would leave there: what is tried in other directories has no name, and what is moved
+    goes through the places that are there."""
+    seen: list[str] = []
+    monkeypatch.setattr(fs, "observer", lambda operation, path: seen.append(path))
+    spool = Spool(tmp_path / "spool", make=False)
+    spool.foresee()
+    assert (seen, os.listdir(tmp_path)) == ([], [])
+    for place in (spool.places.incoming, spool.places.finished):
+        place.mkdir(parents=True)
+    spool.foresee()
+    assert seen and {Path(path).parent for path in seen} == {spool.places.incoming, spool.places.finished}
+    assert sorted(os.listdir(spool.places.control)) == ["finished", "incoming"]
+
+
+def test_two_file_systems_are_foreseen(tmp_path: Path) -> None:
+    """Also where the place is still missing."""
+    if not OTHER_FILESYSTEM.is_dir() or OTHER_FILESYSTEM.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system at hand")
+    places = Places.under(tmp_path / "spool", finished=OTHER_FILESYSTEM / f"jollyae-none-{os.getpid()}")
+    with pytest.raises(SpoolError, match="different file systems"):
+        Spool(places=places, make=False).foresee()
+    Spool(places=places, make=False, copy=True).foresee()
+
+
 @needs_root
 def test_a_bind_mount_is_found_though_its_device_number_is_the_same(tmp_path: Path) -> None:
     """The proof is a rename, not a comparison of device numbers."""

@@ -1,10 +1,11 @@
 """A spool as producers and operators use it: make it, submit to it, pause it, retry what failed."""
 
 import errno
+import itertools
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -84,11 +85,11 @@ class Spool:
     def prove(self) -> None:
         """Make sure, by doing it, that a file can be renamed through all places, and raise :class:`SpoolError` where
         it cannot. Device numbers prove nothing: bind mounts and subvolumes have one and refuse the rename."""
-        self._prove(lambda place: place)
+        self._prove(list(self.places.for_items()))
 
     def foresee(self) -> None:
-        """Refuse what :meth:`make` and :meth:`prove` would, as far as it can be seen before: for a place that is
-        missing, in what it would be made in. Nothing stays. Raises :class:`SpoolError`."""
+        """Refuse what :meth:`make` and :meth:`prove` would, as far as it can be seen before: of a place that is
+        missing, whether it can be made, and on which file system. Nothing is made. Raises :class:`SpoolError`."""
         for directory in dict.fromkeys((self.places.control, *self.places.all())):
             if not (there := ahead.deepest(directory)).is_dir():
                 raise SpoolError(f"{there} is in the way: it is not a directory")
@@ -96,38 +97,48 @@ class Spool:
                 ahead.look(directory)
             except OSError as error:
                 raise SpoolError(f"cannot make {directory}: {error.strerror}", hint=users.right_to(there)) from error
-        self._prove(ahead.deepest)
+        places = list(self.places.for_items())
+        self._prove([place for place in places if place.is_dir()])
+        for here, there in itertools.pairwise(places):
+            is_seen = here.is_dir() and there.is_dir()
+            if not is_seen and not self.copy and ahead.device(here) != ahead.device(there):
+                raise self._apart(here, there)
 
-    def _prove(self, at: Callable[[Path], Path]) -> None:
-        """Move a file through what stands ``at`` each place."""
+    def _prove(self, places: list[Path]) -> None:
+        """Move a file through these."""
+        if not places:
+            return
         name = f".jollyae-{secrets.token_hex(8)}.tmp"
-        here = self.places.tmp
+        here = places[0]
         try:
-            os.close(fs.create(str(at(here) / name)))
+            os.close(fs.create(str(here / name)))
         except OSError as error:
             raise SpoolError(_refused(here, error), hint=_rights_hint(here)) from error
         try:
-            for place in self.places.for_items():
-                if at(place) != at(here):
-                    self._prove_move(here, place, str(at(here) / name), str(at(place) / name))
-                here = place
+            for place in places[1:]:
+                if place != here:
+                    self._prove_move(here, place, name)
+                    here = place
         finally:
             with suppress(OSError):
-                fs.discard(str(at(here) / name))
+                fs.discard(str(here / name))
 
-    def _prove_move(self, here: Path, there: Path, source: str, target: str) -> None:
+    def _prove_move(self, here: Path, there: Path, name: str) -> None:
         try:
-            fs.rename(source, target)
+            fs.rename(str(here / name), str(there / name))
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise SpoolError(_refused(there, error), hint=_rights_hint(there)) from error
             if not self.copy:
-                raise SpoolError(
-                    f"{here} and {there} are on different file systems: items cannot be renamed between them",
-                    hint=f"Put all places on one file system, e.g. {self._option(here, there)}, "
-                    "or allow copying with --copy (slower; see docs/verbs/run.md).",
-                ) from error
-            fs.copy_move(source, target)
+                raise self._apart(here, there) from error
+            fs.copy_move(str(here / name), str(there / name))
+
+    def _apart(self, here: Path, there: Path) -> SpoolError:
+        return SpoolError(
+            f"{here} and {there} are on different file systems: items cannot be renamed between them",
+            hint=f"Put all places on one file system, e.g. {self._option(here, there)}, "
+            "or allow copying with --copy (slower; see docs/verbs/run.md).",
+        )
 
     def _option(self, here: Path, there: Path) -> str:
         """What to give on the command line, for the one of two places that can be given there."""
