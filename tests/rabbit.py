@@ -92,6 +92,10 @@ class Rabbit:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE)
         return done.stdout
 
+    def settle(self) -> None:
+        """Have on its disk which queues there are: one made in the last seconds would be gone after a kill -9 (seen)."""
+        self.control("eval", "mnesia:sync_log().")
+
     def stop(self) -> None:
         """End the server and its epmd, by their ids."""
         self.kill()

@@ -83,6 +83,7 @@ def test_a_message_is_in_the_queue_for_good(rabbit: Rabbit, tmp_path: Path, path
 def test_a_broker_that_died_is_connected_again(rabbit: Rabbit, tmp_path: Path) -> None:
     """What was confirmed before its death is there after it; meanwhile the target is away; then it goes on again."""
     _make(rabbit, "kept")
+    rabbit.settle()
 
     async def go() -> None:
         target = Amqp(f"{rabbit.url}/kept")

@@ -213,6 +213,7 @@ def test_acknowledgements_to_a_broker_that_is_gone_hold_nobody_up(queue: Queue) 
     """Killed with more acknowledgements under way than a connection takes: on the next connection they go on, and the
     end comes. (They waited for ever for the dead connection.)"""
     queue.send(*(str(number).encode() for number in range(64)))
+    queue.rabbit.settle()
 
     async def go() -> None:
         source = AmqpSource(queue.url, prefetch=64)

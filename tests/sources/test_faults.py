@@ -143,6 +143,7 @@ def test_a_broker_that_is_killed_loses_nothing(queue: Queue, store: Store, worke
     queue.send(*(store.put(f"{number}.txt", body) for number, body in enumerate(bodies)))
     worker = workers.start("--concurrency", "2")
     until(lambda: len(workers.came()) >= 5, lambda: worker.tail())
+    queue.rabbit.settle()
     queue.rabbit.kill()
     worker.until_says("paused")
     queue.rabbit.start()
