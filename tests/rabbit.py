@@ -93,7 +93,7 @@ class Rabbit:
         return done.stdout
 
     def settle(self) -> None:
-        """Have on its disk which queues there are: one made in the last seconds would be gone after a kill -9 (seen)."""
+        """Have on its disk which queues there are: one of the last seconds would be gone after a kill -9 (seen)."""
         self.control("eval", "mnesia:sync_log().")
 
     def stop(self) -> None:
