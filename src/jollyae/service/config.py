@@ -479,10 +479,8 @@ def _command(text: str) -> None:
 def _origin(value: Any) -> str:
     """The URL of a broker's queue."""
     text = as_text(value)
-    instead = "write the URL without it, and from_password_file = FILE"
-    refuse_password(text, instead)
     if origins.has_password(text):
-        raise Wrong(f"a password does not belong in this file: {instead}")
+        raise Wrong("a password does not belong in this file: write the URL without it, and from_password_file = FILE")
     origins.check(text)
     return text
 

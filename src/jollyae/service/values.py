@@ -16,11 +16,11 @@ class Wrong(Exception):
     """A value that cannot be."""
 
 
-def refuse_password(value: Any, instead: str = "use the environment, or a file for it") -> None:
-    """Raise :class:`Wrong` for a URL with a password in it, also within a list. ``instead``: what to do."""
+def refuse_password(value: Any) -> None:
+    """Raise :class:`Wrong` for a URL with a password in it, also within a list."""
     for text in value if isinstance(value, list) else (value,):
         if isinstance(text, str) and _URL_PASSWORD.search(text):
-            raise Wrong(f"a password does not belong in this file: {instead}")
+            raise Wrong("a password does not belong in this file: use the environment, or a file for it")
 
 
 def _kind(value: Any) -> str:

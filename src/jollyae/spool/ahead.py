@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import fs
 
-_NAMELESS = getattr(os, "O_TMPFILE", os.O_DIRECTORY)
+_NAMELESS = getattr(os, "O_TMPFILE", 0)  # 0: to open a directory for writing is refused (EISDIR), so it gets a name
 _UNKNOWN = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})  # where it knows none
 
 

@@ -45,7 +45,7 @@ def _litter(directory: str, limit: float) -> Iterator[str]:
         for entry in entries:
             if not entry.name.startswith("."):
                 continue  # no litter; of these there may be a million
-            is_temporary, is_note = _TEMPORARY.match(entry.name), entry.name.endswith(notes.SUFFIX)
+            is_temporary, is_note = _TEMPORARY.match(entry.name), notes.is_note(entry.name)
             # ctime: the mtime of a note is when its item is due
             if not (is_temporary or is_note) or entry.stat(follow_symlinks=False).st_ctime > limit:
                 continue

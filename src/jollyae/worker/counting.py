@@ -66,11 +66,10 @@ class Counting:
     def _in_work(self, walked: Held) -> Held:
         own, (items, size) = self._claims.items(), self._others.in_hand()
         items, size = items + len(own), size + sum([item.size for item in own])
-        since = min([item.arrived for item in own], default=float("inf"))
-        since = min(since, self._others.oldest_in_hand or since)
-        return Held(
-            items, size, (since if own or since < float("inf") else walked.oldest) if items else None, walked.at
-        )
+        arrivals = [item.arrived for item in own]
+        if self._others.oldest_in_hand:
+            arrivals.append(self._others.oldest_in_hand)
+        return Held(items, size, min(arrivals, default=walked.oldest) if items else None, walked.at)
 
     def found(self) -> tuple[object, ...]:
         """Something that is another when a walk found something else than before, or siblings moved something."""
